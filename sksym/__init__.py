@@ -1,0 +1,73 @@
+"""sksym: scikit-learn compatible estimators that enforce, discover and promote symmetry."""
+
+from sksym.algebras import (
+    LieAlgebra,
+    VectorFields,
+    aff,
+    galilei,
+    gl,
+    lorentz,
+    poincare,
+    scaling,
+    se,
+    sl,
+    so,
+    sp,
+    translations,
+    vector_fields,
+)
+from sksym.discover import InvariantFeatures
+from sksym.enforce import SymmetricRidge, SymmetricRidgeCV
+from sksym.groups import FiniteGroup, cyclic, permutations, reflections
+from sksym.libraries import (
+    FourierLibrary,
+    NotClosedError,
+    PolynomialLibrary,
+    RadialLibrary,
+    from_pysindy,
+    from_transformer,
+)
+from sksym.lie_derivative import LieDerivative
+from sksym.penalties import GroupNorm, NuclearNorm
+from sksym.representations import columns, covector, direct_sum, tensor, trivial, vector
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "FiniteGroup",
+    "FourierLibrary",
+    "GroupNorm",
+    "InvariantFeatures",
+    "LieAlgebra",
+    "LieDerivative",
+    "NotClosedError",
+    "NuclearNorm",
+    "PolynomialLibrary",
+    "RadialLibrary",
+    "SymmetricRidge",
+    "SymmetricRidgeCV",
+    "VectorFields",
+    "aff",
+    "columns",
+    "covector",
+    "cyclic",
+    "direct_sum",
+    "from_pysindy",
+    "from_transformer",
+    "galilei",
+    "gl",
+    "lorentz",
+    "permutations",
+    "poincare",
+    "reflections",
+    "scaling",
+    "se",
+    "sl",
+    "so",
+    "sp",
+    "tensor",
+    "translations",
+    "trivial",
+    "vector",
+    "vector_fields",
+]

@@ -1,0 +1,117 @@
+"""Problems whose symmetry is known, and real ones.
+
+Every loader returns a :class:`~sklearn.utils.Bunch` with `data` and `target`, samples in rows.
+"""
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from sklearn.utils import Bunch
+
+# name here: (name in the ephemeris, sidereal period in Julian years)
+_PLANETS = {
+    "Mercury": ("mercury", 0.240847),
+    "Venus": ("venus", 0.615197),
+    "Earth": ("earthmoon", 1.000017),
+    "Mars": ("mars", 1.880848),
+    "Jupiter": ("jupiter", 11.862615),
+    "Saturn": ("saturn", 29.447498),
+}
+_JULIAN_YEAR = 365.25  # days
+_OBLIQUITY = np.deg2rad(84381.448 / 3600)  # of the ecliptic of J2000
+
+
+def _barycentric_motion(ephemeris, body, days):
+    """Position and its first two time derivatives, (3, n, 3): order, sample, axis; km and days."""
+    coefficients, days_per_set, polynomials, _ = ephemeris.compute_bundle(body, days)
+    tau = polynomials[1]  # time within its interval, from -1 to 1
+    motion = []
+    for order in range(3):
+        series = chebyshev.chebder(coefficients, order, axis=-1) * (2 / days_per_set) ** order
+        basis = chebyshev.chebvander(tau, series.shape[-1] - 1)
+        motion.append(np.einsum("xnk,nk->nx", series, basis))
+    return np.array(motion)
+
+
+def load_planets(n_samples=400, *, start=2451545.0):
+    """Load one revolution of Mercury to Saturn about the Sun from the ephemeris JPL DE421.
+
+    Positions are those of the planets (of the Earth-Moon barycentre for the Earth) relative to
+    the Sun. Velocities and accelerations are the exact derivatives of the ephemeris' Chebyshev
+    series: no finite differences enter. They contain what the planets do to each other and to
+    the Sun, which departs from Kepler's problem by up to 0.5 % of the acceleration (Saturn).
+
+    Parameters
+    ----------
+    n_samples : int, default=400
+        Samples of each planet, at equal steps of time over one sidereal period.
+    start : float, default=2451545.0
+        Julian date (TDB) of the first sample; the default is J2000.0. The ephemeris covers the
+        years 1899 to 2053, and Saturn needs 29.4 of them.
+
+    Returns
+    -------
+    planets : :class:`~sklearn.utils.Bunch`
+        The rows are ordered by planet, then by time.
+
+        data : ndarray of shape (6 * n_samples, 3)
+            Positions in astronomical units (AU), axes of the ecliptic and equinox J2000.
+        target : ndarray of shape (6 * n_samples, 3)
+            Accelerations in AU / year^2 (Julian years), same axes.
+        velocity : ndarray of shape (6 * n_samples, 3)
+            Velocities in AU / year.
+        time : ndarray of shape (6 * n_samples,)
+            Years since `start`.
+        swept : ndarray of shape (6 * n_samples,)
+            Ecliptic longitude swept since `start`, in degrees, from 0 to about 360.
+        planet : ndarray of shape (6 * n_samples,)
+            Index into `planet_names`.
+        planet_names : list of str
+        period : ndarray of shape (6,)
+            Sidereal periods in years.
+
+    Raises
+    ------
+    ImportError
+        If the optional packages `jplephem` and `de421` are missing.
+
+    References
+    ----------
+    W. M. Folkner, J. G. Williams, D. H. Boggs, *The planetary and lunar ephemeris DE 421*,
+    IPN Progress Report 42-178 (2009).
+    """
+    try:
+        import de421
+        from jplephem.ephem import Ephemeris
+    except ImportError as error:
+        raise ImportError(
+            "load_planets reads the packages de421 and jplephem, which are not both installed: "
+            'pip install -e ".[examples]"'
+        ) from error
+
+    ephemeris = Ephemeris(de421)
+    cos, sin = np.cos(_OBLIQUITY), np.sin(_OBLIQUITY)
+    to_ecliptic = np.array([[1.0, 0.0, 0.0], [0.0, cos, sin], [0.0, -sin, cos]])
+    units = np.array([1.0, _JULIAN_YEAR, _JULIAN_YEAR**2])[:, None, None] / ephemeris.AU
+
+    motions, times, angles = [], [], []
+    for body, period in _PLANETS.values():
+        time = np.linspace(0.0, period, n_samples, endpoint=False)
+        days = start + time * _JULIAN_YEAR
+        motion = _barycentric_motion(ephemeris, body, days)
+        motion -= _barycentric_motion(ephemeris, "sun", days)
+        motion = motion @ to_ecliptic.T * units
+        longitude = np.unwrap(np.arctan2(motion[0, :, 1], motion[0, :, 0]))
+        motions.append(motion)
+        times.append(time)
+        angles.append(np.rad2deg(longitude - longitude[0]))
+    position, velocity, acceleration = np.concatenate(motions, axis=1)
+    return Bunch(
+        data=position,
+        target=acceleration,
+        velocity=velocity,
+        time=np.concatenate(times),
+        swept=np.concatenate(angles),
+        planet=np.repeat(np.arange(len(_PLANETS)), n_samples),
+        planet_names=list(_PLANETS),
+        period=np.array([period for _, period in _PLANETS.values()]),
+    )

@@ -1,0 +1,135 @@
+"""Discover symmetry, and use it: invariant features."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksym._sklearn import adopt
+from sksym.equivariant import equivariant_basis, on_features, place
+from sksym.libraries import PolynomialLibrary, evaluate, input_names
+
+_NAMED_TERMS = 6
+
+
+class InvariantFeatures(TransformerMixin, BaseEstimator):
+    """The invariant functions of a known symmetry, in front of any classifier or regressor.
+
+    The features are a basis, in reduced echelon form and without the constant, of all functions
+    in the library that the symmetry leaves unchanged: ``x0^2 + x1^2`` for rotations of the plane.
+
+    Parameters
+    ----------
+    algebra : LieAlgebra or callable, default=None
+        The connected symmetry; a callable such as ``so`` is called with the number of features.
+    group : FiniteGroup or callable, default=None
+        Discrete symmetries, alone or beside `algebra`.
+    library : library, default=None
+        None is ``PolynomialLibrary(2)``, about the fixed point nearest the origin.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features_out, p)
+        The features in the functions of `library_`.
+    library_ : fitted library
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> from sksym import InvariantFeatures, so
+    >>> InvariantFeatures(so(2)).fit([[1.0, 2.0]]).get_feature_names_out()
+    array(['x0^2 + x1^2'], dtype=object)
+    """
+
+    def __init__(self, algebra=None, *, group=None, library=None):
+        self.algebra = algebra
+        self.group = group
+        self.library = library
+
+    def fit(self, X, y=None):
+        """Find the invariants of the library on the columns of `X` (n, d)."""
+        fresh = clone(self)
+        X = validate_data(fresh, X, dtype=[np.float64, np.float32])
+        X = X.astype(np.float64, copy=False)
+        algebra, group = on_features(self.algebra, self.group, X.shape[1])
+        template = PolynomialLibrary(2) if self.library is None else self.library
+        library, _ = place(template, X, algebra, group, near=np.zeros(X.shape[1]))
+        basis = equivariant_basis(library, algebra, group, points=X).toarray()
+        unit = _function_sizes(library)
+        coef = reduced_echelon(basis * unit) / unit
+        slopes = np.einsum("npd,kp->knd", library.jacobian(X[:5]), coef)
+        sizes = np.abs(coef) @ np.abs(library.jacobian(X[:5])).max(axis=(0, 2))
+        coef = coef[np.abs(slopes).max(axis=(1, 2)) > 1e-10 * sizes]  # without the constant
+        if not len(coef):
+            warnings.warn(
+                "No function of the library but the constant is invariant, so there are no "
+                "features: raise the degree of the library, or check the symmetry.",
+                UserWarning,
+                stacklevel=2,
+            )
+        fresh.library_, fresh.coef_ = library, coef
+        return adopt(self, fresh)
+
+    def transform(self, X):
+        """Values of the invariants, shape (n, n_features_out)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return evaluate(self.library_, self.coef_, X).astype(X.dtype, copy=False)
+
+    def get_feature_names_out(self, input_features=None):
+        """The invariants as formulas, long ones cut."""
+        check_is_fitted(self)
+        names = self.library_.get_feature_names_out(_shifted(self, input_features))
+        rows = self.coef_ * _function_sizes(self.library_)
+        return np.array([_formula(row, names) for row in rows], dtype=object)
+
+
+def reduced_echelon(matrix, rtol=1e-9):
+    """Reduced row echelon form; pivots are the first columns that are large enough."""
+    rows = np.array(matrix, dtype=float)
+    done = 0
+    for column in range(rows.shape[1]):
+        if done == len(rows):
+            break
+        rest = rows[done:] / np.abs(rows[done:]).max(axis=1, keepdims=True)
+        best = np.abs(rest[:, column]).argmax()
+        if np.abs(rest[best, column]) <= 1e-6:
+            rows[done:, column] = np.where(np.abs(rest[:, column]) <= rtol, 0, rows[done:, column])
+            continue
+        rows[[done, done + best]] = rows[[done + best, done]]
+        rows[done] /= rows[done, column]
+        others = np.arange(len(rows)) != done
+        rows[others] -= rows[others, column][:, None] * rows[done]
+        rows[others, column] = 0
+        done += 1
+    size = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    return np.where(np.abs(rows) <= rtol * size, 0.0, rows)
+
+
+def _function_sizes(library):
+    """Factor of every library function in the plain function that its name shows."""
+    if isinstance(library, PolynomialLibrary):
+        table = library.monomials_
+        return table.fischer / np.prod(library.scale_**table.exponents, axis=1)
+    return np.ones(library.n_output_features_)
+
+
+def _shifted(model, input_features):
+    """Names of the inputs as seen from the centre of the library: ``(x0 - 1.5)``."""
+    names = input_names(model, input_features)
+    centers = getattr(model.library_, "center_", np.zeros(len(names)))
+    return [
+        name if c == 0 else f"({name} {'-' if c > 0 else '+'} {abs(c):.4g})"
+        for name, c in zip(names, centers, strict=True)
+    ]
+
+
+def _formula(row, names):
+    terms = np.flatnonzero(row)
+    text = ""
+    for k in terms[:_NAMED_TERMS]:
+        sign = (" - " if row[k] < 0 else " + ") if text else ("-" if row[k] < 0 else "")
+        size = f"{abs(row[k]):.6g}"
+        text += f"{sign}{'' if size == '1' else size + ' '}{names[k]}"
+    return text + (f" + ... ({len(terms)} terms)" if len(terms) > _NAMED_TERMS else "")

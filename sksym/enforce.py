@@ -1,0 +1,490 @@
+"""Enforce: regression over the functions that have a known symmetry exactly."""
+
+import warnings
+from dataclasses import dataclass, replace
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import expm
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksym._linalg import merge_rows, one_thread, orthonormal_rows, require_memory
+from sksym._sklearn import adopt
+from sksym.algebras import LieAlgebra
+from sksym.equivariant import equivariant_basis, on_features, output_matrices, place
+from sksym.groups import FiniteGroup
+from sksym.libraries import PolynomialLibrary, evaluate, row_blocks
+from sksym.representations import Trivial
+from sksym.solvers import ridge_in_subspace
+
+_ALPHAS = np.logspace(-8, 4, 25)
+
+
+class _SymmetricRegressor(RegressorMixin, BaseEstimator):
+    """What the ridge regressors share: all but the choice of alpha."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.output is None or self.output != Trivial(1)
+        return tags
+
+    def predict(self, X):
+        """Predicted targets, shape (n,) or (n, q)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        values = evaluate(self.library_, np.atleast_2d(self.coef_), X)
+        values = values.astype(np.result_type(X, self.coef_), copy=False)
+        return values[:, 0] if self.coef_.ndim == 1 else values
+
+    @property
+    def basis_(self):
+        """Orthonormal rows that span the equivariant coefficients, (n_free, q p)."""
+        check_is_fitted(self)
+        return self._space.full_basis().toarray()
+
+    def equivariance_error(self, X, *, n_elements=20, random_state=0):
+        """Largest relative violation of the symmetry over sampled finite group elements.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_elements : int, default=20
+            Elements drawn: the exponential of a random generator of size about one, times a
+            random word in the elements of `group`.
+        random_state : int or Generator, default=0
+
+        Returns
+        -------
+        float
+            Largest ``|F(g x) - rho(g) F(x)|`` relative to ``sum_k |coef_k phi_k(g x)|`` and
+            ``|rho(g)| sum_k |coef_k phi_k(x)|``, the scale on which floating point resolves F.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        coef = np.atleast_2d(self.coef_).astype(float)
+        rng, worst = np.random.default_rng(random_state), 0.0
+        for _ in range(n_elements):
+            M, t, rho = self._space.random_element(rng)
+            moved = X @ M.T + t
+            for rows in row_blocks(len(X), 2 * coef.shape[1]):
+                here, there = (self.library_.transform(Z[rows]) for Z in (X, moved))
+                error = np.abs(there @ coef.T - here @ coef.T @ rho.T)
+                size = np.maximum(
+                    np.abs(there) @ np.abs(coef).T, np.abs(here) @ np.abs(coef).T @ np.abs(rho).T
+                )
+                worst = max(worst, np.max(error / np.where(size > 0, size, 1.0), initial=0.0))
+        return float(worst)
+
+    def _refit(self, fit, *data):
+        """Run `fit` on a copy, so that a failure leaves this estimator as it was."""
+        fresh = clone(self)
+        fit(fresh, *data)
+        return adopt(self, fresh)
+
+    def _set_solution(self, space, factor, alpha, one_target, dtype):
+        """Fitted attributes, from the space of functions and the R factor of the data."""
+        coef = space.solve(factor, [alpha])[0]
+        if not np.isfinite(coef).all():
+            raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
+        self._space, self._factor, self._one_target = space, factor, one_target
+        self.library_ = space.library
+        self.n_free_ = space.n_free
+        self.coef_ = (coef[0] if one_target else coef).astype(dtype)
+        if not space.varies():
+            warnings.warn(
+                f"The symmetry leaves {'a constant' if space.n_free else 'zero'} as the only "
+                "function of this library: raise its degree, or check `algebra` and `output`.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+class SymmetricRidge(_SymmetricRegressor):
+    """Ridge regression on a feature library, over the functions that have a known symmetry.
+
+    Minimises ``||Y - Phi coef^T||^2 + alpha ||coef||^2`` over the coefficients with
+    ``L(xi, coef) = 0`` for every generator of `algebra` and ``F(g x) = rho(g) F(x)`` for every
+    element of `group`. The constant function is not penalised; `alpha` = 0 gives the least-squares
+    solution of minimum norm.
+
+    Parameters
+    ----------
+    algebra : LieAlgebra or callable, default=None
+        The connected symmetry; a callable such as ``so`` is called with the number of features.
+        None: no constraint.
+    library : library, default=None
+        What is fitted; None is ``PolynomialLibrary(2)``. Polynomials are centred at the fixed
+        point of the symmetry unless they name a centre.
+    output : representation or array of shape (r, q, q), default=None
+        How the outputs move, ``vector`` for example. None: every output is invariant.
+    group : FiniteGroup or callable, default=None
+        Discrete symmetries, alone or beside `algebra`.
+    alpha : float, default=1.0
+        Ridge penalty. The norm is that of the library's coordinates: for polynomials the Fischer
+        norm about the library's centre, which depends on its axes and scale; the symmetry of the
+        fit does not.
+    rtol : float, default=1e-10
+        Singular values of the constraints below `rtol` relative to the largest count as zero.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (p,) or (q, p)
+        ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
+    library_ : fitted library
+    basis_ : ndarray of shape (n_free, q p)
+        Orthonormal basis of the equivariant coefficients.
+    n_free_ : int
+        Number of free coefficients.
+    n_samples_seen_ : int
+        Rows of positive weight, over all calls to `partial_fit`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (d,)
+
+    Notes
+    -----
+    Rows are streamed in blocks into an R factor: time O(n k^2) and memory O(k^2) beside one block
+    for k free coefficients, whatever n. Symmetric functions that the library does not hold are
+    approximated symmetrically. A library that is not closed under the symmetry is constrained at
+    sampled points along the orbits.
+
+    References
+    ----------
+    Otto, Zolman, Kutz, Brunton (2025). A unified framework to enforce, discover, and promote
+    symmetry in machine learning. JMLR 26(248).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksym import SymmetricRidge, so
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = SymmetricRidge(so(3), alpha=0).fit(X, (X**2).sum(axis=1))
+    >>> model.n_free_, round(model.predict([[1.0, 2.0, 2.0]])[0], 6)
+    (2, 9.0)
+    """
+
+    def __init__(
+        self, algebra=None, *, library=None, output=None, group=None, alpha=1.0, rtol=1e-10
+    ):
+        self.algebra = algebra
+        self.library = library
+        self.output = output
+        self.group = group
+        self.alpha = alpha
+        self.rtol = rtol
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, q)
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative; rows of weight zero count for nothing.
+
+        Returns
+        -------
+        self
+        """
+        return self._refit(SymmetricRidge._fit, X, y, sample_weight)
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Add rows to those seen before: after all chunks, the same model as from `fit`.
+
+        Parameters and return value as in `fit`. Libraries that learn more from the data than
+        their place (an adapted spline, say) keep what they learnt from the first chunk.
+        """
+        if not hasattr(self, "_space"):
+            return self.fit(X, y, sample_weight)
+        fresh = adopt(clone(self), self)
+        fresh._add(X, y, sample_weight)
+        return adopt(self, fresh)
+
+    def _fit(self, X, y, sample_weight):
+        _check_number(self.alpha, "alpha")
+        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
+        space = _Space.of(self, X, Y.shape[1])
+        factor = space.accumulate(None, X, Y, weight)
+        self.n_samples_seen_ = len(X)
+        self._set_solution(space, factor, self.alpha, one_target, dtype)
+
+    def _add(self, X, y, sample_weight):
+        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight, reset=False)
+        if Y.shape[1] != self._space.n_outputs or one_target != self._one_target:
+            raise ValueError(
+                f"y has {Y.shape[1]} outputs, but earlier chunks had {self._space.n_outputs}: "
+                "give the same columns in every chunk."
+            )
+        space, factor = self._space.moved(self._factor, X)
+        factor = space.accumulate(factor, X, Y, weight)
+        self.n_samples_seen_ += len(X)
+        self._set_solution(space, factor, self.alpha, one_target, np.result_type(self.coef_, dtype))
+
+
+class SymmetricRidgeCV(_SymmetricRegressor):
+    """`SymmetricRidge` with alpha chosen by cross-validation.
+
+    Minimises the same objective; alpha has the least mean squared error over the folds. Each fold
+    is streamed once into an R factor of its own. Factors merge, so that every training set, every
+    alpha and the final fit cost no further pass over the data.
+
+    Parameters
+    ----------
+    algebra, library, output, group, rtol
+        As in `SymmetricRidge`.
+    alphas : array-like, default=None
+        Values to try, 0 among them if wanted; None: 25 from 1e-8 to 1e4.
+    cv : int, splitter or iterable of (train, test), default=None
+        As in scikit-learn; None: 5 folds.
+
+    Attributes
+    ----------
+    alpha_ : float
+    cv_results_ : dict
+        ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
+    best_score_ : float
+        Minus the least mean test error.
+    coef_, library_, basis_, n_free_
+        As in `SymmetricRidge`.
+    """
+
+    def __init__(
+        self,
+        algebra=None,
+        *,
+        library=None,
+        output=None,
+        group=None,
+        alphas=None,
+        cv=None,
+        rtol=1e-10,
+    ):
+        self.algebra = algebra
+        self.library = library
+        self.output = output
+        self.group = group
+        self.alphas = alphas
+        self.cv = cv
+        self.rtol = rtol
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data; parameters as in `SymmetricRidge.fit`."""
+        return self._refit(SymmetricRidgeCV._fit, X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight):
+        alphas = np.atleast_1d(_ALPHAS if self.alphas is None else self.alphas)
+        if not alphas.size or alphas.ndim != 1:
+            raise ValueError(f"`alphas` must be a non-empty list of numbers, got {self.alphas!r}.")
+        for alpha in alphas:
+            _check_number(alpha, "alphas")
+        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
+        space = _Space.of(self, X, Y.shape[1])
+        errors, factor = _cross_validate(space, X, Y, weight, alphas, check_cv(self.cv))
+        mean = errors.mean(axis=1)
+        best = int(np.argmin(mean))
+        self.alpha_ = float(alphas[best])
+        self.best_score_ = -float(mean[best])
+        self.cv_results_ = {"alpha": alphas, "mean_squared_error": errors, "mean_test_error": mean}
+        self._set_solution(space, factor, self.alpha_, one_target, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Equivariant functions of a fitted library, and how rows of data constrain them.
+
+    Invariant outputs share one basis (k, p) and are solved as separate targets; outputs that move
+    are tied together, with a basis (k, q p) and one target.
+    """
+
+    template: object
+    library: object
+    extremes: np.ndarray
+    algebra: LieAlgebra | None
+    group: FiniteGroup | None
+    B: np.ndarray | None
+    rho: np.ndarray | None
+    n_outputs: int
+    basis: sparse.csr_array
+    constant: np.ndarray  # indices of the functions that do not vary
+
+    @classmethod
+    def of(cls, model, X, n_outputs):
+        """The space that the parameters of an estimator describe, placed on the data."""
+        algebra, group = on_features(model.algebra, model.group, X.shape[1])
+        template = PolynomialLibrary(2) if model.library is None else model.library
+        B, rho, q = output_matrices(model.output, algebra, group)
+        if model.output is not None and q != n_outputs:
+            raise ValueError(
+                f"`output` moves {q} outputs, but y has {n_outputs}: give a representation on "
+                f"R^{n_outputs}."
+            )
+        library, extremes = place(template, X, algebra, group)
+        basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
+        few = X[: min(len(X), 5)]
+        values, slopes = library.transform(few), library.jacobian(few)
+        constant = (slopes == 0).all(axis=(0, 2)) & (values == values[0]).all(axis=0)
+        constant = np.flatnonzero(constant & (values[0] != 0))
+        return cls(template, library, extremes, algebra, group, B, rho, n_outputs, basis, constant)
+
+    @property
+    def tied(self):
+        return self.B is not None or self.rho is not None
+
+    @property
+    def n_free(self):
+        return self.basis.shape[0] * (1 if self.tied else self.n_outputs)
+
+    def full_basis(self):
+        """(n_free, q p) sparse"""
+        if self.tied:
+            return self.basis
+        return sparse.csr_array(sparse.kron(sparse.eye_array(self.n_outputs), self.basis))
+
+    def varies(self):
+        """Whether anything but constants is left."""
+        columns = self.basis.indices % self.library.n_output_features_
+        return not np.isin(columns, self.constant).all()
+
+    def accumulate(self, factor, X, Y, weight):
+        """Triangular factor of ``[Z, Y]`` over the rows seen so far and these."""
+        k, q = self.basis.shape[0], self.n_outputs
+        width = k + (1 if self.tied else q)
+        require_memory(
+            32.0 * width**2,
+            f"A regression with {k:,} free coefficients",
+            "Reduce the degree of the library, or enforce more symmetry.",
+        )
+        functions = self.basis
+        if self.tied:
+            functions = self.basis.reshape(k * q, -1).tocsr()
+        with one_thread():
+            for rows in row_blocks(len(X), width * (q if self.tied else 1)):
+                Z, target = evaluate(self.library, functions, X[rows]), Y[rows]
+                root = weight[rows, None]
+                if self.tied:
+                    Z = Z.reshape(-1, k, q).transpose(0, 2, 1).reshape(-1, k)
+                    target, root = target.reshape(-1, 1), np.repeat(root, q, axis=0)
+                factor = merge_rows(factor, np.concatenate([Z, target], axis=1) * root)
+        return factor
+
+    def solve(self, factor, alphas):
+        """Coefficients (a, q, p) for every alpha."""
+        w = self.weights(factor, alphas)
+        coef = w.transpose(0, 2, 1).reshape(-1, self.basis.shape[0]) @ self.basis
+        return coef.reshape(len(alphas), self.n_outputs, -1)
+
+    def weights(self, factor, alphas):
+        """Coordinates in the basis (a, k, t) for every alpha."""
+        p = self.library.n_output_features_
+        constants = np.add.outer(np.arange(self.basis.shape[1] // p) * p, self.constant).ravel()
+        C = self.basis[:, constants].toarray()
+        n_targets = 1 if self.tied else self.n_outputs
+        with one_thread():
+            return ridge_in_subspace(factor, n_targets, np.eye(len(C)) - C @ C.T, alphas)
+
+    def moved(self, factor, X):
+        """The same space with its library placed on more data, and the factor re-expressed."""
+        if not hasattr(self.template, "extremes"):
+            return self, factor
+        library, extremes = place(
+            self.template, np.concatenate([self.extremes, X]), self.algebra, self.group
+        )
+        K = self.library.change_to(library)
+        if (K != sparse.eye_array(K.shape[0])).nnz == 0:
+            return replace(self, library=library, extremes=extremes), factor
+        k, q = self.basis.shape[0], self.basis.shape[1] // K.shape[0]
+        moved = self.basis @ sparse.kron(sparse.eye_array(q), K)
+        if k == self.basis.shape[1]:  # every function: the basis stays
+            basis, L = self.basis, (moved @ self.basis.T).toarray()
+        else:
+            Q, L = orthonormal_rows(moved)
+            basis = sparse.csr_array(Q)
+        # F = w0 N0 phi0 = w0 L N phi, hence Z w0 = Z L^-T w.
+        turned = np.linalg.solve(L, factor[:, :k].T).T
+        factor = np.concatenate([turned, factor[:, k:]], axis=1)
+        return replace(self, library=library, extremes=extremes, basis=basis), factor
+
+    def random_element(self, rng):
+        """A finite element far from the identity: ``x -> M x + t``, outputs by rho."""
+        d, q = self.library.n_features_in_, self.n_outputs
+        M, t, rho = np.eye(d), np.zeros(d), np.eye(q)
+        if self.algebra is not None and self.algebra.dim:
+            unit = np.abs(self.extremes).max(axis=0)
+            unit = np.where(unit > 0, unit, 1.0)
+            size = np.linalg.norm(self.algebra.linear * (unit / unit[:, None]), axis=(1, 2))
+            size += np.linalg.norm(self.algebra.offset / unit, axis=1)
+            size = np.where(size > 0, size, 1.0) * np.sqrt(self.algebra.dim)
+            xi = 3.0 * rng.normal(size=self.algebra.dim) / size
+            M, t = self.algebra.exp(xi)
+            if self.B is not None:
+                rho = expm(np.tensordot(xi, self.B, 1))
+        if self.group is not None:
+            for k in rng.integers(len(self.group.matrices), size=rng.integers(1, 5)):
+                M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
+                rho = rho if self.rho is None else self.rho[k] @ rho
+        return M, t, rho
+
+
+def _cross_validate(space, X, Y, weight, alphas, cv):
+    """Mean squared errors (a, n_folds), and the factor of all rows."""
+    splits = list(cv.split(X, Y))
+    tests = [space.accumulate(None, X[test], Y[test], weight[test]) for _, test in splits]
+    held_out = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
+    partition = (held_out == 1).all() and all(len(a) + len(b) == len(X) for a, b in splits)
+    total, errors = None, np.empty((len(alphas), len(splits)))
+    for fold, (train, test) in enumerate(splits):
+        if partition:
+            others = np.concatenate(tests[:fold] + tests[fold + 1 :])
+            factor = merge_rows(None, others)
+        else:
+            factor = space.accumulate(None, X[train], Y[train], weight[train])
+        w = space.weights(factor, alphas)
+        k, t = w.shape[1:]
+        residual = tests[fold][:, :k] @ w - tests[fold][:, k:]
+        total_weight = np.sum(weight[test] ** 2) * space.n_outputs
+        errors[:, fold] = np.sum(residual**2, axis=(1, 2)) / total_weight
+    if partition:
+        total = merge_rows(None, np.concatenate(tests))
+    else:
+        total = space.accumulate(None, X, Y, weight)
+    return errors, total
+
+
+def _validated(model, X, y, sample_weight, reset=True):
+    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, and X's dtype."""
+    X, y = validate_data(
+        model, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset
+    )
+    dtype = X.dtype
+    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64)
+    weight = _checked_weights(sample_weight, len(X))
+    if (weight == 0).any():
+        X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
+    return X, Y.reshape(len(X), -1), np.sqrt(weight), Y.ndim == 1, dtype
+
+
+def _checked_weights(sample_weight, n):
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
+    if weight.shape != (n,):
+        raise ValueError(f"`sample_weight` must have shape ({n},), got {weight.shape}.")
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))[0]
+        raise ValueError(
+            f"`sample_weight` must be finite and >= 0, got {weight[bad]} for sample {bad}: "
+            "drop that row or give it weight 0."
+        )
+    if not weight.any():
+        raise ValueError("All sample weights are zero: at least one row must count.")
+    return weight
+
+
+def _check_number(value, name):
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < np.inf:
+        raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")

@@ -1,0 +1,58 @@
+"""What all libraries share: evaluation in blocks of rows, and the error of a space not closed."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+_BLOCK_BYTES = 2**23
+
+
+class NotClosedError(ValueError):
+    """A library is not closed under the motions asked for: use sampled points instead."""
+
+
+def row_blocks(n, width):
+    """Slices of rows such that a float array of that width stays near 8 MiB."""
+    size = int(np.clip(_BLOCK_BYTES // (8 * max(width, 1)), 64, 16384))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def evaluate(library, coef, X):
+    """Values ``phi(X) @ coef.T`` (n, k) of ``k`` functions, `coef` (k, p) dense or sparse.
+
+    A library with an ``evaluate`` of its own need not form the functions that do not matter.
+    """
+    if hasattr(library, "evaluate"):
+        return library.evaluate(coef, X)
+    coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+    out = np.empty((len(X), len(coef)))
+    for rows in row_blocks(len(X), coef.shape[1]):
+        out[rows] = library.transform(X[rows]) @ coef.T
+    return out
+
+
+def fit_input(library, X):
+    """`X` validated for ``fit``."""
+    return validate_data(library, X, dtype=[np.float64, np.float32])
+
+
+def transform_input(library, X):
+    """`X` validated for ``transform`` and ``jacobian``."""
+    check_is_fitted(library)
+    return validate_data(library, X, dtype=[np.float64, np.float32], reset=False)
+
+
+def input_names(library, input_features=None):
+    """Names of the input columns: as given, as seen in ``fit``, or ``x0, x1, ..``."""
+    check_is_fitted(library)
+    seen = getattr(library, "feature_names_in_", None)
+    if input_features is None:
+        return seen if seen is not None else [f"x{i}" for i in range(library.n_features_in_)]
+    if seen is not None and list(input_features) != list(seen):
+        raise ValueError("input_features is not equal to feature_names_in_")
+    if len(input_features) != library.n_features_in_:
+        raise ValueError(
+            "input_features should have length equal to number of features "
+            f"({library.n_features_in_}), got {len(input_features)}"
+        )
+    return input_features

@@ -1,0 +1,407 @@
+"""Polynomials, in coordinates in which symmetry stays sparse and exact."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, combinations_with_replacement
+from math import comb
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from scipy.special import gammaln
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sksym._linalg import require_memory
+from sksym.libraries.blocks import fit_input, input_names, row_blocks, transform_input
+
+
+_CANCELLED = 1e-12  # a translation this small beside its two parts is round-off
+
+
+@dataclass(frozen=True, eq=False)
+class Monomials:
+    """Index tables of all monomials of total degree <= `degree` in `d` coordinates.
+
+    With ``u_0 = 1`` a monomial is a sorted tuple of `degree` indices in 0..d, and the tuples in
+    lexicographic order are the monomials in scikit-learn's order, constant first, then by degree.
+    Fischer scaling, ``phi_a = u^a / sqrt(a!)``, makes ``d/du_i`` the transpose of "times u_i".
+    """
+
+    d: int
+    degree: int
+
+    def __post_init__(self):
+        p = comb(self.d + self.degree, self.degree)
+        require_memory(
+            p * (8.0 * self.degree + 24.0 * (self.d + 1)),
+            f"A library of {p:,} monomials (degree {self.degree} in {self.d} features)",
+            "Reduce `degree` or the number of features.",
+        )
+
+    @property
+    def p(self):
+        return comb(self.d + self.degree, self.degree)
+
+    @cached_property
+    def tuples(self):
+        """(p, degree) sorted homogeneous indices."""
+        rows = combinations_with_replacement(range(self.d + 1), self.degree)
+        flat = np.fromiter(chain.from_iterable(rows), np.int32, self.p * self.degree)
+        return flat.reshape(self.p, self.degree)
+
+    @cached_property
+    def exponents(self):
+        """(p, d)"""
+        counts = np.zeros((self.p, self.d + 1), np.int32)
+        np.add.at(counts, (np.arange(self.p)[:, None], self.tuples), 1)
+        return counts[:, 1:]
+
+    @cached_property
+    def fischer(self):
+        """``1 / sqrt(a!)`` (p,)"""
+        return np.exp(-0.5 * gammaln(self.exponents + 1.0).sum(axis=1))
+
+    @cached_property
+    def level(self):
+        """First index of every total degree, and p: (degree + 2,)"""
+        return np.array([comb(self.d + g - 1, g - 1) if g else 0 for g in range(self.degree + 2)])
+
+    @cached_property
+    def last(self):
+        """Coordinate of the last factor (p,); the constant has -1."""
+        return self.tuples[:, -1] - 1 if self.degree else np.full(1, -1)
+
+    @cached_property
+    def parent(self):
+        """Index of the monomial without its last factor (p,)."""
+        shorter = np.roll(self.tuples, 1, axis=1)
+        if self.degree:
+            shorter[:, 0] = 0
+        return self.rank(shorter)
+
+    @cached_property
+    def up(self):
+        """(p', d): index of ``u_i`` times each of the p' monomials of degree below the largest."""
+        low = self.tuples[: self.level[self.degree]]
+        raised = np.repeat(low[:, None], self.d, axis=1)
+        raised[:, :, :1] = np.arange(1, self.d + 1)[:, None]
+        return self.rank(np.sort(raised, axis=2))
+
+    @cached_property
+    def up_factor(self):
+        """(p', d): ``sqrt(a_i + 1)``, ``u_i phi_a = sqrt(a_i + 1) phi_(a + e_i)``."""
+        return np.sqrt(self.exponents[: self.level[self.degree]] + 1.0)
+
+    def rank(self, tuples):
+        """Position of sorted tuples, shape (..., degree), among all of them."""
+        if not self.degree:
+            return np.zeros(tuples.shape[:-1], int)
+        length = np.arange(self.degree, 0, -1)
+        table = np.array(
+            [
+                [comb(v + k - 1, k) if k else 1 for k in range(self.degree + 1)]
+                for v in range(self.d + 1)
+            ]
+        )
+        return self.p - 1 - table[self.d - tuples, length].sum(axis=-1)
+
+    def lie_matrices(self, linear, offset):
+        """``D_a`` for the fields ``A_a u + b_a``, side by side, (p, r p) sparse.
+
+        ``D = sum_ij A_ij down_i up_j``: every field in one product of two sparse matrices.
+        """
+        low, d, p = self.level[self.degree], self.d, self.p
+        if low * d == 0:
+            return sparse.csr_array((p, len(linear) * p))
+        b = np.repeat(np.arange(low), d)
+        i = np.tile(np.arange(d), low)
+        down = sparse.csr_array(
+            (self.up_factor.ravel(), (self.up.ravel(), i * low + b)), shape=(p, d * low)
+        )
+        a, i, j = np.nonzero(linear)
+        low_index = np.arange(low)
+        rows = [(i[:, None] * low + low_index).ravel()]
+        columns = [(a[:, None] * p + self.up[:, j].T).ravel()]
+        values = [(linear[a, i, j][:, None] * self.up_factor[:, j].T).ravel()]
+        a, i = np.nonzero(offset)
+        rows.append((i[:, None] * low + low_index).ravel())
+        columns.append((a[:, None] * p + low_index).ravel())
+        values.append(np.repeat(offset[a, i], low))
+        times = sparse.coo_array(
+            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+            shape=(d * low, len(linear) * p),
+        )
+        return sparse.csr_array(down @ times.tocsr())
+
+    def expand(self, multiply):
+        """The monomials in another basis, (p, p) sparse.
+
+        ``multiply[i]`` (p, p) multiplies by the coordinate ``u_i`` in that basis, whose first
+        function is 1: every monomial is its parent times one coordinate.
+        """
+        rows = [sparse.csr_array(([1.0], ([0], [0])), shape=(1, self.p))]
+        for g in range(1, self.degree + 1):
+            level = np.arange(self.level[g], self.level[g + 1])
+            lower, start = rows[-1], self.level[g - 1]
+            order, parts = [], []
+            for i in range(self.d):
+                mine = level[self.last[level] == i]
+                scale = 1 / np.sqrt(self.exponents[mine, i])
+                parts.append(scale[:, None] * (lower[self.parent[mine] - start] @ multiply[i]))
+                order.append(mine)
+            rank = np.argsort(np.concatenate(order))
+            rows.append(sparse.csr_array(sparse.vstack(parts).tocsr()[rank]))
+        return sparse.csr_array(sparse.vstack(rows))
+
+    def times(self, i):
+        """Multiplication by ``u_i``, (p, p) sparse; the highest degree is cut off."""
+        low = np.arange(self.level[self.degree])
+        entries = self.up_factor[:, i], (low, self.up[:, i])
+        return sparse.csr_array(entries, shape=(self.p, self.p))
+
+    def substitute(self, linear, offset):
+        """``K`` with ``phi(linear u + offset) = K phi(u)``, (p, p) sparse."""
+        times = [self.times(j) for j in range(self.d)]
+        identity = sparse.eye_array(self.p, format="csr")
+        multiply = [
+            sum((linear[i, j] * times[j] for j in np.flatnonzero(linear[i])), offset[i] * identity)
+            for i in range(self.d)
+        ]
+        K = self.expand(multiply)
+        K.eliminate_zeros()
+        return K
+
+    def legendre(self, middle, half_width):
+        """``T`` with ``phi(u) = T psi(u)``, psi orthonormal Legendre products on a box."""
+        identity = sparse.eye_array(self.p, format="csr")
+        multiply = []
+        for i in range(self.d):
+            n = np.arange(1, self.degree + 1)
+            alpha = np.concatenate([[0], n / np.sqrt(4.0 * n**2 - 1)])
+            low = np.arange(self.level[self.degree])
+            raised = self.up[:, i]
+            value = alpha[self.exponents[raised, i]]
+            up = sparse.csr_array((value, (low, raised)), shape=(self.p, self.p))
+            multiply.append(half_width[i] * (up + up.T) + middle[i] * identity)
+        T = self.expand(multiply)
+        T.eliminate_zeros()
+        return T
+
+
+class PolynomialLibrary(TransformerMixin, BaseEstimator):
+    """All polynomials of total degree <= `degree`, as Fischer-scaled monomials.
+
+    ``phi_a(x) = prod_i u_i^a_i / sqrt(a!)`` with ``u_i = (x_i - c_i) / s_i``, in scikit-learn's
+    order of monomials. Rotations about the centre act on them by antisymmetric matrices, so
+    symmetry constraints are sparse, split by degree and stay exact far from the data.
+
+    Parameters
+    ----------
+    degree : int, default=2
+    center : float or array-like of shape (d,), default=None
+        ``c``. None: the middle of the data's range. Estimators put it at the fixed point of their
+        symmetry nearest to that middle, where there is one.
+    scale : float or array-like of shape (d,), default=None
+        ``s``. None: a power of two at least as large as the range of ``x - c``, one for each
+        coordinate; estimators give one to each set of coordinates that their symmetry mixes.
+    domain : (low, high), default=None
+        Numbers or arrays of shape (d,): the box on which `orthonormal_coordinates` refers to;
+        None: the range of the data.
+
+    Attributes
+    ----------
+    center_, scale_ : ndarray of shape (d,)
+    domain_ : ndarray of shape (2, d)
+    n_output_features_ : int
+        ``p = C(d + degree, degree)``.
+    monomials_ : Monomials
+        Index tables: `exponents` (p, d) among them.
+
+    Examples
+    --------
+    >>> from sksym import PolynomialLibrary
+    >>> PolynomialLibrary(2).fit([[0.0, 1.0]]).get_feature_names_out()
+    array(['1', 'x0', 'x1', 'x0^2', 'x0 x1', 'x1^2'], dtype=object)
+    """
+
+    def __init__(self, degree=2, center=None, scale=None, domain=None):
+        self.degree = degree
+        self.center = center
+        self.scale = scale
+        self.domain = domain
+
+    def fit(self, X, y=None):
+        """Set centre, scale and domain from the range of `X` (n, d)."""
+        if not isinstance(self.degree, Integral) or self.degree < 0:
+            raise ValueError(
+                f"`degree` must be an integer >= 0, got {self.degree!r}: 0 is the constant alone."
+            )
+        X = fit_input(self, X)
+        self._place(X.min(axis=0).astype(float), X.max(axis=0).astype(float))
+        return self
+
+    @staticmethod
+    def extremes(X):
+        """The two corners of the data's range: all of `X` (n, d) that `fit` depends on."""
+        return np.array([np.min(X, axis=0), np.max(X, axis=0)])
+
+    def _place(self, low, high):
+        """Everything that `fit` learns, from the range of the data."""
+        d = len(low)
+        center = _per_column(self.center, d, "center", (low + high) / 2)
+        reach = np.maximum(np.abs(high - center), np.abs(low - center))
+        scale = _per_column(self.scale, d, "scale", power_of_two(reach))
+        if not (scale > 0).all():
+            raise ValueError(f"`scale` must be positive, got {self.scale!r}.")
+        half = np.where(high > low, (high - low) / 2, scale)
+        box = (low + high) / 2 - half, (low + high) / 2 + half
+        domain = box if self.domain is None else self.domain
+        if np.shape(domain)[:1] != (2,):
+            raise ValueError(f"`domain` must be a pair (low, high), got {self.domain!r}.")
+        domain = np.stack([_per_column(end, d, "domain", None) for end in domain])
+        if not (domain[0] < domain[1]).all():
+            raise ValueError(f"`domain` must have low < high, got {self.domain!r}.")
+        self.monomials_ = Monomials(d, int(self.degree))
+        self.n_output_features_ = self.monomials_.p
+        self.center_, self.scale_, self.domain_ = center, scale, domain
+
+    def transform(self, X):
+        """Library values, shape (n, p)."""
+        X = transform_input(self, X)
+        out = np.empty((len(X), self.n_output_features_), dtype=X.dtype)
+        needed = np.arange(self.n_output_features_)
+        factor = self.monomials_.fischer[:, None]
+        for rows in row_blocks(len(X), self.n_output_features_):
+            out[rows] = (self._powers(X[rows], needed) * factor).T
+        return out
+
+    def jacobian(self, X):
+        """Derivatives by the coordinates of x, shape (n, p, d)."""
+        X = transform_input(self, X)
+        table, (n, d) = self.monomials_, X.shape
+        out = np.zeros((n, self.n_output_features_, d), dtype=X.dtype)
+        low = table.level[table.degree]
+        for rows in row_blocks(n, self.n_output_features_) if low else ():
+            phi = self._powers(X[rows], np.arange(low)) * table.fischer[:low, None]
+            for i in range(d):
+                factor = table.up_factor[:, i] / self.scale_[i]
+                out[rows, table.up[:, i], i] = (phi * factor[:, None]).T
+        return out
+
+    def evaluate(self, coef, X):
+        """Values ``phi(X) @ coef.T`` (n, k) from only those monomials that `coef` (k, p) uses."""
+        X = transform_input(self, X)
+        coef = sparse.csc_array(coef)
+        table = self.monomials_
+        used = np.flatnonzero(np.diff(coef.indptr))
+        marked = np.zeros(table.p, bool)
+        marked[used] = True
+        for g in range(table.degree, 0, -1):
+            level = np.arange(table.level[g], table.level[g + 1])
+            marked[table.parent[level[marked[level]]]] = True
+        needed = np.flatnonzero(marked)
+        chosen = np.searchsorted(needed, used)
+        weights = coef[:, used] * table.fischer[used]
+        dense = weights.nnz > 0.2 * weights.shape[0] * weights.shape[1]
+        weights = weights.toarray() if dense else weights.tocsr()
+        out = np.empty((len(X), coef.shape[0]))
+        for rows in row_blocks(len(X), len(needed)):
+            powers = self._powers(X[rows], needed)
+            out[rows] = (weights @ (powers if len(chosen) == len(needed) else powers[chosen])).T
+        return out
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the monomials; a variable stands for its centred and scaled coordinate."""
+        return monomial_names(self.monomials_.exponents, input_names(self, input_features))
+
+    @property
+    def monomial_names(self):
+        """Names of the plain monomials that `monomial_coef` refers to, (p,)."""
+        return self.get_feature_names_out()
+
+    def monomial_coef(self, coef):
+        """Coefficients of the plain monomials ``x^a`` of the same functions, shape as `coef`."""
+        check_is_fitted(self)
+        table = self.monomials_
+        K = table.substitute(np.diag(1 / self.scale_), -self.center_ / self.scale_)
+        return (np.asarray(coef) @ K) * table.fischer
+
+    def orthonormal_coordinates(self):
+        """``T`` (p, p) sparse with ``phi = T psi``, psi orthonormal on `domain_`.
+
+        psi are products of Legendre polynomials of total degree <= `degree`, orthonormal under
+        the uniform probability measure of the box.
+        """
+        check_is_fitted(self)
+        middle, half = self.domain_.mean(axis=0), np.diff(self.domain_, axis=0)[0] / 2
+        return self.monomials_.legendre((middle - self.center_) / self.scale_, half / self.scale_)
+
+    def lie_matrices(self, algebra):
+        """``D_a`` (p, p) with ``d phi [A_a x + b_a] = D_a phi``, side by side: (p, r p) sparse."""
+        return self.monomials_.lie_matrices(*self.unit_fields(algebra))
+
+    def group_matrix(self, g):
+        """``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` (d, d)."""
+        return self.monomials_.substitute(*self.unit_map(g))
+
+    def unit_fields(self, algebra):
+        """The algebra in the coordinates ``u``: matrices (r, d, d) and translations (r, d)."""
+        linear = algebra.linear * (self.scale_ / self.scale_[:, None])
+        # Cancellation at the fixed point leaves round-off that would tie the degrees together.
+        shift = algebra.linear @ self.center_ + algebra.offset
+        size = np.abs(algebra.linear) @ np.abs(self.center_) + np.abs(algebra.offset)
+        return linear, np.where(np.abs(shift) <= _CANCELLED * size, 0.0, shift) / self.scale_
+
+    def unit_map(self, g):
+        """The map ``x -> g x`` in the coordinates ``u``: matrix (d, d) and translation (d,)."""
+        linear = g * (self.scale_ / self.scale_[:, None])
+        shift = g @ self.center_ - self.center_
+        size = np.abs(g) @ np.abs(self.center_) + np.abs(self.center_)
+        return linear, np.where(np.abs(shift) <= _CANCELLED * size, 0.0, shift) / self.scale_
+
+    def change_to(self, other):
+        """``K`` (p, p) sparse with ``phi_self = K phi_other``: the same space placed elsewhere."""
+        shift = (other.center_ - self.center_) / self.scale_
+        return self.monomials_.substitute(np.diag(other.scale_ / self.scale_), shift)
+
+    def _powers(self, X, needed):
+        """Unscaled powers ``u^a`` of the monomials `needed`, which hold all parents: (len, n)."""
+        table = self.monomials_
+        U = np.ascontiguousarray(((X - self.center_) / self.scale_).T)
+        powers = np.empty((len(needed), len(X)))
+        powers[0] = 1
+        bounds = np.searchsorted(needed, table.level)
+        parent = np.searchsorted(needed, table.parent[needed])
+        last = table.last[needed]
+        for start, stop in zip(bounds[1:-1], bounds[2:], strict=True):
+            np.take(powers, parent[start:stop], axis=0, out=powers[start:stop], mode="clip")
+            powers[start:stop] *= U[last[start:stop]]
+        return powers
+
+
+def power_of_two(size):
+    """Smallest powers of two >= `size`; 1 for zeros."""
+    size = np.asarray(size, float)
+    return np.exp2(np.ceil(np.log2(np.where(size > 0, size, 1.0))))
+
+
+def monomial_names(exponents, features):
+    """``x0^2 x1`` for every row of exponents, as an object array."""
+    names = []
+    for row in exponents:
+        factors = [
+            f"{features[i]}^{row[i]}" if row[i] > 1 else f"{features[i]}"
+            for i in np.flatnonzero(row)
+        ]
+        names.append(" ".join(factors) or "1")
+    return np.array(names, dtype=object)
+
+
+def _per_column(value, d, name, default):
+    if value is None:
+        return default
+    value = np.asarray(value, float)
+    if value.shape not in ((), (d,)) or not np.isfinite(value).all():
+        raise ValueError(f"`{name}` must be finite, a number or of shape ({d},), got {value!r}.")
+    return np.broadcast_to(value, (d,)).copy()

@@ -1,0 +1,47 @@
+"""What is penalised: convex functions with a proximal operator.
+
+A penalty is any object with ``value(Z)`` and ``prox(Z, step)``, for matrices Z. The proximal
+operator is the minimiser over V of ``value(V) + ||V - Z||^2 / (2 step)``.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class Penalty(Protocol):
+    """What solvers need of a penalty."""
+
+    def value(self, Z): ...
+
+    def prox(self, Z, step): ...
+
+
+@dataclass(frozen=True)
+class NuclearNorm:
+    """``alpha * sum of singular values``: low rank, few broken symmetries."""
+
+    alpha: float = 1.0
+
+    def value(self, Z):
+        return self.alpha * np.linalg.svd(Z, compute_uv=False).sum()
+
+    def prox(self, Z, step):
+        U, s, Vt = np.linalg.svd(Z, full_matrices=False)
+        return (U * np.maximum(s - step * self.alpha, 0)) @ Vt
+
+
+@dataclass(frozen=True)
+class GroupNorm:
+    """``alpha * sum_i ||Z_i||`` over rows: switches whole rows off."""
+
+    alpha: float = 1.0
+
+    def value(self, Z):
+        return self.alpha * np.linalg.norm(Z, axis=1).sum()
+
+    def prox(self, Z, step):
+        size = np.linalg.norm(Z, axis=1, keepdims=True)
+        threshold = step * self.alpha
+        return Z * np.where(size > threshold, 1 - threshold / np.where(size > 0, size, 1), 0)
