@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from sksym import NotClosedError, SymmetricRidge, so, vector
-from sksym.testing import assert_equivariant
+from sksym.testing import assert_closed, assert_equivariant, assert_jacobian
 
 
 class GaussianPulls(TransformerMixin, BaseEstimator):
@@ -53,10 +53,8 @@ def gaussian(X, width):
 rng = np.random.default_rng(0)
 X, X_test = rng.normal(size=(2, 40, 3))
 library = GaussianPulls().fit(X)
-
-step = 1e-6 * np.eye(3)
-slopes = [(library.transform(X + h) - library.transform(X - h)) / 2e-6 for h in step]
-np.testing.assert_allclose(library.jacobian(X), np.stack(slopes, axis=-1), atol=1e-8)
+assert_jacobian(library, X)
+assert_closed(library, X, algebra=so(3))
 
 
 def force(X):

@@ -35,7 +35,8 @@ def require_memory(n_bytes, what, remedy):
     limit = 0.7 * available_memory()
     if n_bytes > limit:
         raise MemoryError(
-            f"{what} would need {n_bytes / 2**30:.3g} GiB, {limit / 2**30:.3g} GiB are free. {remedy}"
+            f"{what} would need {n_bytes / 2**30:.3g} GiB, "
+            f"{limit / 2**30:.3g} GiB are free. {remedy}"
         )
 
 
@@ -120,7 +121,7 @@ def _leading(basis):
 
 
 def _equal_blocks(row, column, data, row_block, column_block, n_blocks):
-    """Group components by shape: yields (columns (b, nc), dense (b, nr, nc)), empty rows dropped."""
+    """Components grouped by shape: yields columns (b, nc) and dense blocks (b, nr, nc)."""
     n_rows = np.bincount(row_block, minlength=n_blocks)
     n_columns = np.bincount(column_block, minlength=n_blocks)
     # Position of every row and column inside its component.
@@ -250,7 +251,7 @@ def _unbalanced(A):
 
 def _newton_direction(A):
     """Symmetric H with ``2 sum sym [A^T, [A, H]] = -moment``, regularised."""
-    r, d, _ = A.shape
+    d = A.shape[-1]
     i, j = np.triu_indices(d)
     n_symmetric = len(i)
     units = np.zeros((n_symmetric, d, d))

@@ -62,7 +62,7 @@ class LieAlgebra:
                 f"got {offset.shape}: give one translation per generator."
             )
         for name, array in (("linear", linear), ("offset", offset)):
-            bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+            bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
             if len(bad):
                 raise ValueError(
                     f"`{name}` of generator {bad[0]} holds NaN or infinity: generators are finite."
@@ -184,8 +184,14 @@ class LieAlgebra:
         """Structure constants by least squares, and the largest relative misfit."""
         M = self._homogeneous()
         products = np.einsum("aij,bjk->abik", M, M)
-        brackets = (products - products.transpose(1, 0, 2, 3)).reshape(self.dim**2, -1)
-        span = M.reshape(self.dim, -1)
+        brackets = products - products.transpose(1, 0, 2, 3)
+        brackets = flat_generators(
+            *(
+                part.reshape(self.dim**2, *part.shape[2:])
+                for part in (brackets[:, :, 1:, 1:], brackets[:, :, 1:, 0])
+            )
+        )
+        span = flat_generators(self.linear, self.offset)
         constants = brackets @ np.linalg.pinv(span) if self.dim else np.zeros((0, 0))
         size = np.linalg.norm(brackets, axis=1).max(initial=0) or 1.0
         misfit = np.linalg.norm(brackets - constants @ span, axis=1).max(initial=0)
@@ -232,7 +238,7 @@ def aff(d):
 
 
 def sp(n_features):
-    """Symplectic motions of ``(q, p)`` in ``R^(2k)``: ``A^T J + J A = 0``, ``J = [[0, I], [-I, 0]]``.
+    """Symplectic motions of ``(q, p)``: ``A^T J + J A = 0`` with ``J = [[0, I], [-I, 0]]``.
 
     ``A = J S`` with S over the symmetric units, so ``k (2k + 1)`` generators.
     """
@@ -328,6 +334,12 @@ def vector_fields(library):
     return VectorFields(library, np.eye(d * p).reshape(d * p, d, p))
 
 
+def flat_generators(linear, offset):
+    """Every generator as one row of numbers, offset first: (r, d (d + 1))."""
+    r, d = offset.shape
+    return np.concatenate([offset[:, :, None], linear], axis=2).reshape(r, d * (d + 1))
+
+
 def _pairs(d, entries):
     """One generator per pair i < j: ``entries(i, j) = (A[j, i], A[i, j])``."""
     pairs = list(combinations(range(d), 2))
@@ -345,9 +357,9 @@ def _frozen(array):
 
 def _field_names(linear, offset):
     r, d = offset.shape
-    homogeneous = np.concatenate([offset[:, :, None], linear], axis=2)
     # Source by source, so that a rotation reads "x0 ∂1 - x1 ∂0".
-    flat = homogeneous.transpose(0, 2, 1).reshape(r, -1)
+    flat = flat_generators(linear, offset).reshape(r, d, d + 1).transpose(0, 2, 1)
+    flat = flat.reshape(r, d * (d + 1))
     terms = [f"∂{i}" for i in range(d)] + [f"x{j} ∂{i}" for j in range(d) for i in range(d)]
     return tuple(_combination(row, terms) for row in flat)
 

@@ -30,7 +30,8 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from sksym._linalg import one_thread, require_memory
-from sksym.libraries import NotClosedError, row_blocks
+from sksym.algebras import flat_generators
+from sksym.libraries import NotClosedError, n_functions, row_blocks
 from sksym.representations import represent
 
 _EPS = np.finfo(float).eps
@@ -92,7 +93,7 @@ class LieDerivative:
         box = getattr(library, "domain_", None)
         generators = orthonormal_generators(algebra, _box(X) if box is None else box)
         factor = _streamed_tests(library, algebra, X, sample_weight)
-        p, m = library.n_output_features_, len(factor)
+        p, m = factor.shape[1] // (algebra.dim + 1), len(factor)
         D = np.tensordot(generators, factor[:, p:].reshape(m, algebra.dim, p), (1, 1))
         D = sparse.csr_array(D.transpose(2, 0, 1).reshape(p, -1))  # a: generator, k: row, j: test
         E = sparse.csr_array(factor[:, :p].T)
@@ -171,7 +172,7 @@ def orthonormal_generators(algebra, box):
     middle, half = box.mean(axis=0), (box[1] - box[0]) / 2
     linear = algebra.linear * (half / half[:, None])
     shift = (algebra.linear @ middle + algebra.offset) / half
-    flat = np.concatenate([linear.reshape(algebra.dim, -1), shift], axis=1)
+    flat = flat_generators(linear, shift)
     gram = flat @ flat.T
     if np.count_nonzero(gram - np.diag(np.diag(gram))) == 0 and np.diag(gram).all():
         return np.diag(1 / np.sqrt(np.diag(gram)))
@@ -190,7 +191,7 @@ def _combined(output, algebra, generators):
 
 def _streamed_tests(library, algebra, X, sample_weight):
     """Triangular-like factor of the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]``: (m, (r+1) p)."""
-    n, p, r = len(X), library.n_output_features_, algebra.dim
+    n, p, r = len(X), n_functions(library, X), algebra.dim
     width = (r + 1) * p
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
     weight = np.sqrt(weight / weight.sum())

@@ -141,7 +141,7 @@ def _check_brackets(B, algebra, rtol=1e-8):
     """A representation is linear in the generator and maps brackets to brackets."""
     M = algebra._homogeneous()
     # Dependent generators must have dependent images; each row is one generator.
-    span, image = M.reshape(algebra.dim, -1), B.reshape(algebra.dim, -1)
+    span, image = M.reshape(len(M), M[0].size), B.reshape(len(B), B[0].size)
     unit = np.linalg.norm(span) / (np.linalg.norm(image) or 1.0)
     to_coordinates = np.linalg.pinv(span, rcond=1e-10)
     linear = np.abs(span @ to_coordinates @ image - image).max() * unit

@@ -38,8 +38,8 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     free = weight <= 1e-12
     Z = Z @ axes
     Z0, Z1 = Z[:, free], Z[:, ~free] / np.sqrt(weight[~free])
-    Q, _, order = qr(Z0, pivoting=True)
-    diagonal = np.abs(np.diag(_)) if Z0.size else np.zeros(0)
+    Q, upper, _ = qr(Z0, pivoting=True)
+    diagonal = np.abs(np.diag(upper)) if Z0.size else np.zeros(0)
     rank = int((diagonal > _rank_tolerance(Z0) * diagonal.max(initial=0)).sum())
     rotated, target = (Q.T @ Z1)[rank:], (Q.T @ Y)[rank:]
     U, s, Vt = svd(rotated, full_matrices=False)

@@ -39,7 +39,8 @@ def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
     """Check ``lie_matrices`` and ``group_matrix`` of a fitted library on their definitions."""
     __tracebackhide__ = True
     X = np.asarray(X, float)
-    phi, p = library.transform(X), library.n_output_features_
+    phi = library.transform(X)
+    p = phi.shape[1]
     if algebra is not None:
         moved = np.einsum("npd,nad->nap", library.jacobian(X), algebra.vector_field(X))
         D = library.lie_matrices(algebra)

@@ -31,6 +31,12 @@ def evaluate(library, coef, X):
     return out
 
 
+def n_functions(library, X):
+    """``p``; a library of others need not say."""
+    known = getattr(library, "n_output_features_", None)
+    return library.transform(X[:1]).shape[1] if known is None else known
+
+
 def fit_input(library, X):
     """`X` validated for ``fit``."""
     return validate_data(library, X, dtype=[np.float64, np.float32])

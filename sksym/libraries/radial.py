@@ -13,7 +13,8 @@ from sksym.libraries.blocks import (
     row_blocks,
     transform_input,
 )
-from sksym.libraries.polynomial import Monomials, PolynomialLibrary, power_of_two
+from sksym.libraries.monomials import Monomials
+from sksym.libraries.polynomial import PolynomialLibrary, power_of_two
 
 
 class RadialLibrary(TransformerMixin, BaseEstimator):
@@ -178,7 +179,7 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
 
 
 def _independent(powers, monomials: Monomials):
-    """(power, monomial) pairs without ``|u|^k u^a`` that are ``|u|^(k - 2 j)`` times polynomials."""
+    """(power, monomial) pairs, without those equal to a lower power times other monomials."""
     degree = monomials.exponents.sum(axis=1)
     pairs = []
     for index, k in enumerate(powers):

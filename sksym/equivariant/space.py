@@ -1,0 +1,152 @@
+"""Regression in a space of symmetric functions, from rows of data that are streamed."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import expm
+
+from sksym._linalg import merge_rows, one_thread, orthonormal_rows, require_memory
+from sksym.algebras import LieAlgebra
+from sksym.equivariant.basis import equivariant_basis, output_matrices
+from sksym.equivariant.placement import on_features, place
+from sksym.groups import FiniteGroup
+from sksym.libraries import PolynomialLibrary, evaluate, row_blocks
+from sksym.solvers import ridge_in_subspace
+
+
+@dataclass(frozen=True, eq=False)
+class EquivariantSpace:
+    """Equivariant functions of a fitted library, and how rows of data constrain them.
+
+    Invariant outputs share one basis (k, p) and are solved as separate targets; outputs that move
+    are tied together, with a basis (k, q p) and one target.
+    """
+
+    template: object
+    library: object
+    extremes: np.ndarray
+    algebra: LieAlgebra | None
+    group: FiniteGroup | None
+    B: np.ndarray | None
+    rho: np.ndarray | None
+    n_outputs: int
+    basis: sparse.csr_array
+    constant: np.ndarray  # indices of the functions that do not vary
+
+    @classmethod
+    def of(cls, model, X, n_outputs):
+        """The space that the parameters of an estimator describe, placed on the data."""
+        algebra, group = on_features(model.algebra, model.group, X.shape[1])
+        template = PolynomialLibrary(2) if model.library is None else model.library
+        B, rho, q = output_matrices(model.output, algebra, group)
+        if model.output is not None and q != n_outputs:
+            raise ValueError(
+                f"`output` moves {q} outputs, but y has {n_outputs}: give a representation on "
+                f"R^{n_outputs}."
+            )
+        library, extremes = place(template, X, algebra, group)
+        basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
+        few = X[: min(len(X), 5)]
+        values, slopes = library.transform(few), library.jacobian(few)
+        constant = (slopes == 0).all(axis=(0, 2)) & (values == values[0]).all(axis=0)
+        constant = np.flatnonzero(constant & (values[0] != 0))
+        return cls(template, library, extremes, algebra, group, B, rho, n_outputs, basis, constant)
+
+    @property
+    def tied(self):
+        return self.B is not None or self.rho is not None
+
+    @property
+    def n_free(self):
+        return self.basis.shape[0] * (1 if self.tied else self.n_outputs)
+
+    def full_basis(self):
+        """(n_free, q p) sparse"""
+        if self.tied:
+            return self.basis
+        return sparse.csr_array(sparse.kron(sparse.eye_array(self.n_outputs), self.basis))
+
+    def varies(self):
+        """Whether anything but constants is left."""
+        columns = self.basis.indices % self.library.n_output_features_
+        return not np.isin(columns, self.constant).all()
+
+    def accumulate(self, factor, X, Y, weight):
+        """Triangular factor of ``[Z, Y]`` over the rows seen so far and these."""
+        k, q = self.basis.shape[0], self.n_outputs
+        width = k + (1 if self.tied else q)
+        require_memory(
+            32.0 * width**2,
+            f"A regression with {k:,} free coefficients",
+            "Reduce the degree of the library, or enforce more symmetry.",
+        )
+        functions = self.basis
+        if self.tied:
+            functions = self.basis.reshape(k * q, -1).tocsr()
+        with one_thread():
+            for rows in row_blocks(len(X), width * (q if self.tied else 1)):
+                Z, target = evaluate(self.library, functions, X[rows]), Y[rows]
+                root = weight[rows, None]
+                if self.tied:
+                    Z = Z.reshape(-1, k, q).transpose(0, 2, 1).reshape(-1, k)
+                    target, root = target.reshape(-1, 1), np.repeat(root, q, axis=0)
+                factor = merge_rows(factor, np.concatenate([Z, target], axis=1) * root)
+        return factor
+
+    def solve(self, factor, alphas):
+        """Coefficients (a, q, p) for every alpha."""
+        w = self.weights(factor, alphas)
+        coef = w.transpose(0, 2, 1).reshape(-1, self.basis.shape[0]) @ self.basis
+        return coef.reshape(len(alphas), self.n_outputs, -1)
+
+    def weights(self, factor, alphas):
+        """Coordinates in the basis (a, k, t) for every alpha."""
+        p = self.library.n_output_features_
+        constants = np.add.outer(np.arange(self.basis.shape[1] // p) * p, self.constant).ravel()
+        C = self.basis[:, constants].toarray()
+        n_targets = 1 if self.tied else self.n_outputs
+        with one_thread():
+            return ridge_in_subspace(factor, n_targets, np.eye(len(C)) - C @ C.T, alphas)
+
+    def moved(self, factor, X):
+        """The same space with its library placed on more data, and the factor re-expressed."""
+        if not hasattr(self.template, "extremes"):
+            return self, factor
+        library, extremes = place(
+            self.template, np.concatenate([self.extremes, X]), self.algebra, self.group
+        )
+        K = self.library.change_to(library)
+        if (sparse.eye_array(K.shape[0]) != K).nnz == 0:
+            return replace(self, library=library, extremes=extremes), factor
+        k, q = self.basis.shape[0], self.basis.shape[1] // K.shape[0]
+        moved = self.basis @ sparse.kron(sparse.eye_array(q), K)
+        if k == self.basis.shape[1]:  # every function: the basis stays
+            basis, L = self.basis, (moved @ self.basis.T).toarray()
+        else:
+            Q, L = orthonormal_rows(moved)
+            basis = sparse.csr_array(Q)
+        # F = w0 N0 phi0 = w0 L N phi, hence Z w0 = Z L^-T w.
+        turned = np.linalg.solve(L, factor[:, :k].T).T
+        factor = np.concatenate([turned, factor[:, k:]], axis=1)
+        return replace(self, library=library, extremes=extremes, basis=basis), factor
+
+    def random_element(self, rng):
+        """A finite element far from the identity: ``x -> M x + t``, outputs by rho."""
+        d, q = self.library.n_features_in_, self.n_outputs
+        M, t, rho = np.eye(d), np.zeros(d), np.eye(q)
+        if self.algebra is not None and self.algebra.dim:
+            unit = np.abs(self.extremes).max(axis=0)
+            unit = np.where(unit > 0, unit, 1.0)
+            size = np.linalg.norm(self.algebra.linear * (unit / unit[:, None]), axis=(1, 2))
+            size += np.linalg.norm(self.algebra.offset / unit, axis=1)
+            size = np.where(size > 0, size, 1.0) * np.sqrt(self.algebra.dim)
+            xi = 3.0 * rng.normal(size=self.algebra.dim) / size
+            M, t = self.algebra.exp(xi)
+            if self.B is not None:
+                rho = expm(np.tensordot(xi, self.B, 1))
+        if self.group is not None:
+            for k in rng.integers(len(self.group.matrices), size=rng.integers(1, 5)):
+                M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
+                rho = rho if self.rho is None else self.rho[k] @ rho
+        return M, t, rho
