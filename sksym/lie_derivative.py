@@ -77,7 +77,8 @@ class LieDerivative:
         _require_dimension(algebra, library.n_features_in_)
         generators = orthonormal_generators(algebra, library.domain_)
         T = library.orthonormal_coordinates()
-        D = library.lie_matrices(algebra) @ sparse.kron(sparse.csr_array(generators.T), T)
+        D = sparse.csr_array(library.lie_matrices(algebra))
+        D = D @ sparse.kron(sparse.csr_array(generators.T), T)
         return cls(sparse.csr_array(D), T, _combined(output, algebra, generators), generators)
 
     @classmethod

@@ -1,6 +1,7 @@
 """Public checks for estimators, libraries and penalties of your own."""
 
 import numpy as np
+from scipy import sparse
 
 
 def assert_equivariant(model, X, *, rtol=1e-10):
@@ -43,13 +44,15 @@ def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
     p = phi.shape[1]
     if algebra is not None:
         moved = np.einsum("npd,nad->nap", library.jacobian(X), algebra.vector_field(X))
-        D = library.lie_matrices(algebra)
+        D = sparse.csr_array(library.lie_matrices(algebra))
         expected = np.stack([phi @ D[:, a * p : (a + 1) * p].T for a in range(algebra.dim)], 1)
         size = np.abs(expected).max(initial=0) + np.abs(phi).max()
         error = np.abs(moved - expected).max(initial=0)
         assert error <= rtol * size, f"d phi [A x + b] differs from D phi by {error:.2g}"
     for g in () if group is None else group.matrices:
-        error = np.abs(library.transform(X @ g.T) - phi @ library.group_matrix(g).T).max()
+        error = np.abs(
+            library.transform(X @ g.T) - phi @ sparse.csr_array(library.group_matrix(g)).T
+        ).max()
         assert error <= rtol * np.abs(phi).max(), f"phi(g x) differs from K phi(x) by {error:.2g}"
 
 

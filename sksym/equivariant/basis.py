@@ -180,10 +180,11 @@ class _Closed(_Motions):
     """On a library that gives its own matrices; the tests are its own functions."""
 
     def derivative(self, C):
-        return self.library.lie_matrices(self.algebra.combine(C)), self._identity()
+        D = self.library.lie_matrices(self.algebra.combine(C))
+        return sparse.csr_array(D), self._identity()
 
     def moved(self, k):
-        return self.library.group_matrix(self.group.matrices[k]), self._identity()
+        return sparse.csr_array(self.library.group_matrix(self.group.matrices[k])), self._identity()
 
 
 class _BalancedPolynomials(_Motions):
