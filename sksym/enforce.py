@@ -6,7 +6,8 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.model_selection import check_cv
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from sksym._linalg import merge_rows
 from sksym._sklearn import adopt
@@ -22,7 +23,10 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = self.output is None or self.output != Trivial(1)
+        one_output = isinstance(self.output, Trivial) and self.output.q == 1
+        tags.target_tags.multi_output = not one_output
+        # Symmetric functions cannot follow data that lack the symmetry.
+        tags.regressor_tags.poor_score = self.algebra is not None or self.group is not None
         return tags
 
     def predict(self, X):
@@ -37,7 +41,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
     def basis_(self):
         """Orthonormal rows that span the equivariant coefficients, (n_free, q p)."""
         check_is_fitted(self)
-        return self._space.full_basis().toarray()
+        return self._space_.full_basis().toarray()
 
     def equivariance_error(self, X, *, n_elements=20, random_state=0):
         """Largest relative violation of the symmetry over sampled finite group elements.
@@ -61,7 +65,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         coef = np.atleast_2d(self.coef_).astype(float)
         rng, worst = np.random.default_rng(random_state), 0.0
         for _ in range(n_elements):
-            M, t, rho = self._space.random_element(rng)
+            M, t, rho = self._space_.random_element(rng)
             moved = X @ M.T + t
             for rows in row_blocks(len(X), 2 * coef.shape[1]):
                 here, there = (self.library_.transform(Z[rows]) for Z in (X, moved))
@@ -83,7 +87,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         coef = space.solve(factor, [alpha])[0]
         if not np.isfinite(coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
-        self._space, self._factor, self._one_target = space, factor, one_target
+        self._space_, self._factor_, self._one_target_ = space, factor, one_target
         self.library_ = space.library
         self.n_free_ = space.n_free
         self.coef_ = (coef[0] if one_target else coef).astype(dtype)
@@ -191,7 +195,7 @@ class SymmetricRidge(_SymmetricRegressor):
         Parameters and return value as in `fit`. Libraries that learn more from the data than
         their place (an adapted spline, say) keep what they learnt from the first chunk.
         """
-        if not hasattr(self, "_space"):
+        if not hasattr(self, "_space_"):
             return self.fit(X, y, sample_weight)
         fresh = adopt(clone(self), self)
         fresh._add(X, y, sample_weight)
@@ -200,21 +204,21 @@ class SymmetricRidge(_SymmetricRegressor):
     def _fit(self, X, y, sample_weight):
         _check_number(self.alpha, "alpha")
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, X, Y.shape[1])
+        space = EquivariantSpace.of(self, X[weight > 0], Y.shape[1])
         factor = space.accumulate(None, X, Y, weight)
-        self.n_samples_seen_ = len(X)
+        self.n_samples_seen_ = np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, dtype)
 
     def _add(self, X, y, sample_weight):
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight, reset=False)
-        if Y.shape[1] != self._space.n_outputs or one_target != self._one_target:
+        if Y.shape[1] != self._space_.n_outputs or one_target != self._one_target_:
             raise ValueError(
-                f"y has {Y.shape[1]} outputs, but earlier chunks had {self._space.n_outputs}: "
+                f"y has {Y.shape[1]} outputs, but earlier chunks had {self._space_.n_outputs}: "
                 "give the same columns in every chunk."
             )
-        space, factor = self._space.moved(self._factor, X)
+        space, factor = self._space_.moved(self._factor_, X[weight > 0])
         factor = space.accumulate(factor, X, Y, weight)
-        self.n_samples_seen_ += len(X)
+        self.n_samples_seen_ += np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, np.result_type(self.coef_, dtype))
 
 
@@ -275,7 +279,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         for alpha in alphas:
             _check_number(alpha, "alphas")
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, X, Y.shape[1])
+        space = EquivariantSpace.of(self, X[weight > 0], Y.shape[1])
         errors, factor = _cross_validate(space, X, Y, weight, alphas, check_cv(self.cv))
         mean = errors.mean(axis=1)
         best = int(np.argmin(mean))
@@ -287,10 +291,12 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 
 def _cross_validate(space, X, Y, weight, alphas, cv):
     """Mean squared errors (a, n_folds), and the factor of all rows."""
-    splits = list(cv.split(X, Y))
+    splits = [split for split in cv.split(X, Y) if weight[split[1]].any()]
     tests = [space.accumulate(None, X[test], Y[test], weight[test]) for _, test in splits]
     held_out = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
-    partition = (held_out == 1).all() and all(len(a) + len(b) == len(X) for a, b in splits)
+    partition = (held_out == 1)[weight > 0].all() and all(
+        len(a) + len(b) == len(X) for a, b in splits
+    )
     total, errors = None, np.empty((len(alphas), len(splits)))
     for fold, (train, test) in enumerate(splits):
         if partition:
@@ -311,16 +317,15 @@ def _cross_validate(space, X, Y, weight, alphas, cv):
 
 
 def _validated(model, X, y, sample_weight, reset=True):
-    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, and X's dtype."""
+    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
     X, y = validate_data(
         model, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset
     )
-    dtype = X.dtype
-    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64)
-    weight = _checked_weights(sample_weight, len(X))
-    if (weight == 0).any():
-        X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
-    return X, Y.reshape(len(X), -1), np.sqrt(weight), Y.ndim == 1, dtype
+    if not get_tags(model).target_tags.multi_output:
+        y = column_or_1d(y, warn=True)
+    dtype, one_target = X.dtype, y.ndim == 1
+    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
+    return X, Y, np.sqrt(_checked_weights(sample_weight, len(X))), one_target, dtype
 
 
 def _checked_weights(sample_weight, n):

@@ -73,7 +73,10 @@ class EquivariantSpace:
         return not np.isin(columns, self.constant).all()
 
     def accumulate(self, factor, X, Y, weight):
-        """Triangular factor of ``[Z, Y]`` over the rows seen so far and these."""
+        """Triangular factor of ``[Z, Y]`` over the rows seen so far and these.
+
+        `weight` (n,) multiplies rows: the root of a sample weight.
+        """
         k, q = self.basis.shape[0], self.n_outputs
         width = k + (1 if self.tied else q)
         require_memory(
@@ -81,6 +84,8 @@ class EquivariantSpace:
             f"A regression with {k:,} free coefficients",
             "Reduce the degree of the library, or enforce more symmetry.",
         )
+        if not weight.all():  # a row of weight zero may lie where the library is undefined
+            X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
         functions = self.basis
         if self.tied:
             functions = self.basis.reshape(k * q, -1).tocsr()

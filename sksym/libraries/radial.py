@@ -22,7 +22,8 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
 
     ``u = x / s`` is the position in units of a power of two near the largest distance. Functions
     that repeat others (``|u|^2`` times a constant beside the square terms) are left out. Closed
-    under rotations and reflections about the origin.
+    under rotations and reflections about the origin. At the origin itself a negative power is taken
+    as zero, as the pull of a body on itself is: the value that symmetry demands of a vector.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
         self.shell_ = np.array([inner, longest]) / self.scale_
 
     def transform(self, X):
-        """Library values, shape (n, p). Undefined at the origin where a power is negative."""
+        """Library values, shape (n, p)."""
         X = transform_input(self, X)
         power, function = self.functions_.T
         return self._radial(X)[:, power] * self.polynomials_.transform(X)[:, function]
@@ -93,15 +94,10 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
 
     def _radial(self, X):
         """``|u|^k``, (n, number of powers)"""
+        radius = np.linalg.norm(X / self.scale_, axis=1)[:, None]
+        away = np.where(radius > 0, radius, 1.0).astype(X.dtype)
         powers = np.asarray(self.powers, dtype=X.dtype)
-        radius = np.linalg.norm(X / self.scale_, axis=1)
-        centre = np.flatnonzero(radius == 0)
-        if len(centre) and powers.min() < 0:
-            raise ValueError(
-                f"Row {centre[0]} of X is at the origin, where |x|^{powers.min():g} is infinite: "
-                "drop it, or use powers >= 0."
-            )
-        return radius[:, None] ** powers
+        return np.where(radius > 0, away**powers, np.where(powers == 0, 1.0, 0.0)).astype(X.dtype)
 
     def get_feature_names_out(self, input_features=None):
         """``|x|^-3, |x|^-3 x0, ..``"""
