@@ -39,7 +39,8 @@ class GaussianPulls(TransformerMixin, BaseEstimator):
     def lie_matrices(self, algebra):
         if algebra.offset.any() or (algebra.linear != -algebra.linear.transpose(0, 2, 1)).any():
             raise NotClosedError("Gaussian pulls are closed under rotations about 0 only.")
-        return sparse.hstack([sparse.kron(np.eye(len(self.widths)), A) for A in algebra.linear])
+        copies = sparse.eye_array(len(self.widths))
+        return sparse.hstack([sparse.kron(copies, A) for A in algebra.linear], format="csr")
 
     def get_feature_names_out(self, input_features=None):
         names = [f"gauss{w:g} x{i}" for w in self.widths for i in range(self.n_features_in_)]

@@ -8,7 +8,6 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksym._linalg import require_memory
 from sksym.libraries.blocks import (
     NotClosedError,
     fit_input,
@@ -16,6 +15,7 @@ from sksym.libraries.blocks import (
     row_blocks,
     transform_input,
 )
+from sksym.libraries.monomials import Monomials
 
 
 class FourierLibrary(TransformerMixin, BaseEstimator):
@@ -127,18 +127,12 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
 
 
 def _wave_vectors(d, n_frequencies):
-    """One of each pair k, -k with 0 < |k|_1 <= n_frequencies, by length, then first axis first."""
-    count = float(2 * n_frequencies + 1) ** d
-    require_memory(
-        8 * d * count,
-        f"Listing the wave vectors of {d} angles",
-        "Reduce `n_frequencies` or the number of features.",
-    )
-    everything = product(range(n_frequencies, -n_frequencies - 1, -1), repeat=d)
-    chosen = [
-        k
-        for k in everything
-        if 0 < sum(map(abs, k)) <= n_frequencies and next(v for v in k if v) > 0
-    ]
-    chosen.sort(key=lambda k: sum(map(abs, k)))
-    return np.array(chosen, dtype=int).reshape(-1, d)
+    """One of each pair k, -k with 0 < |k|_1 <= n_frequencies: the first entry is positive."""
+    vectors = []
+    for lengths in Monomials(d, n_frequencies).exponents[1:]:
+        axes = np.flatnonzero(lengths)
+        for signs in product((1, -1), repeat=len(axes) - 1):
+            k = lengths.copy()
+            k[axes[1:]] *= signs
+            vectors.append(k)
+    return np.array(vectors, dtype=int).reshape(-1, d)

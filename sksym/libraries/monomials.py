@@ -27,7 +27,7 @@ class Monomials:
     def __post_init__(self):
         p = comb(self.d + self.degree, self.degree)
         require_memory(
-            p * (8.0 * self.degree + 24.0 * (self.d + 1)),
+            min(p, 10**30) * (8.0 * self.degree + 24.0 * (self.d + 1)),
             f"A library of {p:,} monomials (degree {self.degree} in {self.d} features)",
             "Reduce `degree` or the number of features.",
         )
