@@ -133,6 +133,6 @@ def _wave_vectors(d, n_frequencies):
         axes = np.flatnonzero(lengths)
         for signs in product((1, -1), repeat=len(axes) - 1):
             k = lengths.copy()
-            k[axes[1:]] *= signs
+            k[axes[1:]] *= np.array(signs, dtype=k.dtype)
             vectors.append(k)
     return np.array(vectors, dtype=int).reshape(-1, d)
