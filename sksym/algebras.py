@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from scipy.linalg import block_diag, expm
 
-from sksym._linalg import column_indices
+from sksym._linalg import column_indices, require_memory
 
 _SHOWN = 5  # generators in a repr
 _TERMS = 8  # terms of one vector field in a name
@@ -182,6 +182,11 @@ class LieAlgebra:
 
     def _brackets(self):
         """Structure constants by least squares, and the largest relative misfit."""
+        require_memory(
+            24.0 * self.dim**2 * (self.n_features + 1) ** 2,
+            f"All brackets of {self.dim:,} generators",
+            "Take the brackets of fewer generators.",
+        )
         M = self._homogeneous()
         products = np.einsum("aij,bjk->abik", M, M)
         brackets = products - products.transpose(1, 0, 2, 3)

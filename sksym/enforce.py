@@ -96,7 +96,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                 f"The symmetry leaves {'a constant' if space.n_free else 'zero'} as the only "
                 "function of this library: raise its degree, or check `algebra` and `output`.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 

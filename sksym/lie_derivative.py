@@ -82,7 +82,7 @@ class LieDerivative:
         return cls(sparse.csr_array(D), T, _combined(output, algebra, generators), generators)
 
     @classmethod
-    def sampled(cls, library, algebra, output=None, X=None, sample_weight=None):
+    def sampled(cls, library, algebra, output, X, sample_weight=None):
         """For any fitted library with a Jacobian, and any algebra.
 
         Test j is the value at row ``x_j`` of `X` (n, d), over sqrt(n) or with the square root of

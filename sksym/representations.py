@@ -123,6 +123,10 @@ def represent(output, algebra):
     ValueError
         If shapes do not fit, entries are not finite, or brackets are not preserved.
     """
+    if isinstance(output, str):
+        raise TypeError(
+            f"`output` must be a representation or an array, got the string {output!r}."
+        )
     B = np.asarray(output(algebra) if callable(output) else output, dtype=float)
     if B.ndim != 3 or B.shape[0] != algebra.dim or B.shape[1] != B.shape[2]:
         raise ValueError(

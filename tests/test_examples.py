@@ -1,4 +1,4 @@
-"""Every example runs as a script, and so does every recipe of CONTRIBUTING.md."""
+"""Every example runs as a script, and so does every recipe of the README and CONTRIBUTING.md."""
 
 import os
 import re
@@ -10,11 +10,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-RECIPES = re.findall(
-    r"^```python\n(.*?)^```",
-    (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
-    flags=re.MULTILINE | re.DOTALL,
-)
+RECIPES = [
+    recipe
+    for page in ("README.md", "CONTRIBUTING.md")
+    for recipe in re.findall(
+        r"^```python\n(.*?)^```",
+        (ROOT / page).read_text(encoding="utf-8"),
+        flags=re.MULTILINE | re.DOTALL,
+    )
+]
 
 
 def assert_runs(arguments, directory):

@@ -50,6 +50,8 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
     basis restricted, until nothing is left to impose. Closed libraries of polynomials are treated
     in balanced coordinates, in which a conjugated compact algebra is skew again.
     """
+    if not 0 <= rtol < 1:
+        raise ValueError(f"`rtol` must lie in [0, 1), got {rtol!r}.")
     B, rho, q = output_matrices(output, algebra, group)
     if algebra is not None:
         algebra, B = _independent(algebra, B)
@@ -253,7 +255,7 @@ class _Sampled(_Motions):
         self.points = _test_points(library, algebra, points)
 
     def derivative(self, C):
-        L = LieDerivative.sampled(self.library, self.algebra.combine(C), X=self.points)
+        L = LieDerivative.sampled(self.library, self.algebra.combine(C), None, self.points)
         # Back from the orthonormal generators to the combinations asked for.
         mixing = np.linalg.pinv(L.generators).T
         mixing = sparse.kron(mixing, sparse.eye_array(L.E.shape[1]))

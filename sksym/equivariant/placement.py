@@ -70,22 +70,28 @@ def place(template, X, algebra=None, group=None, near=None):
     -------
     library : fitted library
     extremes : ndarray
-        The few rows that the library's place depends on; all of `X` where it does not say.
+        The few rows that the library's place depends on; the range of `X` where it does not say.
     """
-    library = clone(template)
-    extremes = library.extremes(X) if hasattr(library, "extremes") else X
+    missing = [name for name in ("fit", "transform", "jacobian") if not hasattr(template, name)]
+    if missing:
+        raise TypeError(
+            f"`library` must be a library, got {template!r} without {', '.join(missing)}: wrap a "
+            "scikit-learn transformer with from_transformer, a pysindy library with from_pysindy."
+        )
+    library, low, high = clone(template), X.min(axis=0), X.max(axis=0)
+    rows = extremes = library.extremes(X) if hasattr(library, "extremes") else X
+    if rows is X:
+        extremes = np.array([low, high])
     known = library.get_params(deep=False)
-    if known.get("center", 0) is None or known.get("scale", 0) is None:
-        low, high = X.min(axis=0), X.max(axis=0)
+    if "center" in known and "scale" in known:
         center = known["center"]
         if center is None:
-            ends = (low, high) if near is None else (near, near)
-            center, _ = placement(*ends, algebra, group)
+            center, _ = placement(*((low, high) if near is None else (near, near)), algebra, group)
         # The scale as seen from the centre that is used.
         reach = np.maximum(np.abs(high - center), np.abs(low - center))
         _, scale = placement(center - reach, center + reach, algebra, group)
         library.set_params(center=center, scale=scale if known["scale"] is None else known["scale"])
-    library.fit(extremes)
+    library.fit(rows)
     library.n_output_features_ = n_functions(library, X)
     library.n_features_in_ = X.shape[1]
     return library, extremes

@@ -88,13 +88,13 @@ class EquivariantSpace:
             X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
         functions = self.basis
         if self.tied:
-            functions = self.basis.reshape(k * q, -1).tocsr()
+            functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
         with one_thread():
             for rows in row_blocks(len(X), width * (q if self.tied else 1)):
                 Z, target = evaluate(self.library, functions, X[rows]), Y[rows]
                 root = weight[rows, None]
                 if self.tied:
-                    Z = Z.reshape(-1, k, q).transpose(0, 2, 1).reshape(-1, k)
+                    Z = Z.reshape(len(Z), k, q).transpose(0, 2, 1).reshape(len(Z) * q, k)
                     target, root = target.reshape(-1, 1), np.repeat(root, q, axis=0)
                 factor = merge_rows(factor, np.concatenate([Z, target], axis=1) * root)
         return factor
@@ -102,8 +102,9 @@ class EquivariantSpace:
     def solve(self, factor, alphas):
         """Coefficients (a, q, p) for every alpha."""
         w = self.weights(factor, alphas)
-        coef = w.transpose(0, 2, 1).reshape(-1, self.basis.shape[0]) @ self.basis
-        return coef.reshape(len(alphas), self.n_outputs, -1)
+        a, k, t = w.shape
+        coef = w.transpose(0, 2, 1).reshape(a * t, k) @ self.basis
+        return coef.reshape(a, self.n_outputs, self.library.n_output_features_)
 
     def weights(self, factor, alphas):
         """Coordinates in the basis (a, k, t) for every alpha."""

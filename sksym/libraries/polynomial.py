@@ -121,7 +121,7 @@ class PolynomialLibrary(TransformerMixin, BaseEstimator):
         table = self.monomials_
         used = np.flatnonzero(np.diff(coef.indptr))
         marked = np.zeros(table.p, bool)
-        marked[used] = True
+        marked[0] = marked[used] = True
         for g in range(table.degree, 0, -1):
             level = np.arange(table.level[g], table.level[g + 1])
             marked[table.parent[level[marked[level]]]] = True
