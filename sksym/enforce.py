@@ -159,7 +159,7 @@ class SymmetricRidge(_SymmetricRegressor):
     >>> from sksym import SymmetricRidge, so
     >>> X = np.random.default_rng(0).normal(size=(50, 3))
     >>> model = SymmetricRidge(so(3), alpha=0).fit(X, (X**2).sum(axis=1))
-    >>> model.n_free_, round(model.predict([[1.0, 2.0, 2.0]])[0], 6)
+    >>> model.n_free_, round(float(model.predict([[1.0, 2.0, 2.0]])[0]), 6)
     (2, 9.0)
     """
 
