@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import ThreadpoolController
 
 _EPS = np.finfo(float).eps
+_FAR_FROM_BALANCED = 1e8  # condition beyond which a change of coordinates does harm
 
 
 @lru_cache(maxsize=1)
@@ -221,15 +222,15 @@ def balance(matrices):
     P = np.eye(d)
     for _ in range(60):
         if _unbalanced(A) <= 1e-2:
-            break
+            return None if np.array_equal(P, np.eye(d)) else P
         H = _newton_direction(A)
         H *= min(1.0, 1.0 / np.abs(np.linalg.eigvalsh(H)).max())
         H[np.abs(H) < 1e-12 * np.abs(H).max()] = 0
         grow, shrink = expm(H), expm(-H)
         P, A = grow @ P, grow @ A @ shrink
-    else:
-        return None
-    return None if np.array_equal(P, np.eye(d)) else P
+        if np.linalg.cond(P) > _FAR_FROM_BALANCED:
+            break
+    return None
 
 
 def matrix_norms(matrices):
