@@ -204,7 +204,7 @@ class SymmetricRidge(_SymmetricRegressor):
     def _fit(self, X, y, sample_weight):
         _check_number(self.alpha, "alpha")
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, X[weight > 0], Y.shape[1])
+        space = EquivariantSpace.of(self, _counted(X, weight), Y.shape[1])
         factor = space.accumulate(None, X, Y, weight)
         self.n_samples_seen_ = np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, dtype)
@@ -216,7 +216,7 @@ class SymmetricRidge(_SymmetricRegressor):
                 f"y has {Y.shape[1]} outputs, but earlier chunks had {self._space_.n_outputs}: "
                 "give the same columns in every chunk."
             )
-        space, factor = self._space_.moved(self._factor_, X[weight > 0])
+        space, factor = self._space_.moved(self._factor_, _counted(X, weight))
         factor = space.accumulate(factor, X, Y, weight)
         self.n_samples_seen_ += np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, np.result_type(self.coef_, dtype))
@@ -279,7 +279,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         for alpha in alphas:
             _check_number(alpha, "alphas")
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, X[weight > 0], Y.shape[1])
+        space = EquivariantSpace.of(self, _counted(X, weight), Y.shape[1])
         errors, factor = _cross_validate(space, X, Y, weight, alphas, check_cv(self.cv))
         mean = errors.mean(axis=1)
         best = int(np.argmin(mean))
@@ -345,6 +345,11 @@ def _checked_weights(sample_weight, n):
     if not weight.any():
         raise ValueError("All sample weights are zero: at least one row must count.")
     return weight
+
+
+def _counted(X, weight):
+    """The rows of positive weight, without a copy where that is all."""
+    return X if weight.all() else X[weight > 0]
 
 
 def _check_number(value, name):
