@@ -25,9 +25,11 @@ class NuclearNorm:
     alpha: float = 1.0
 
     def value(self, Z):
+        """The penalty of a matrix `Z`."""
         return self.alpha * np.linalg.svd(Z, compute_uv=False).sum()
 
     def prox(self, Z, step):
+        """Singular values shrunk by ``step * alpha``."""
         U, s, Vt = np.linalg.svd(Z, full_matrices=False)
         return (U * np.maximum(s - step * self.alpha, 0)) @ Vt
 
@@ -39,9 +41,11 @@ class GroupNorm:
     alpha: float = 1.0
 
     def value(self, Z):
+        """The penalty of a matrix `Z`."""
         return self.alpha * np.linalg.norm(Z, axis=1).sum()
 
     def prox(self, Z, step):
+        """Rows shortened by ``step * alpha``."""
         size = np.linalg.norm(Z, axis=1, keepdims=True)
         threshold = step * self.alpha
         return Z * np.where(size > threshold, 1 - threshold / np.where(size > 0, size, 1), 0)
