@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 from scipy.linalg import expm, qr
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from threadpoolctl import ThreadpoolController
 
 _EPS = np.finfo(float).eps
@@ -92,19 +92,85 @@ def null_space(matrix, rtol=1e-10, scale=None):
     used = np.zeros(m, bool)
     used[row] = True
     row = (np.cumsum(used) - 1)[row]  # empty rows are many: every output of every generator
-    m = int(used.sum())
+    reduced = sparse.csr_array((data, (row, column)), shape=(int(used.sum()), n))
+    with one_thread():
+        ties, reduced = _tied_columns(reduced, rtol * scale)
+        basis = _null_space_by_blocks(reduced, rtol * scale, scale)
+    basis = sparse.csr_array(basis @ ties.T)
+    return basis[np.argsort(_leading(basis), kind="stable")]
 
+
+def _tied_columns(matrix, tolerance):
+    """Eliminate the rows with one or two entries: they say that columns vanish or are multiples.
+
+    Permutations and many a rotation give little else, in components too large for dense algebra.
+
+    Returns
+    -------
+    ties : csr_array of shape (n, k)
+        Orthonormal columns, each the solution of these rows on one component.
+    rest : csr_array of shape (m', k)
+        The other rows, acting on those.
+    """
+    n = matrix.shape[1]
+    length, start = np.diff(matrix.indptr), matrix.indptr[:-1]
+    telling = abs(matrix).max(axis=1).toarray().ravel() > tolerance
+    single, double = telling & (length == 1), telling & (length == 2)
+    alone, pair = matrix.indices[start[single]], start[double]
+    i, a = matrix.indices[pair], matrix.data[pair]
+    j, b = matrix.indices[pair + 1], matrix.data[pair + 1]
+    links = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    k, component = connected_components(links, directed=False)
+    value = _along_links(i, j, -a / b, component, k)
+    value /= np.sqrt(np.bincount(component, value**2, minlength=k))[component]
+    broken = np.abs(a * value[i] + b * value[j]) > tolerance
+    zero = np.zeros(k, bool)
+    zero[component[i[broken]]] = zero[component[alone]] = True
+    new = np.cumsum(~zero) - 1
+    kept = ~zero[component]
+    ties = sparse.csr_array(
+        (value[kept], (np.flatnonzero(kept), new[component[kept]])), shape=(n, int((~zero).sum()))
+    )
+    return ties, sparse.csr_array(matrix[~(single | double)] @ ties)
+
+
+def _along_links(i, j, ratio, component, k):
+    """Values (n,) with ``value[j] = ratio value[i]`` along a spanning tree of every component."""
+    n = len(component)
+    roots = np.unique(component, return_index=True)[1]
+    # One tree for all: node n is linked to the first node of each component.
+    source = np.concatenate([i, j, np.full(k, n)])
+    target = np.concatenate([j, i, roots])
+    factor = np.concatenate([ratio, 1 / ratio, np.ones(k)])
+    graph = sparse.csr_array((np.ones(len(source)), (source, target)), shape=(n + 1, n + 1))
+    _, up = breadth_first_order(graph, n)
+    up[n] = n
+    key, first = np.unique(source * (n + 1) + target, return_index=True)
+    value = np.ones(n + 1)
+    value[:n] = factor[first][
+        np.searchsorted(key, up[:n].astype(np.int64) * (n + 1) + np.arange(n))
+    ]
+    while (up != n).any():  # products of the factors on the way up, doubling the step
+        value *= value[up]
+        up = up[up]
+    return value[:n]
+
+
+def _null_space_by_blocks(matrix, tolerance, scale):
+    """Null vectors of every connected component of a sparse matrix: csr_array (nullity, n)."""
+    entries = sparse.coo_array(matrix)
+    keep = np.abs(entries.data) > 32 * _EPS * scale
+    row, column, data = entries.row[keep], entries.col[keep], entries.data[keep]
+    m, n = matrix.shape
     graph = sparse.coo_array((np.ones(len(row), np.int8), (row, m + column)), shape=(m + n,) * 2)
     n_blocks, block = connected_components(graph, directed=False)
-    with one_thread():
-        parts = _equal_blocks(row, column, data, block[:m], block[m:], n_blocks)
-        basis = [_null_space_of_blocks(*part, rtol * scale) for part in parts]
+    parts = _equal_blocks(row, column, data, block[:m], block[m:], n_blocks)
+    basis = [_null_space_of_blocks(*part, tolerance) for part in parts]
     counts = np.concatenate([np.zeros(0, int)] + [part[0] for part in basis])
     columns = np.concatenate([np.zeros(0, int)] + [part[1] for part in basis])
     values = np.concatenate([np.zeros(0)] + [part[2] for part in basis])
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    basis = sparse.csr_array((values, columns, indptr), shape=(len(counts), n))
-    return basis[np.argsort(_leading(basis), kind="stable")]
+    return sparse.csr_array((values, columns, indptr), shape=(len(counts), n))
 
 
 def spectral_bound(matrix):
