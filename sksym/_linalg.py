@@ -183,7 +183,11 @@ def spectral_bound(matrix):
 
 def _leading(basis):
     """First column of every row: null vectors are listed in the order of their columns."""
-    first = np.minimum.reduceat(np.append(basis.indices, 0), basis.indptr[:-1]) if basis.nnz else []
+    first = (
+        np.minimum.reduceat(np.append(basis.indices, basis.shape[1]), basis.indptr[:-1])
+        if basis.nnz
+        else []
+    )
     return np.asarray(first, int)
 
 

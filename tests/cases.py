@@ -164,4 +164,3 @@ ESTIMATORS = [
     from_transformer(PolynomialFeatures(2)),
     from_pysindy(ps.PolynomialLibrary(2)),
 ]
-
