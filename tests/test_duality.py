@@ -1,0 +1,185 @@
+"""One bilinear map, three readings: they agree with each other and with finite differences."""
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.linalg import expm, null_space, subspace_angles
+
+from sksym import (
+    FourierLibrary,
+    LieDerivative,
+    NotClosedError,
+    PolynomialLibrary,
+    RadialLibrary,
+    aff,
+    from_transformer,
+    gl,
+    se,
+    so,
+    tensor,
+    translations,
+    trivial,
+    vector,
+)
+from sksym.equivariant import equivariant_basis
+from sksym.testing import assert_adjoint
+
+# Library, algebra on R^3, output.
+CASES = {
+    "so(3), invariant": (PolynomialLibrary(3), so(3), None),
+    "so(3), vector": (PolynomialLibrary(2), so(3), vector),
+    "aff(3), tensor": (PolynomialLibrary(2), aff(3), tensor(vector, vector)),
+    "se(3), two invariants": (PolynomialLibrary(3), se(3), trivial(2)),
+    "other basis": (PolynomialLibrary(2), gl(3).combine(np.eye(9)[:4] + 0.3), vector),
+    "Fourier": (FourierLibrary(2), translations(3), vector),
+    "radial": (RadialLibrary(), so(3), vector),
+}
+cases = pytest.mark.parametrize(("library", "algebra", "output"), CASES.values(), ids=list(CASES))
+
+
+@pytest.fixture(params=[0.0, 4.0], ids=["centred", "away from the origin"])
+def X(request, rng):
+    return rng.uniform(-1, 1, size=(60, 3)) + request.param
+
+
+def outputs(algebra, output):
+    return 2 if output is None else output(algebra).shape[1]
+
+
+def both(library, algebra, output, X):
+    library = library.fit(X)
+    exact = LieDerivative.exact(library, algebra, output)
+    return library, exact, LieDerivative.sampled(library, algebra, output, X)
+
+
+@cases
+def test_constraint_and_symmetry_matrix_are_the_same_map(library, algebra, output, X, rng):
+    library, *maps = both(library, algebra, output, X)
+    for L in maps:
+        coef = rng.normal(size=(outputs(algebra, output), library.n_output_features_))
+        rows = L.constraint_matrix(len(coef)) @ coef.ravel()
+        matrix = L.symmetry_matrix(coef)
+        assert_allclose(rows.reshape(L.n_generators, -1).T, matrix, atol=1e-10)
+        assert_adjoint(L, q=len(coef), rtol=1e-11)
+
+
+@cases
+def test_bilinear_in_the_algebra_s_own_generators(library, algebra, output, X, rng):
+    library, *maps = both(library, algebra, output, X)
+    for L in maps:
+        coef = rng.normal(size=(outputs(algebra, output), library.n_output_features_))
+        eta = rng.normal(size=L.n_generators)
+        value = L(L.coordinates(eta), coef)
+        assert_allclose(value.ravel(), L.symmetry_matrix(coef) @ eta, atol=1e-9 * abs(value).max())
+
+
+@cases
+def test_finite_differences_of_the_group_action(library, algebra, output, X, rng):
+    """d/dt rho(exp(-t xi)) F(exp(t xi) x) at t = 0, as functions and on the samples."""
+    library, exact, sampled = both(library, algebra, output, X)
+    q, step = outputs(algebra, output), 1e-5
+    coef = rng.normal(size=(q, library.n_output_features_))
+    xi = rng.normal(size=algebra.dim)
+    B = np.zeros((q, q)) if output is None else np.tensordot(xi, output(algebra), 1)
+
+    def pulled_back(t):
+        M, shift = algebra.exp(t * xi)
+        return library.transform(X @ M.T + shift) @ coef.T @ expm(-t * B).T
+
+    slope = (pulled_back(step) - pulled_back(-step)) / (2 * step)
+    psi = np.linalg.solve(exact.E.toarray(), library.transform(X).T)
+    size = abs(slope).max()
+    assert_allclose((exact(xi, coef) @ psi).T, slope, atol=1e-6 * size)
+    gram = slope.T @ slope / len(X)  # compressed tests keep inner products only
+    assert_allclose(sampled(xi, coef) @ sampled(xi, coef).T, gram, atol=1e-6 * abs(gram).max())
+
+
+def test_weighted_samples_are_repeated_samples(X, rng):
+    library = PolynomialLibrary(2).fit(X)
+    counts = rng.integers(0, 4, size=len(X))
+    weighted = LieDerivative.sampled(library, so(3), vector, X, counts)
+    repeated = LieDerivative.sampled(library, so(3), vector, np.repeat(X, counts, axis=0))
+    coef = rng.normal(size=(3, library.n_output_features_))
+    gram, expected = (
+        M.T @ M for M in (weighted.symmetry_matrix(coef), repeated.symmetry_matrix(coef))
+    )
+    # The boxes differ where extreme rows have no weight; compare in the algebra's own generators.
+    to_own, expected_own = (np.linalg.pinv(L.generators) for L in (weighted, repeated))
+    assert_allclose(to_own @ gram @ to_own.T, expected_own @ expected @ expected_own.T, atol=1e-9)
+
+
+def test_exact_and_sampled_have_the_same_null_spaces(X, rng):
+    library, exact, sampled = both(PolynomialLibrary(3), so(3), vector, X)
+    spaces = [null_space(L.constraint_matrix().toarray(), rcond=1e-10) for L in (exact, sampled)]
+    assert spaces[0].shape == spaces[1].shape == (3 * library.n_output_features_, 2)
+    assert subspace_angles(*spaces).max() < 1e-9
+
+
+@pytest.mark.parametrize("output", [None, vector])
+def test_exact_and_sampled_agree_on_quadrature_nodes(output, X, rng):
+    library = PolynomialLibrary(2).fit(X)
+    t, w = np.polynomial.legendre.leggauss(6)
+    middle, half = library.domain_.mean(axis=0), np.diff(library.domain_, axis=0)[0] / 2
+    nodes = np.array(list(itertools.product(t, repeat=3))) * half + middle
+    weights = np.prod(list(itertools.product(w, repeat=3)), axis=1)
+    exact = LieDerivative.exact(library, aff(3), output)
+    sampled = LieDerivative.sampled(library, aff(3), output, nodes, weights)
+    coef = rng.normal(size=(outputs(aff(3), output), library.n_output_features_))
+    A, B = exact.symmetry_matrix(coef), sampled.symmetry_matrix(coef)
+    assert_allclose(A.T @ A, B.T @ B, atol=1e-10 * np.linalg.norm(A) ** 2)
+
+
+@pytest.mark.parametrize("constructor", ["exact", "sampled"])
+@pytest.mark.parametrize("output", [None, vector])
+def test_discovering_in_gl_what_enforcing_so_imposed(constructor, output, X, rng):
+    library = PolynomialLibrary(5 if output else 4, center=0.0).fit(X)
+    basis = equivariant_basis(library, so(3), output=output)
+    coef = (rng.normal(size=basis.shape[0]) @ basis).reshape(-1, library.n_output_features_)
+    arguments = () if constructor == "exact" else (X,)
+    L = getattr(LieDerivative, constructor)(library, gl(3), output, *arguments)
+    found = L.coordinates(null_space(L.symmetry_matrix(coef), rcond=1e-9).T)
+    assert found.shape == (3, 9)
+    assert subspace_angles(found.T, so(3).linear.reshape(3, 9).T).max() < 1e-7
+
+
+def spectrum(library, algebra, coef, output=None):
+    return np.linalg.svd(
+        LieDerivative.exact(library, algebra, output).symmetry_matrix(coef), compute_uv=False
+    )
+
+
+def test_singular_values_do_not_depend_on_the_basis(X, rng):
+    library = PolynomialLibrary(3).fit(X)
+    coef = rng.normal(size=(3, library.n_output_features_))
+    reference = spectrum(library, se(3), coef, vector)
+    other = se(3).combine(rng.normal(size=(6, 6)))
+    assert_allclose(spectrum(library, other, coef, vector), reference, rtol=1e-8)
+    dependent = se(3) + se(3).combine(rng.normal(size=(2, 6)))
+    assert_allclose(spectrum(library, dependent, coef, vector), reference, rtol=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_singular_values_do_not_depend_on_the_unit(unit, X, rng):
+    here = PolynomialLibrary(3).fit(X)
+    there = PolynomialLibrary(3, center=here.center_ * unit, scale=here.scale_ * unit)
+    coef = rng.normal(size=(1, here.n_output_features_))
+    expected = spectrum(here, aff(3), coef)
+    assert_allclose(spectrum(there.fit(unit * X), aff(3), coef), expected, rtol=1e-8)
+
+
+def test_what_is_not_closed_is_refused(X):
+    adapted = from_transformer(PolynomialLibrary(2)).fit(X)
+    with pytest.raises(NotClosedError, match="use LieDerivative"):
+        LieDerivative.exact(adapted, so(3))
+    with pytest.raises(NotClosedError, match="use LieDerivative"):
+        LieDerivative.exact(RadialLibrary().fit(X), gl(3))
+
+
+def test_wrong_dimensions_are_refused(X):
+    library = PolynomialLibrary(2).fit(X)
+    with pytest.raises(ValueError, match=r"acts on R\^2, but X has 3 features.*on_columns"):
+        LieDerivative.exact(library, so(2))
+    with pytest.raises(ValueError, match=r"acts on R\^4, but X has 3 features"):
+        LieDerivative.sampled(library, so(4), None, X)
