@@ -112,7 +112,7 @@ def output_matrices(output, algebra, group):
 
 def _solve(motions, q, rtol):
     """Impose a generating set, then random combinations until none is left to impose."""
-    parts, r = [], len(motions.offset)
+    parts, bounds, r = [], [], len(motions.offset)
     size = matrix_norms(motions.linear) + np.linalg.norm(motions.offset, axis=1)
     weights = 1 / np.where(size > 0, size, 1.0)  # generators may differ in units
     B = np.zeros((r, q, q)) if motions.B is None else motions.B
@@ -120,12 +120,17 @@ def _solve(motions, q, rtol):
         C = np.diag(weights)[_connecting(motions.linear, motions.offset)]
         L = LieDerivative(*motions.derivative(C), np.tensordot(C, B, 1), np.eye(len(C)))
         parts.append(L.constraint_matrix())
+        bounds.append(spectral_bound(parts[0]))
     for k in range(motions.n_elements):
         K, E = motions.moved(k)
         inverse = np.eye(q) if motions.rho is None else np.linalg.inv(motions.rho[k])
         parts.append(sparse.kron(inverse, K.T) - sparse.kron(np.eye(q), E.T))
+        # A full turn leaves nothing but round-off: compare with what was subtracted.
+        bounds.append(np.linalg.norm(inverse, 2) * spectral_bound(K) + spectral_bound(E))
     size = q * motions.library.n_output_features_
-    basis = null_space(sparse.vstack(parts), rtol) if parts else sparse.eye_array(size).tocsr()
+    basis = sparse.eye_array(size, format="csr")
+    if parts:
+        basis = null_space(sparse.vstack(parts), rtol, scale=max(bounds))
     rng = np.random.default_rng(0)
     while r and basis.shape[0]:
         C = rng.normal(size=(1, r)) * weights

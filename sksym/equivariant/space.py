@@ -46,6 +46,8 @@ class EquivariantSpace:
                 f"R^{n_outputs}."
             )
         library, extremes = place(template, X, algebra, group)
+        if algebra is None and group is None:
+            _require_factor(library.n_output_features_)
         basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
         few = X[: min(len(X), 5)]
         values, slopes = library.transform(few), library.jacobian(few)
@@ -79,11 +81,7 @@ class EquivariantSpace:
         """
         k, q = self.basis.shape[0], self.n_outputs
         width = k + (1 if self.tied else q)
-        require_memory(
-            32.0 * width**2,
-            f"A regression with {k:,} free coefficients",
-            "Reduce the degree of the library, or enforce more symmetry.",
-        )
+        _require_factor(k)
         if not weight.all():  # a row of weight zero may lie where the library is undefined
             X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
         functions = self.basis
@@ -156,3 +154,11 @@ class EquivariantSpace:
                 M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
                 rho = rho if self.rho is None else self.rho[k] @ rho
         return M, t, rho
+
+
+def _require_factor(k):
+    require_memory(
+        32.0 * k**2,
+        f"A regression with {k:,} free coefficients",
+        "Reduce the degree of the library, or enforce more symmetry.",
+    )
