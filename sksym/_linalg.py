@@ -66,9 +66,9 @@ def column_indices(columns, n_features, expected):
 def null_space(matrix, rtol=1e-10, scale=None):
     """Orthonormal basis of the null space of a sparse matrix, block by block.
 
-    The rows and columns of the matrix form a bipartite graph; each connected component is a small
-    dense problem of its own, and components of equal shape are solved in one batch. A column that
-    appears in no row is free.
+    Rows with one or two entries are eliminated. The others and their columns form a bipartite
+    graph; each connected component is a small dense problem of its own, and components of equal
+    shape are solved in one batch. A column that appears in no row is free.
 
     Parameters
     ----------

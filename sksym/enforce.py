@@ -76,10 +76,10 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                 worst = max(worst, np.max(error / np.where(size > 0, size, 1.0), initial=0.0))
         return float(worst)
 
-    def _refit(self, fit, *data):
-        """Run `fit` on a copy, so that a failure leaves this estimator as it was."""
+    def _refit(self, *data):
+        """Fit a copy, so that a failure leaves this estimator as it was."""
         fresh = clone(self)
-        fit(fresh, *data)
+        fresh._fit(*data)
         return adopt(self, fresh)
 
     def _set_solution(self, space, factor, alpha, one_target, dtype):
@@ -187,7 +187,7 @@ class SymmetricRidge(_SymmetricRegressor):
         -------
         self
         """
-        return self._refit(SymmetricRidge._fit, X, y, sample_weight)
+        return self._refit(X, y, sample_weight)
 
     def partial_fit(self, X, y, sample_weight=None):
         """Add rows to those seen before: after all chunks, the same model as from `fit`.
@@ -270,7 +270,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 
     def fit(self, X, y, sample_weight=None):
         """Fit to data; parameters as in `SymmetricRidge.fit`."""
-        return self._refit(SymmetricRidgeCV._fit, X, y, sample_weight)
+        return self._refit(X, y, sample_weight)
 
     def _fit(self, X, y, sample_weight):
         alphas = np.atleast_1d(_ALPHAS if self.alphas is None else self.alphas)
@@ -299,12 +299,16 @@ def _cross_validate(space, X, Y, weight, alphas, cv):
     )
     total, errors = None, np.empty((len(alphas), len(splits)))
     for fold, (train, test) in enumerate(splits):
+        if not weight[train].any():
+            raise ValueError(
+                f"No row that fold {fold} trains on has a positive weight: use fewer folds in `cv`."
+            )
         if partition:
             others = np.concatenate(tests[:fold] + tests[fold + 1 :])
             factor = merge_rows(None, others)
         else:
             factor = space.accumulate(None, X[train], Y[train], weight[train])
-        w = space.weights(factor, alphas)
+        w = space.coordinates(factor, alphas)
         k = w.shape[1]
         residual = tests[fold][:, :k] @ w - tests[fold][:, k:]
         total_weight = np.sum(weight[test] ** 2) * space.n_outputs

@@ -68,10 +68,6 @@ def symplectic_form(k):
     return np.block([[np.zeros((k, k)), np.eye(k)], [-np.eye(k), np.zeros((k, k))]])
 
 
-def conjugated(algebra, change):
-    return LieAlgebra(change @ algebra.linear @ np.linalg.inv(change), algebra.offset @ change.T)
-
-
 ALGEBRAS = {
     "so(1)": Algebra(so(1), 0, np.eye(1), True),
     "so(2)": Algebra(so(2), 1, np.eye(2), True),

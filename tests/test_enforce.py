@@ -460,6 +460,12 @@ def test_cv_is_the_brute_force_search(cv, output, rng):
     assert model.best_score_ == -model.cv_results_["mean_test_error"].min()
 
 
+def test_cv_needs_weight_in_training(rng):
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    with pytest.raises(ValueError, match="fold 0 trains on"):
+        SymmetricRidgeCV(so(2), cv=3).fit(X, y, np.repeat([1.0, 0.0, 0.0], 10))
+
+
 def test_cv_takes_a_list_of_splits(rng):
     X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
     splits = list(KFold(3).split(X))

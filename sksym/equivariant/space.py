@@ -99,12 +99,12 @@ class EquivariantSpace:
 
     def solve(self, factor, alphas):
         """Coefficients (a, q, p) for every alpha."""
-        w = self.weights(factor, alphas)
+        w = self.coordinates(factor, alphas)
         a, k, t = w.shape
         coef = w.transpose(0, 2, 1).reshape(a * t, k) @ self.basis
         return coef.reshape(a, self.n_outputs, self.library.n_output_features_)
 
-    def weights(self, factor, alphas):
+    def coordinates(self, factor, alphas):
         """Coordinates in the basis (a, k, t) for every alpha."""
         p = self.library.n_output_features_
         constants = np.add.outer(np.arange(self.basis.shape[1] // p) * p, self.constant).ravel()
