@@ -16,7 +16,7 @@ from sksym.algebras import (
     translations,
     vector_fields,
 )
-from sksym.discover import InvariantFeatures
+from sksym.discover import InvariantFeatures, SymmetryDiscoverer
 from sksym.enforce import SymmetricRidge, SymmetricRidgeCV
 from sksym.groups import FiniteGroup, cyclic, permutations, reflections
 from sksym.libraries import (
@@ -46,6 +46,7 @@ __all__ = [
     "RadialLibrary",
     "SymmetricRidge",
     "SymmetricRidgeCV",
+    "SymmetryDiscoverer",
     "VectorFields",
     "aff",
     "columns",

@@ -351,3 +351,25 @@ def merge_rows(R, rows):
     """Upper triangular factor of ``[R; rows]``, whose Gram matrix is the sum of theirs."""
     stacked = rows if R is None else np.concatenate([R, rows])
     return np.linalg.qr(stacked, mode="r")
+
+
+def reduced_echelon(matrix, rtol=1e-9):
+    """Reduced row echelon form; pivots are the first columns that are large enough."""
+    rows = np.array(matrix, dtype=float)
+    done = 0
+    for column in range(rows.shape[1]):
+        if done == len(rows):
+            break
+        rest = rows[done:] / np.abs(rows[done:]).max(axis=1, keepdims=True)
+        best = np.abs(rest[:, column]).argmax()
+        if np.abs(rest[best, column]) <= 1e-6:
+            rows[done:, column] = np.where(np.abs(rest[:, column]) <= rtol, 0, rows[done:, column])
+            continue
+        rows[[done, done + best]] = rows[[done + best, done]]
+        rows[done] /= rows[done, column]
+        others = np.arange(len(rows)) != done
+        rows[others] -= rows[others, column][:, None] * rows[done]
+        rows[others, column] = 0
+        done += 1
+    size = np.abs(rows).max(axis=1, keepdims=True, initial=0)
+    return np.where(np.abs(rows) <= rtol * size, 0.0, rows)

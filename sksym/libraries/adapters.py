@@ -22,8 +22,13 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     transformer_ : fitted clone
+    complex_ : bool
+        Whether derivatives are taken by complex step.
+    step_ : ndarray of shape (d,)
+        Step of the central differences in every coordinate.
     jacobian_rtol_ : float
         Relative accuracy to expect of `jacobian`; null spaces take it as their tolerance.
+    n_output_features_ : int
     """
 
     def __init__(self, transformer):

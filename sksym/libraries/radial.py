@@ -38,6 +38,10 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
         The polynomial factors, about the origin.
     functions_ : ndarray of shape (p, 2)
         Index of the power and of the polynomial of every function.
+    shell_ : ndarray of shape (2,)
+        Smallest and largest ``|u|`` of the data; `orthonormal_coordinates` refers to this shell.
+    domain_ : ndarray of shape (2, d)
+        The box around the shell, in the units of x.
     n_output_features_ : int
     """
 

@@ -1,4 +1,4 @@
-"""Discover symmetry, and use it: invariant features."""
+"""Invariant features: a known symmetry in front of any classifier or regressor."""
 
 import warnings
 
@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sksym._linalg import reduced_echelon
 from sksym._sklearn import adopt
 from sksym.equivariant import equivariant_basis, on_features, place
 from sksym.libraries import PolynomialLibrary, evaluate, input_names
@@ -83,28 +84,6 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
         names = self.library_.get_feature_names_out(_shifted(self, input_features))
         rows = self.coef_ * _function_sizes(self.library_)
         return np.array([_formula(row, names) for row in rows], dtype=object)
-
-
-def reduced_echelon(matrix, rtol=1e-9):
-    """Reduced row echelon form; pivots are the first columns that are large enough."""
-    rows = np.array(matrix, dtype=float)
-    done = 0
-    for column in range(rows.shape[1]):
-        if done == len(rows):
-            break
-        rest = rows[done:] / np.abs(rows[done:]).max(axis=1, keepdims=True)
-        best = np.abs(rest[:, column]).argmax()
-        if np.abs(rest[best, column]) <= 1e-6:
-            rows[done:, column] = np.where(np.abs(rest[:, column]) <= rtol, 0, rows[done:, column])
-            continue
-        rows[[done, done + best]] = rows[[done + best, done]]
-        rows[done] /= rows[done, column]
-        others = np.arange(len(rows)) != done
-        rows[others] -= rows[others, column][:, None] * rows[done]
-        rows[others, column] = 0
-        done += 1
-    size = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-    return np.where(np.abs(rows) <= rtol * size, 0.0, rows)
 
 
 def _function_sizes(library):

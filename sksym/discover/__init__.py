@@ -1,0 +1,6 @@
+"""Discover symmetry, and use it."""
+
+from sksym.discover.invariants import InvariantFeatures
+from sksym.discover.symmetries import SymmetryDiscoverer
+
+__all__ = ["InvariantFeatures", "SymmetryDiscoverer"]
