@@ -85,6 +85,8 @@ def null_space(matrix, rtol=1e-10, scale=None):
     """
     entries = sparse.coo_array(matrix)
     m, n = entries.shape
+    if not n:
+        return sparse.csr_array((0, 0))
     scale = spectral_bound(entries) if scale is None else scale
     # Round-off leftovers would join blocks that are separate.
     keep = np.abs(entries.data) > 32 * _EPS * scale

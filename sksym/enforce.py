@@ -4,15 +4,15 @@ import warnings
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from sksym._linalg import merge_rows
-from sksym._sklearn import adopt
+from sksym._sklearn import adopt, checked_weights
 from sksym.equivariant import EquivariantSpace
-from sksym.libraries import evaluate, row_blocks
+from sksym.libraries import evaluate, library_values, row_blocks
 from sksym.representations import Trivial
 
 _ALPHAS = np.logspace(-8, 4, 25)
@@ -68,7 +68,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
             M, t, rho = self._space_.random_element(rng)
             moved = X @ M.T + t
             for rows in row_blocks(len(X), 2 * coef.shape[1]):
-                here, there = (self.library_.transform(Z[rows]) for Z in (X, moved))
+                here, there = (library_values(self.library_, Z[rows]) for Z in (X, moved))
                 error = np.abs(there @ coef.T - here @ coef.T @ rho.T)
                 size = np.maximum(
                     np.abs(there) @ np.abs(coef).T, np.abs(here) @ np.abs(coef).T @ np.abs(rho).T
@@ -78,7 +78,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
 
     def _refit(self, *data):
         """Fit a copy, so that a failure leaves this estimator as it was."""
-        fresh = clone(self)
+        fresh = type(self)(**self.get_params(deep=False))
         fresh._fit(*data)
         return adopt(self, fresh)
 
@@ -192,12 +192,13 @@ class SymmetricRidge(_SymmetricRegressor):
     def partial_fit(self, X, y, sample_weight=None):
         """Add rows to those seen before: after all chunks, the same model as from `fit`.
 
-        Parameters and return value as in `fit`. Libraries that learn more from the data than
+        Parameters and return value as in `fit`. Parameters of the estimator other than `alpha` are
+        those of the first chunk. Libraries that learn more from the data than
         their place (an adapted spline, say) keep what they learnt from the first chunk.
         """
         if not hasattr(self, "_space_"):
             return self.fit(X, y, sample_weight)
-        fresh = adopt(clone(self), self)
+        fresh = adopt(type(self)(**self.get_params(deep=False)), self)
         fresh._add(X, y, sample_weight)
         return adopt(self, fresh)
 
@@ -213,8 +214,9 @@ class SymmetricRidge(_SymmetricRegressor):
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight, reset=False)
         if Y.shape[1] != self._space_.n_outputs or one_target != self._one_target_:
             raise ValueError(
-                f"y has {Y.shape[1]} outputs, but earlier chunks had {self._space_.n_outputs}: "
-                "give the same columns in every chunk."
+                f"y has shape {np.shape(y)}, but earlier chunks had "
+                f"{'one dimension' if self._one_target_ else f'{self._space_.n_outputs} columns'}: "
+                "the outputs of every chunk must be the same."
             )
         space, factor = self._space_.moved(self._factor_, _counted(X, weight))
         factor = space.accumulate(factor, X, Y, weight)
@@ -292,6 +294,8 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 def _cross_validate(space, X, Y, weight, alphas, cv):
     """Mean squared errors (a, n_folds), and the factor of all rows."""
     splits = [split for split in cv.split(X, Y) if weight[split[1]].any()]
+    if not splits:
+        raise ValueError("`cv` gives no test set with a row of positive weight: use other splits.")
     tests = [space.accumulate(None, X[test], Y[test], weight[test]) for _, test in splits]
     held_out = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
     partition = (held_out == 1)[weight > 0].all() and all(
@@ -329,26 +333,7 @@ def _validated(model, X, y, sample_weight, reset=True):
         y = column_or_1d(y, warn=True)
     dtype, one_target = X.dtype, y.ndim == 1
     X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-    return X, Y, np.sqrt(_checked_weights(sample_weight, len(X))), one_target, dtype
-
-
-def _checked_weights(sample_weight, n):
-    if sample_weight is None:
-        return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.ndim == 0:
-        weight = np.full(n, float(weight))
-    if weight.shape != (n,):
-        raise ValueError(f"`sample_weight` must have shape ({n},), got {weight.shape}.")
-    if not np.isfinite(weight).all() or (weight < 0).any():
-        bad = np.flatnonzero(~np.isfinite(weight) | (weight < 0))[0]
-        raise ValueError(
-            f"`sample_weight` must be finite and >= 0, got {weight[bad]} for sample {bad}: "
-            "drop that row or give it weight 0."
-        )
-    if not weight.any():
-        raise ValueError("All sample weights are zero: at least one row must count.")
-    return weight
+    return X, Y, np.sqrt(checked_weights(sample_weight, len(X))), one_target, dtype
 
 
 def _counted(X, weight):

@@ -30,8 +30,9 @@ from scipy import sparse
 from scipy.linalg import qr
 
 from sksym._linalg import one_thread, require_memory
+from sksym._sklearn import checked_weights
 from sksym.algebras import flat_generators
-from sksym.libraries import NotClosedError, n_functions, row_blocks
+from sksym.libraries import NotClosedError, library_values, n_functions, row_blocks
 from sksym.representations import represent
 
 _EPS = np.finfo(float).eps
@@ -174,14 +175,17 @@ def orthonormal_generators(algebra, box):
     linear = algebra.linear * (half / half[:, None])
     shift = (algebra.linear @ middle + algebra.offset) / half
     flat = flat_generators(linear, shift)
+    size = np.linalg.norm(flat, axis=1)
+    size[size == 0] = 1
+    flat = flat / size[:, None]  # in mixed units generators differ by orders of magnitude
     gram = flat @ flat.T
     if np.count_nonzero(gram - np.diag(np.diag(gram))) == 0 and np.diag(gram).all():
-        return np.diag(1 / np.sqrt(np.diag(gram)))
+        return np.diag(1 / size)
     # The singular values of the rows themselves: a Gram matrix would lose half of the digits.
     U, s, _ = np.linalg.svd(flat, full_matrices=False)
     kept = s > 1e-10 * s.max(initial=0)
     basis = (U[:, kept] / s[kept]).T
-    return U @ basis if kept.all() and len(s) == algebra.dim else basis
+    return (U @ basis if kept.all() and len(s) == algebra.dim else basis) / size
 
 
 def _combined(output, algebra, generators):
@@ -194,7 +198,7 @@ def _streamed_tests(library, algebra, X, sample_weight):
     """Triangular-like factor of the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]``: (m, (r+1) p)."""
     n, p, r = len(X), n_functions(library, X), algebra.dim
     width = (r + 1) * p
-    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
+    weight = checked_weights(sample_weight, n)
     weight = np.sqrt(weight / weight.sum())
     require_memory(
         24.0 * width * min(n, p + 1024),
@@ -208,7 +212,7 @@ def _streamed_tests(library, algebra, X, sample_weight):
                 "npd,nad->nap", library.jacobian(X[rows]), algebra.vector_field(X[rows])
             )
             values = (
-                np.concatenate([library.transform(X[rows])[:, None], moved], axis=1).reshape(
+                np.concatenate([library_values(library, X[rows])[:, None], moved], axis=1).reshape(
                     -1, width
                 )
                 * weight[rows, None]

@@ -127,7 +127,12 @@ def represent(output, algebra):
         raise TypeError(
             f"`output` must be a representation or an array, got the string {output!r}."
         )
-    B = np.asarray(output(algebra) if callable(output) else output, dtype=float)
+    try:
+        B = np.asarray(output(algebra) if callable(output) else output, dtype=float)
+    except TypeError as error:
+        raise TypeError(
+            f"`output` must be a representation or an array of shape (r, q, q), got {output!r}."
+        ) from error
     if B.ndim != 3 or B.shape[0] != algebra.dim or B.shape[1] != B.shape[2]:
         raise ValueError(
             f"`output` has shape {B.shape}, but the algebra has {algebra.dim} generators: "

@@ -1,7 +1,7 @@
 """Solvers: quadratic problems in a subspace, from a streamed R factor."""
 
 import numpy as np
-from scipy.linalg import lstsq, qr, svd
+from scipy.linalg import qr, svd
 
 _EPS = np.finfo(float).eps
 
@@ -47,7 +47,11 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     U, s, Vt = U[:, kept], s[kept], Vt[kept]
     gain = (s / (s**2 + alphas[:, None]))[:, :, None] * (U.T @ target)
     w1 = Vt.T @ gain
-    w0 = np.stack([lstsq(Z0, Y - Z1 @ w)[0] for w in w1]) if Z0.shape[1] else w1[:, :0]
+    w0 = (
+        np.stack([np.linalg.lstsq(Z0, Y - Z1 @ w, rcond=None)[0] for w in w1])
+        if Z0.shape[1]
+        else w1[:, :0]
+    )
     w = np.empty((len(alphas), k, n_targets))
     w[:, free], w[:, ~free] = w0, w1 / np.sqrt(weight[~free])[:, None]
     return axes @ w

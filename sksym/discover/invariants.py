@@ -8,8 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import reduced_echelon
 from sksym._sklearn import adopt
-from sksym.equivariant import equivariant_basis, on_features, place
-from sksym.libraries import PolynomialLibrary, evaluate, input_names
+from sksym.equivariant import equivariant_basis, on_features, place, probe_points
+from sksym.libraries import PolynomialLibrary, evaluate, input_names, library_values
 
 _NAMED_TERMS = 6
 
@@ -57,11 +57,16 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
         template = PolynomialLibrary(2) if self.library is None else self.library
         library, _ = place(template, X, algebra, group, near=np.zeros(X.shape[1]))
         basis = equivariant_basis(library, algebra, group, points=X).toarray()
-        unit = _function_sizes(library)
-        coef = reduced_echelon(basis * unit) / unit
-        slopes = np.einsum("npd,kp->knd", library.jacobian(X[:5]), coef)
-        sizes = np.abs(coef) @ np.abs(library.jacobian(X[:5])).max(axis=(0, 2))
-        coef = coef[np.abs(slopes).max(axis=(1, 2)) > 1e-10 * sizes]  # without the constant
+        # Echelon form in units of the data, where a small coefficient is a small term.
+        points = probe_points(X, 100)
+        size = np.sqrt(np.mean(library_values(library, points) ** 2, axis=0))
+        size[size == 0] = 1
+        coef = reduced_echelon(basis * size) / size
+        pivot = (coef != 0).argmax(axis=1)
+        coef /= (coef * _function_sizes(library))[np.arange(len(coef)), pivot][:, None]
+        slopes = library.jacobian(points[::10])
+        moving = np.abs(np.einsum("npd,kp->knd", slopes, coef)).max(axis=(1, 2))
+        coef = coef[moving > 1e-10 * (np.abs(coef) @ np.abs(slopes).max(axis=(0, 2)))]
         if not len(coef):
             warnings.warn(
                 "No function of the library but the constant is invariant, so there are no "

@@ -2,6 +2,7 @@
 
 import warnings
 from itertools import chain
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -16,7 +17,8 @@ from sksym._linalg import (
     spectral_bound,
 )
 from sksym.algebras import LieAlgebra, flat_generators
-from sksym.libraries import NotClosedError
+from sksym.equivariant.placement import probe_points
+from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
 from sksym.representations import represent, represent_group
 
@@ -50,7 +52,7 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
     basis restricted, until nothing is left to impose. Closed libraries of polynomials are treated
     in balanced coordinates, in which a conjugated compact algebra is skew again.
     """
-    if not 0 <= rtol < 1:
+    if not isinstance(rtol, Real) or not 0 <= rtol < 1:
         raise ValueError(f"`rtol` must lie in [0, 1), got {rtol!r}.")
     B, rho, q = output_matrices(output, algebra, group)
     if algebra is not None:
@@ -253,23 +255,38 @@ class _BalancedPolynomials(_Motions):
 
 
 class _Sampled(_Motions):
-    """On any library, tested at points."""
+    """On any library, tested at points, its functions in units of their size there."""
 
     def __init__(self, library, algebra, group, B, rho, points):
         super().__init__(library, algebra, group, B, rho)
-        self.points = _test_points(library, algebra, points)
+        self.points = probe_points(points, 2 * library.n_output_features_ + 50)
+        if algebra is not None:
+            self.offset = self.offset / (np.abs(self.points).max() or 1.0)  # as the data notice it
+            size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
+            xi = np.random.default_rng(1).normal(size=algebra.dim) / np.where(size > 0, size, 1.0)
+            M, t = algebra.exp(xi)
+            self.points = np.concatenate([self.points, self.points @ M.T + t])
+        size = np.sqrt(np.mean(library_values(library, self.points) ** 2, axis=0))
+        self.unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0))
 
     def derivative(self, C):
         L = LieDerivative.sampled(self.library, self.algebra.combine(C), None, self.points)
         # Back from the orthonormal generators to the combinations asked for.
         mixing = np.linalg.pinv(L.generators).T
         mixing = sparse.kron(mixing, sparse.eye_array(L.E.shape[1]))
-        return sparse.csr_array(L.D @ mixing), L.E
+        return sparse.csr_array(self.unit @ L.D @ mixing), sparse.csr_array(self.unit @ L.E)
 
     def moved(self, k):
-        size = np.sqrt(len(self.points))
-        there = self.library.transform(self.points @ self.group.matrices[k].T)
-        return there.T / size, self.library.transform(self.points).T / size
+        there = self.points @ self.group.matrices[k].T
+        K, E = (library_values(self.library, Z).T for Z in (there, self.points))
+        return tuple(sparse.csr_array(self.unit @ Z / np.sqrt(len(self.points))) for Z in (K, E))
+
+    def in_library(self, basis):
+        if not basis.shape[0]:
+            return basis
+        q = basis.shape[1] // self.unit.shape[0]
+        back = sparse.kron(sparse.eye_array(q), self.unit)
+        return sparse.csr_array(orthonormal_rows(basis @ back)[0])
 
 
 def _is_closed(library, algebra, group):
@@ -310,19 +327,3 @@ def _connecting(linear, offset):
         if joined:
             chosen.append(a)
     return chosen or [0]
-
-
-def _test_points(library, algebra, points):
-    """Points that determine the functions near the data and along the orbits through it."""
-    rng = np.random.default_rng(0)
-    n = 2 * library.n_output_features_ + 50
-    points = np.asarray(points, float)
-    chosen = points[rng.choice(len(points), n, replace=len(points) < n)]
-    half = np.ptp(points, axis=0) / 2
-    half[half == 0] = half.max(initial=0) or 1.0
-    around = chosen + rng.uniform(-1, 1, chosen.shape) * half
-    along = chosen
-    if algebra is not None:
-        M, t = algebra.exp(rng.normal(size=algebra.dim))
-        along = along @ M.T + t
-    return np.concatenate([chosen, around, along])

@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from sksym.algebras import LieAlgebra
 from sksym.groups import FiniteGroup
-from sksym.libraries import n_functions
+from sksym.libraries import library_values, n_functions
 
 
 def placement(low, high, algebra, group):
@@ -79,6 +79,8 @@ def place(template, X, algebra=None, group=None, near=None):
             "scikit-learn transformer with from_transformer, a pysindy library with from_pysindy."
         )
     library, low, high = clone(template), X.min(axis=0), X.max(axis=0)
+    if hasattr(library, "set_output"):
+        library.set_output(transform="default")
     rows = extremes = library.extremes(X) if hasattr(library, "extremes") else X
     if rows is X:
         extremes = np.array([low, high])
@@ -125,3 +127,23 @@ def _few(linear, offset, k):
         return linear, offset
     C = np.random.default_rng(0).normal(size=(k, len(linear)))
     return np.tensordot(C, linear, 1), C @ offset
+
+
+def probe_points(X, n):
+    """2 n points: rows of `X`, and points scattered around them as far as the data reach.
+
+    What holds there identically holds for the functions near the data, not by accident of a row.
+    """
+    rng = np.random.default_rng(0)
+    chosen = X[rng.choice(len(X), n, replace=len(X) < n)]
+    half = np.ptp(X, axis=0) / 2
+    half[half == 0] = half.max(initial=0) or np.abs(X).max(initial=0) or 1.0
+    return np.concatenate([chosen, chosen + rng.uniform(-1, 1, chosen.shape) * half])
+
+
+def constant_functions(library, X):
+    """Indices of the library functions that do not vary and do not vanish."""
+    points = probe_points(X, 20)
+    phi, slopes = library_values(library, points), library.jacobian(points)
+    flat = (slopes == 0).all(axis=(0, 2)) & (phi == phi[0]).all(axis=0)
+    return np.flatnonzero(flat & (phi[0] != 0))

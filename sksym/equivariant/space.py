@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 from scipy.linalg import expm
+from sklearn.base import clone
 
 from sksym._linalg import merge_rows, one_thread, orthonormal_rows, require_memory
 from sksym.algebras import LieAlgebra
 from sksym.equivariant.basis import equivariant_basis, output_matrices
-from sksym.equivariant.placement import on_features, place
+from sksym.equivariant.placement import constant_functions, on_features, place, placement
 from sksym.groups import FiniteGroup
 from sksym.libraries import PolynomialLibrary, evaluate, row_blocks
 from sksym.solvers import ridge_in_subspace
@@ -49,11 +50,10 @@ class EquivariantSpace:
         if algebra is None and group is None:
             _require_factor(library.n_output_features_)
         basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
-        few = X[: min(len(X), 5)]
-        values, slopes = library.transform(few), library.jacobian(few)
-        constant = (slopes == 0).all(axis=(0, 2)) & (values == values[0]).all(axis=0)
-        constant = np.flatnonzero(constant & (values[0] != 0))
-        return cls(template, library, extremes, algebra, group, B, rho, n_outputs, basis, constant)
+        constant = constant_functions(library, X)
+        return cls(
+            clone(template), library, extremes, algebra, group, B, rho, n_outputs, basis, constant
+        )
 
     @property
     def tied(self):
@@ -140,8 +140,7 @@ class EquivariantSpace:
         d, q = self.library.n_features_in_, self.n_outputs
         M, t, rho = np.eye(d), np.zeros(d), np.eye(q)
         if self.algebra is not None and self.algebra.dim:
-            unit = np.abs(self.extremes).max(axis=0)
-            unit = np.where(unit > 0, unit, 1.0)
+            _, unit = placement(self.extremes.min(0), self.extremes.max(0), self.algebra, None)
             size = np.linalg.norm(self.algebra.linear * (unit / unit[:, None]), axis=(1, 2))
             size += np.linalg.norm(self.algebra.offset / unit, axis=1)
             size = np.where(size > 0, size, 1.0) * np.sqrt(self.algebra.dim)
@@ -149,7 +148,7 @@ class EquivariantSpace:
             M, t = self.algebra.exp(xi)
             if self.B is not None:
                 rho = expm(np.tensordot(xi, self.B, 1))
-        if self.group is not None:
+        if self.group is not None and len(self.group.matrices):
             for k in rng.integers(len(self.group.matrices), size=rng.integers(1, 5)):
                 M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
                 rho = rho if self.rho is None else self.rho[k] @ rho

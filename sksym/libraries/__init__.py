@@ -15,7 +15,14 @@ and symmetry is then imposed on it exactly instead of on sampled points.
 """
 
 from sksym.libraries.adapters import AdaptedLibrary, from_pysindy, from_transformer
-from sksym.libraries.blocks import NotClosedError, evaluate, input_names, n_functions, row_blocks
+from sksym.libraries.blocks import (
+    NotClosedError,
+    evaluate,
+    input_names,
+    library_values,
+    n_functions,
+    row_blocks,
+)
 from sksym.libraries.fourier import FourierLibrary
 from sksym.libraries.polynomial import PolynomialLibrary
 from sksym.libraries.radial import RadialLibrary
@@ -30,6 +37,7 @@ __all__ = [
     "from_pysindy",
     "from_transformer",
     "input_names",
+    "library_values",
     "n_functions",
     "row_blocks",
 ]

@@ -1,11 +1,25 @@
 """Libraries of others: any scikit-learn transformer, any pysindy feature library."""
 
+from copy import deepcopy
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from sksym.libraries.blocks import fit_input, input_names, row_blocks, transform_input
 
 _COMPLEX_STEP = 1e-100
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pysindy library that scikit-learn cannot clone: its parameters cannot all be read back."""
+
+    library: object
+
+    def fresh(self):
+        """An independent copy."""
+        return deepcopy(self.library)
 
 
 class AdaptedLibrary(TransformerMixin, BaseEstimator):
@@ -37,7 +51,9 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         """Fit a clone of the transformer to `X` (n, d)."""
         X = fit_input(self, X)
-        self.transformer_ = clone(self.transformer).fit(X)
+        transformer = self.transformer
+        fresh = transformer.fresh() if isinstance(transformer, Kept) else clone(transformer)
+        self.transformer_ = fresh.fit(X)
         self.step_ = np.finfo(float).eps ** 0.2 * np.maximum(
             np.ptp(X, axis=0), 1e-3 * (np.abs(X).max(axis=0)) + np.finfo(float).tiny
         )
@@ -104,4 +120,4 @@ def from_pysindy(library):
             f"from_pysindy takes a pysindy feature library, got {type(library).__name__}: "
             "use from_transformer for scikit-learn transformers."
         )
-    return AdaptedLibrary(library)
+    return AdaptedLibrary(Kept(library))

@@ -17,6 +17,11 @@ def row_blocks(n, width):
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
+def library_values(library, X):
+    """Library values as an array, whatever output container is configured."""
+    return np.asarray(library.transform(X))
+
+
 def evaluate(library, coef, X):
     """Values ``phi(X) @ coef.T`` (n, k) of ``k`` functions, `coef` (k, p) dense or sparse.
 
@@ -27,14 +32,14 @@ def evaluate(library, coef, X):
     coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
     out = np.empty((len(X), len(coef)))
     for rows in row_blocks(len(X), coef.shape[1]):
-        out[rows] = library.transform(X[rows]) @ coef.T
+        out[rows] = library_values(library, X[rows]) @ coef.T
     return out
 
 
 def n_functions(library, X):
     """``p``; a library of others need not say."""
     known = getattr(library, "n_output_features_", None)
-    return library.transform(X[:1]).shape[1] if known is None else known
+    return library_values(library, X[:1]).shape[1] if known is None else known
 
 
 def fit_input(library, X):

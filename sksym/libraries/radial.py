@@ -10,6 +10,7 @@ from sksym.libraries.blocks import (
     NotClosedError,
     fit_input,
     input_names,
+    library_values,
     row_blocks,
     transform_input,
 )
@@ -80,7 +81,7 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
         """Library values, shape (n, p)."""
         X = transform_input(self, X)
         power, function = self.functions_.T
-        return self._radial(X)[:, power] * self.polynomials_.transform(X)[:, function]
+        return self._radial(X)[:, power] * library_values(self.polynomials_, X)[:, function]
 
     def jacobian(self, X):
         """Derivatives by the coordinates of x, shape (n, p, d)."""
@@ -90,8 +91,8 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
         slope = np.asarray(self.powers) * radial / np.maximum((u**2).sum(1), 1e-300)[:, None]
         out = np.empty((len(X), self.n_output_features_, X.shape[1]), dtype=X.dtype)
         for rows in row_blocks(len(X), out[0].size if len(X) else 1):
-            value = slope[rows][:, power] * self.polynomials_.transform(X[rows])[:, function]
-            out[rows] = value[:, :, None] * u[rows, None] / self.scale_
+            factor = slope[rows][:, power] * library_values(self.polynomials_, X[rows])[:, function]
+            out[rows] = factor[:, :, None] * u[rows, None] / self.scale_
             polynomial = self.polynomials_.jacobian(X[rows])[:, function]
             out[rows] += radial[rows][:, power, None] * polynomial
         return out
