@@ -116,8 +116,12 @@ def _tied_columns(matrix, tolerance):
     """
     n = matrix.shape[1]
     length, start = np.diff(matrix.indptr), matrix.indptr[:-1]
-    telling = abs(matrix).max(axis=1).toarray().ravel() > tolerance
-    single, double = telling & (length == 1), telling & (length == 2)
+    # Entries between round-off and tolerance would tie columns by ratios of noise.
+    telling = np.bincount(
+        np.repeat(np.arange(len(length)), length)[np.abs(matrix.data) > tolerance],
+        minlength=len(length),
+    )
+    single, double = ((length == k) & (telling == k) for k in (1, 2))
     alone, pair = matrix.indices[start[single]], start[double]
     i, a = matrix.indices[pair], matrix.data[pair]
     j, b = matrix.indices[pair + 1], matrix.data[pair + 1]
@@ -356,22 +360,25 @@ def merge_rows(R, rows):
 
 
 def reduced_echelon(matrix, rtol=1e-9):
-    """Reduced row echelon form; pivots are the first columns that are large enough."""
-    rows = np.array(matrix, dtype=float)
-    done = 0
+    """Reduced row echelon form; pivots are the first columns that are large enough.
+
+    Entries up to `rtol` of the largest of their row are set to zero.
+    """
+    rows, done = np.array(matrix, dtype=float), 0
+    size = np.abs(rows).max(axis=1, initial=0)
     for column in range(rows.shape[1]):
         if done == len(rows):
             break
-        rest = rows[done:] / np.abs(rows[done:]).max(axis=1, keepdims=True)
-        best = np.abs(rest[:, column]).argmax()
-        if np.abs(rest[best, column]) <= 1e-6:
-            rows[done:, column] = np.where(np.abs(rest[:, column]) <= rtol, 0, rows[done:, column])
+        relative = np.abs(rows[done:, column]) / np.where(size[done:] > 0, size[done:], 1.0)
+        best = relative.argmax()
+        if relative[best] <= 1e-6:
             continue
         rows[[done, done + best]] = rows[[done + best, done]]
         rows[done] /= rows[done, column]
-        others = np.arange(len(rows)) != done
+        others = np.flatnonzero(rows[:, column])
+        others = others[others != done]
         rows[others] -= rows[others, column][:, None] * rows[done]
         rows[others, column] = 0
+        size = np.abs(rows).max(axis=1)
         done += 1
-    size = np.abs(rows).max(axis=1, keepdims=True, initial=0)
-    return np.where(np.abs(rows) <= rtol * size, 0.0, rows)
+    return np.where(np.abs(rows) <= rtol * size[:, None], 0.0, rows)

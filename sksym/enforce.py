@@ -192,8 +192,8 @@ class SymmetricRidge(_SymmetricRegressor):
     def partial_fit(self, X, y, sample_weight=None):
         """Add rows to those seen before: after all chunks, the same model as from `fit`.
 
-        Parameters and return value as in `fit`. Parameters of the estimator other than `alpha` are
-        those of the first chunk. Libraries that learn more from the data than
+        Parameters and return value as in `fit`. Parameters other than `alpha` must not change
+        between chunks. Libraries that learn more from the data than
         their place (an adapted spline, say) keep what they learnt from the first chunk.
         """
         if not hasattr(self, "_space_"):
@@ -211,6 +211,11 @@ class SymmetricRidge(_SymmetricRegressor):
         self._set_solution(space, factor, self.alpha, one_target, dtype)
 
     def _add(self, X, y, sample_weight):
+        if not self._space_.still_describes(self):
+            raise ValueError(
+                "partial_fit continues the earlier chunks, but `algebra`, `library`, `output`, "
+                "`group` or `rtol` has changed since: call fit to begin anew."
+            )
         X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight, reset=False)
         if Y.shape[1] != self._space_.n_outputs or one_target != self._one_target_:
             raise ValueError(

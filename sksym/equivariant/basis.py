@@ -13,6 +13,7 @@ from sksym._linalg import (
     matrix_norms,
     null_space,
     orthonormal_rows,
+    reduced_echelon,
     require_memory,
     spectral_bound,
 )
@@ -251,7 +252,7 @@ class _BalancedPolynomials(_Motions):
             K = self.table.substitute(self.P, np.zeros(len(self.P)))
         q = basis.shape[1] // self.table.p
         turn = np.eye(q) if self.Q is None else np.linalg.inv(self.Q).T
-        return sparse.csr_array(orthonormal_rows(basis @ sparse.kron(turn, K))[0])
+        return _orthonormal_after(basis, sparse.kron(turn, K))
 
 
 class _Sampled(_Motions):
@@ -285,8 +286,17 @@ class _Sampled(_Motions):
         if not basis.shape[0]:
             return basis
         q = basis.shape[1] // self.unit.shape[0]
-        back = sparse.kron(sparse.eye_array(q), self.unit)
-        return sparse.csr_array(orthonormal_rows(basis @ back)[0])
+        return _orthonormal_after(basis, sparse.kron(sparse.eye_array(q), self.unit))
+
+
+def _orthonormal_after(basis, change):
+    """Orthonormal basis of the space after an ill-conditioned change of coordinates.
+
+    Echelon form first: functions of very different size, such as monomials of several degrees in
+    large units, must not be mixed when they are orthogonalised.
+    """
+    separate = reduced_echelon(basis.toarray(), rtol=0.0)
+    return sparse.csr_array(orthonormal_rows(separate @ change)[0])
 
 
 def _is_closed(library, algebra, group):

@@ -34,6 +34,7 @@ class EquivariantSpace:
     n_outputs: int
     basis: sparse.csr_array
     constant: np.ndarray  # indices of the functions that do not vary
+    parameters: tuple  # of the estimator, as `_parameters` reads them
 
     @classmethod
     def of(cls, model, X, n_outputs):
@@ -51,9 +52,12 @@ class EquivariantSpace:
             _require_factor(library.n_output_features_)
         basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
         constant = constant_functions(library, X)
-        return cls(
-            clone(template), library, extremes, algebra, group, B, rho, n_outputs, basis, constant
-        )
+        who, how = (algebra, group, B, rho), (n_outputs, basis, constant)
+        return cls(clone(template), library, extremes, *who, *how, _parameters(model))
+
+    def still_describes(self, model):
+        """Whether the estimator has the parameters that this space was made from."""
+        return self.parameters == _parameters(model)
 
     @property
     def tied(self):
@@ -153,6 +157,12 @@ class EquivariantSpace:
                 M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
                 rho = rho if self.rho is None else self.rho[k] @ rho
         return M, t, rho
+
+
+def _parameters(model):
+    library = None if model.library is None else repr(model.library.get_params())
+    output = model.output if callable(model.output) else id(model.output)
+    return model.algebra, model.group, output, model.rtol, library
 
 
 def _require_factor(k):

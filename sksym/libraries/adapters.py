@@ -53,6 +53,8 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
         X = fit_input(self, X)
         transformer = self.transformer
         fresh = transformer.fresh() if isinstance(transformer, Kept) else clone(transformer)
+        if hasattr(fresh, "set_output"):
+            fresh.set_output(transform="default")  # arrays, whatever is configured outside
         self.transformer_ = fresh.fit(X)
         self.step_ = np.finfo(float).eps ** 0.2 * np.maximum(
             np.ptp(X, axis=0), 1e-3 * (np.abs(X).max(axis=0)) + np.finfo(float).tiny
