@@ -58,7 +58,8 @@ def column_indices(columns, n_features, expected):
     total = int(n_features) if np.ndim(n_features) == 0 else len(n_features)
     if len(columns) != expected:
         raise ValueError(f"The group acts on R^{expected}, got {len(columns)} columns.")
-    if len(set(columns)) != len(columns) or not all(0 <= c < total for c in columns):
+    whole = all(c == int(c) for c in columns)
+    if len(set(columns)) != len(columns) or not whole or not all(0 <= c < total for c in columns):
         raise ValueError(f"`columns` must be distinct and in 0..{total - 1}, got {columns}.")
     return np.array(columns, dtype=int), total
 

@@ -86,6 +86,9 @@ class LieAlgebra:
     def __deepcopy__(self, memo):
         return self  # immutable: `clone` and `get_params` share it
 
+    def __reduce__(self):
+        return type(self), (self.linear, self.offset, self.names)  # arrays stay read-only
+
     def __repr__(self):
         shown = ", ".join(self.names[:_SHOWN]) + (", ..." if self.dim > _SHOWN else "")
         return f"LieAlgebra(dim={self.dim}, n_features={self.n_features}: {shown or 'none'})"
@@ -297,13 +300,22 @@ class VectorFields:
     names: Sequence[str] | None = None
 
     def __post_init__(self):
-        coef = _frozen(self.coef)
+        coef, functions = _frozen(self.coef), self.library.get_feature_names_out()
+        d, p = self.library.n_features_in_, len(functions)
+        if coef.ndim != 3 or coef.shape[1:] != (d, p):
+            raise ValueError(f"`coef` must have shape (r, {d}, {p}), got {coef.shape}.")
+        if not np.isfinite(coef).all():
+            raise ValueError("`coef` holds NaN or infinity: fields are finite.")
+        names = self.names
+        if names is None:
+            terms = [
+                f"{'' if name == '1' else f'{name} '}∂{i}" for i in range(d) for name in functions
+            ]
+            names = [_combination(row, terms) for row in coef.reshape(len(coef), d * p)]
+        if len(names) != len(coef):
+            raise ValueError(f"Got {len(names)} names for {len(coef)} fields.")
         object.__setattr__(self, "coef", coef)
-        if self.names is None:
-            functions = self.library.get_feature_names_out()
-            terms = [f"{name} ∂{i}" for i in range(coef.shape[1]) for name in functions]
-            names = tuple(_combination(row, terms) for row in coef.reshape(len(coef), -1))
-            object.__setattr__(self, "names", names)
+        object.__setattr__(self, "names", tuple(names))
 
     @property
     def dim(self):
@@ -315,6 +327,9 @@ class VectorFields:
 
     def __deepcopy__(self, memo):
         return self
+
+    def __reduce__(self):
+        return type(self), (self.library, self.coef, self.names)
 
     def __repr__(self):
         shown = ", ".join(self.names[:_SHOWN]) + (", ..." if self.dim > _SHOWN else "")
@@ -335,7 +350,8 @@ class VectorFields:
 
 def vector_fields(library):
     """All vector fields whose components are functions of a fitted `library`: ``d p`` of them."""
-    d, p = library.n_features_in_, len(library.get_feature_names_out())
+    p = len(library.get_feature_names_out())
+    d = library.n_features_in_
     return VectorFields(library, np.eye(d * p).reshape(d * p, d, p))
 
 

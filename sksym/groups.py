@@ -38,7 +38,10 @@ class FiniteGroup:
         for k, g in enumerate(matrices):
             if not np.isfinite(g).all():
                 raise ValueError(f"Element {k} holds NaN or infinity: group elements are finite.")
-            if g.size and np.linalg.cond(g) > 1e12:
+            # Rows and columns of unit size first: elements may mix units.
+            scaled = g / np.maximum(np.linalg.norm(g, axis=1, keepdims=True), 1e-300)
+            scaled = scaled / np.maximum(np.linalg.norm(scaled, axis=0), 1e-300)
+            if g.size and np.linalg.cond(scaled) > 1e12:
                 raise ValueError(f"Element {k} is singular: group elements are invertible.")
         matrices.setflags(write=False)
         names = self.names
@@ -54,6 +57,9 @@ class FiniteGroup:
 
     def __deepcopy__(self, memo):
         return self  # immutable: `clone` and `get_params` share it
+
+    def __reduce__(self):
+        return type(self), (self.matrices, self.names)  # arrays stay read-only
 
     def __repr__(self):
         return f"FiniteGroup({', '.join(self.names)} on R^{self.n_features})"
@@ -78,6 +84,8 @@ def reflections(d):
 
 def permutations(m, block=1):
     """All permutations of `m` groups of `block` consecutive columns: a swap and a cycle."""
+    if m < 1 or block < 1:
+        raise ValueError(f"permutations needs m >= 1 and block >= 1, got m={m}, block={block}.")
     unit, eye = np.eye(block), np.eye(m)
     swap = np.r_[1, 0, 2:m] if m > 1 else np.zeros(1, int)
     cycle = np.roll(np.arange(m), 1)
@@ -90,6 +98,7 @@ def cyclic(d, order):
     if d < 2 or order < 1:
         raise ValueError(f"cyclic needs d >= 2 and order >= 1, got d={d}, order={order}.")
     angle = 2 * np.pi / order
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     g = np.eye(d)
-    g[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    g[:2, :2] = np.where(np.abs(turn) < 1e-15, 0.0, turn)  # a quarter turn maps axes to axes
     return FiniteGroup(g[None], [f"1/{order} turn"])

@@ -34,7 +34,14 @@ class Vector:
         matrices = group.linear if isinstance(group, LieAlgebra) else group.matrices
         if self.columns is None:
             return np.array(matrices)
-        columns = np.asarray(self.columns)
+        columns = np.asarray(self.columns, dtype=int)
+        if (
+            not 0 < len(set(self.columns)) == len(columns)
+            or not ((columns >= 0) & (columns < group.n_features)).all()
+        ):
+            raise ValueError(
+                f"columns{self.columns} must be distinct and in 0..{group.n_features - 1}."
+            )
         others = np.setdiff1d(np.arange(group.n_features), columns)
         if matrices[:, columns[:, None], others].any():
             raise ValueError(

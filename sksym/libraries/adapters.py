@@ -11,11 +11,14 @@ from sksym.libraries.blocks import fit_input, input_names, row_blocks, transform
 _COMPLEX_STEP = 1e-100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Kept:
     """A pysindy library that scikit-learn cannot clone: its parameters cannot all be read back."""
 
     library: object
+
+    def __repr__(self):
+        return type(self.library).__name__
 
     def fresh(self):
         """An independent copy."""

@@ -138,7 +138,8 @@ class PolynomialLibrary(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features=None):
         """Names of the monomials; a variable stands for its centred and scaled coordinate."""
-        return monomial_names(self.monomials_.exponents, input_names(self, input_features))
+        features = input_names(self, input_features)
+        return monomial_names(self.monomials_.exponents, features)
 
     @property
     def monomial_names(self):
