@@ -1,8 +1,15 @@
 """The public face: scikit-learn's own checks, and names that are there and documented."""
 
+import doctest
+import importlib
 import inspect
+import pkgutil
+import re
+import warnings
 
+import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sksym
@@ -12,7 +19,7 @@ CONTRACT = """
 LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei VectorFields
 vector_fields FiniteGroup reflections permutations cyclic trivial vector covector tensor direct_sum
 PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
-SymmetricRidge SymmetricRidgeCV InvariantFeatures NuclearNorm GroupNorm
+SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer NuclearNorm GroupNorm
 """
 
 
@@ -38,3 +45,70 @@ def test_every_public_name_is_documented(name):
     if inspect.isclass(thing):
         methods = [m for k, m in vars(thing).items() if inspect.isfunction(m) and k[0] != "_"]
         assert all(inspect.getdoc(method) for method in methods)
+
+
+ESTIMATOR_CLASSES = {type(estimator): estimator for estimator in ESTIMATORS}
+DATA = (sksym.LieAlgebra, sksym.FiniteGroup, sksym.VectorFields)
+
+
+@pytest.mark.parametrize("kind", [*ESTIMATOR_CLASSES, *DATA], ids=lambda kind: kind.__name__)
+def test_every_parameter_is_documented(kind):
+    _, section = inspect.getdoc(kind).split("Parameters\n----------\n")
+    listed = re.split(r"\n\n(?=\w+\n---)", section)[0]
+    names = re.findall(r"^(\w[\w, ]*?)(?: :|$)", listed, flags=re.M)
+    listed = [name for group in names for name in group.split(", ")]
+    assert sorted(listed) == sorted(inspect.signature(kind).parameters)
+
+
+@pytest.mark.parametrize("kind", ESTIMATOR_CLASSES, ids=lambda kind: kind.__name__)
+def test_public_fitted_attributes_are_documented(kind):
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = ESTIMATOR_CLASSES[kind].fit(X, X[:, 0])
+    public = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    public -= {"n_features_in_", "feature_names_in_"}  # every estimator has them
+    doc = inspect.getdoc(kind)
+    assert not {name for name in public if not re.search(rf"\b{name}\b", doc)}
+
+
+def modules():
+    names = (m.name for m in pkgutil.walk_packages(sksym.__path__, "sksym."))
+    return ["sksym", *(name for name in names if "._" not in name)]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstrings_run(name):
+    """What the docstrings show is what happens."""
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for test in doctest.DocTestFinder().find(importlib.import_module(name)):
+        runner.run(test)
+    assert runner.summarize(verbose=False).failed == 0
+
+
+def test_there_are_examples_in_docstrings():
+    found = doctest.DocTestFinder().find(sksym.SymmetricRidge)
+    assert sum(len(test.examples) for test in found) > 3
+
+
+@pytest.mark.parametrize("name", modules())
+def test_public_code_is_documented(name):
+    module = importlib.import_module(name)
+    assert inspect.getdoc(module)
+    own = [
+        thing
+        for key, thing in vars(module).items()
+        if key[0] != "_" and getattr(thing, "__module__", None) == name
+    ]
+    assert all(inspect.getdoc(thing) for thing in own)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+def test_estimators_only_store_what_they_are_given(estimator):
+    """And all of it is reached by ``set_params``."""
+    assert isinstance(estimator, BaseEstimator)
+    given = inspect.signature(type(estimator)).parameters
+    assert set(estimator.get_params(deep=False)) == set(given)
+    marks = {name: object() for name in given}
+    fresh = type(estimator)(**marks)
+    assert all(getattr(fresh, name) is mark for name, mark in marks.items())

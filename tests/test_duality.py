@@ -1,6 +1,7 @@
 """One bilinear map, three readings: they agree with each other and with finite differences."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sksym import (
     aff,
     from_transformer,
     gl,
+    lorentz,
     se,
     so,
     tensor,
@@ -46,6 +48,11 @@ def X(request, rng):
 
 def outputs(algebra, output):
     return 2 if output is None else output(algebra).shape[1]
+
+
+def assert_same_span(U, V, atol):
+    assert U.shape == V.shape
+    assert not U.size or subspace_angles(U, V).max() < atol
 
 
 def both(library, algebra, output, X):
@@ -110,11 +117,31 @@ def test_weighted_samples_are_repeated_samples(X, rng):
     assert_allclose(to_own @ gram @ to_own.T, expected_own @ expected @ expected_own.T, atol=1e-9)
 
 
-def test_exact_and_sampled_have_the_same_null_spaces(X, rng):
-    library, exact, sampled = both(PolynomialLibrary(3), so(3), vector, X)
-    spaces = [null_space(L.constraint_matrix().toarray(), rcond=1e-10) for L in (exact, sampled)]
-    assert spaces[0].shape == spaces[1].shape == (3 * library.n_output_features_, 2)
-    assert subspace_angles(*spaces).max() < 1e-9
+SPACES = {
+    "so(3), invariant": (so(3), None, 4, 3),
+    "so(3), vector": (so(3), vector, 3, 2),
+    "so(2), vector": (so(2).on_columns([2, 0], 3), vector, 2, 8),
+    "lorentz(2), two invariants": (lorentz(2), trivial(2), 3, 4),
+    "one translation": (translations(3).combine([[1, -1, 0]]), None, 3, 10),
+    "se(3), vector": (se(3), vector, 2, 0),
+}
+
+
+@pytest.mark.parametrize(
+    ("algebra", "output", "degree", "expected"), SPACES.values(), ids=list(SPACES)
+)
+def test_exact_and_sampled_have_the_same_null_spaces(algebra, output, degree, expected, X, rng):
+    library, *maps = both(PolynomialLibrary(degree), algebra, output, X)
+    spaces = [null_space(L.constraint_matrix().toarray(), rcond=1e-10) for L in maps]
+    q = 1 if output is None else outputs(algebra, output)
+    assert spaces[0].shape == spaces[1].shape == (q * library.n_output_features_, expected)
+    assert_same_span(*spaces, atol=1e-8)
+    if expected:  # and they discover the same in all affine motions
+        coef = (spaces[0] @ rng.normal(size=expected)).reshape(q, -1)
+        maps = both(library, aff(3), output, X)[1:]
+        found = [L.coordinates(null_space(L.symmetry_matrix(coef), rcond=1e-9).T) for L in maps]
+        assert len(found[0]) == len(found[1]) >= algebra.dim
+        assert_same_span(found[0].T, found[1].T, atol=1e-7)
 
 
 @pytest.mark.parametrize("output", [None, vector])
@@ -132,41 +159,88 @@ def test_exact_and_sampled_agree_on_quadrature_nodes(output, X, rng):
 
 
 @pytest.mark.parametrize("constructor", ["exact", "sampled"])
-@pytest.mark.parametrize("output", [None, vector])
+@pytest.mark.parametrize("output", [None, trivial(2), vector], ids=["one", "two", "vector"])
 def test_discovering_in_gl_what_enforcing_so_imposed(constructor, output, X, rng):
-    library = PolynomialLibrary(5 if output else 4, center=0.0).fit(X)
+    library = PolynomialLibrary(5 if output is vector else 4, center=0.0).fit(X)
     basis = equivariant_basis(library, so(3), output=output)
     coef = (rng.normal(size=basis.shape[0]) @ basis).reshape(-1, library.n_output_features_)
     arguments = () if constructor == "exact" else (X,)
     L = getattr(LieDerivative, constructor)(library, gl(3), output, *arguments)
     found = L.coordinates(null_space(L.symmetry_matrix(coef), rcond=1e-9).T)
     assert found.shape == (3, 9)
-    assert subspace_angles(found.T, so(3).linear.reshape(3, 9).T).max() < 1e-7
+    assert_same_span(found.T, so(3).linear.reshape(3, 9).T, atol=1e-7)
+    coef[0, 1] += 1e-3 * abs(coef).max()  # a broken symmetry is not found
+    assert null_space(L.symmetry_matrix(coef), rcond=1e-9).shape[1] < 3
 
 
-def spectrum(library, algebra, coef, output=None):
-    return np.linalg.svd(
-        LieDerivative.exact(library, algebra, output).symmetry_matrix(coef), compute_uv=False
-    )
+def spectrum(constructor, library, algebra, coef, output, X):
+    arguments = (X,) if constructor == "sampled" else ()
+    L = getattr(LieDerivative, constructor)(library, algebra, output, *arguments)
+    return np.linalg.svd(L.symmetry_matrix(coef), compute_uv=False)
 
 
-def test_singular_values_do_not_depend_on_the_basis(X, rng):
+readings = pytest.mark.parametrize("constructor", ["exact", "sampled"])
+
+
+@readings
+def test_singular_values_do_not_depend_on_the_basis(constructor, X, rng):
     library = PolynomialLibrary(3).fit(X)
     coef = rng.normal(size=(3, library.n_output_features_))
-    reference = spectrum(library, se(3), coef, vector)
+    reference = spectrum(constructor, library, se(3), coef, vector, X)
     other = se(3).combine(rng.normal(size=(6, 6)))
-    assert_allclose(spectrum(library, other, coef, vector), reference, rtol=1e-8)
+    assert_allclose(spectrum(constructor, library, other, coef, vector, X), reference, rtol=1e-8)
+    units = se(3).combine(np.diag(np.geomspace(1e-4, 1e4, 6)))
+    assert_allclose(spectrum(constructor, library, units, coef, vector, X), reference, rtol=1e-8)
     dependent = se(3) + se(3).combine(rng.normal(size=(2, 6)))
-    assert_allclose(spectrum(library, dependent, coef, vector), reference, rtol=1e-8)
+    found = spectrum(constructor, library, dependent, coef, vector, X)
+    assert_allclose(found, reference, rtol=1e-8)
 
 
-@pytest.mark.parametrize("unit", [1e-6, 1e3])
-def test_singular_values_do_not_depend_on_the_unit(unit, X, rng):
+@readings
+@pytest.mark.parametrize("unit", [1e-6, 1e3, [1e6, 1.0, 1.0]], ids=str)
+def test_singular_values_do_not_depend_on_the_unit(constructor, unit, X, rng):
     here = PolynomialLibrary(3).fit(X)
-    there = PolynomialLibrary(3, center=here.center_ * unit, scale=here.scale_ * unit)
+    there = PolynomialLibrary(3, center=here.center_ * unit, scale=here.scale_ * unit).fit(X * unit)
     coef = rng.normal(size=(1, here.n_output_features_))
-    expected = spectrum(here, aff(3), coef)
-    assert_allclose(spectrum(there.fit(unit * X), aff(3), coef), expected, rtol=1e-8)
+    expected = spectrum(constructor, here, aff(3), coef, None, X)
+    assert_allclose(spectrum(constructor, there, aff(3), coef, None, X * unit), expected, rtol=1e-8)
+
+
+@readings
+def test_singular_values_do_not_depend_on_the_origin(constructor, X, rng):
+    far = X + np.array([5.0, -3.0, 100.0])
+    here = PolynomialLibrary(3).fit(X)
+    there = PolynomialLibrary(3, scale=here.scale_).fit(far)
+    coef = rng.normal(size=(1, here.n_output_features_))
+    expected = spectrum(constructor, here, aff(3), coef, None, X)
+    assert_allclose(spectrum(constructor, there, aff(3), coef, None, far), expected, rtol=1e-8)
+
+
+@readings
+def test_no_generators_no_constraint(constructor, X):
+    library = PolynomialLibrary(2).fit(X[:, :1])
+    arguments = (X[:, :1],) if constructor == "sampled" else ()
+    L = getattr(LieDerivative, constructor)(library, so(1), None, *arguments)
+    assert L.constraint_matrix(2).shape == (0, 6)
+    assert L.symmetry_matrix(np.ones((1, 3))).shape[1] == 0
+
+
+def test_samples_are_streamed(rng):
+    """The derivatives of all samples at once would be n p r numbers."""
+    X = rng.normal(size=(60_000, 3))
+    library = PolynomialLibrary(3).fit(X)
+    tracemalloc.start()
+    LieDerivative.sampled(library, aff(3), None, X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * 60_000 * 20 * 12 * 8
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, 0.0])
+def test_weights_that_weigh_nothing_are_refused(weight, X):
+    library = PolynomialLibrary(2).fit(X)
+    with pytest.raises(ValueError, match="weight"):
+        LieDerivative.sampled(library, so(3), None, X, np.full(len(X), weight))
 
 
 def test_what_is_not_closed_is_refused(X):
@@ -175,6 +249,8 @@ def test_what_is_not_closed_is_refused(X):
         LieDerivative.exact(adapted, so(3))
     with pytest.raises(NotClosedError, match="use LieDerivative"):
         LieDerivative.exact(RadialLibrary().fit(X), gl(3))
+    with pytest.raises(NotClosedError, match="use LieDerivative"):
+        LieDerivative.exact(FourierLibrary().fit(X), so(3))
 
 
 def test_wrong_dimensions_are_refused(X):
