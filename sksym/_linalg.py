@@ -142,7 +142,10 @@ def _tied_columns(matrix, tolerance):
 
 
 def _along_links(i, j, ratio, component, k):
-    """Values (n,) with ``value[j] = ratio value[i]`` along a spanning tree of every component."""
+    """Values (n,) with ``value[j] = ratio value[i]`` along a spanning tree of every component.
+
+    The largest of each component is about one; exponents are kept apart, as chains may be long.
+    """
     n = len(component)
     roots = np.unique(component, return_index=True)[1]
     # One tree for all: node n is linked to the first node of each component.
@@ -153,14 +156,18 @@ def _along_links(i, j, ratio, component, k):
     _, up = breadth_first_order(graph, n)
     up[n] = n
     key, first = np.unique(source * (n + 1) + target, return_index=True)
-    value = np.ones(n + 1)
+    value, power = np.ones(n + 1), np.zeros(n + 1, int)
     value[:n] = factor[first][
         np.searchsorted(key, up[:n].astype(np.int64) * (n + 1) + np.arange(n))
     ]
+    value, power = np.frexp(value)
     while (up != n).any():  # products of the factors on the way up, doubling the step
-        value *= value[up]
+        value, carry = np.frexp(value * value[up])
+        power = power + power[up] + carry
         up = up[up]
-    return value[:n]
+    largest = np.full(k, np.iinfo(np.int64).min)
+    np.maximum.at(largest, component, power[:n])
+    return np.ldexp(value[:n], np.maximum(power[:n] - largest[component], -2000))
 
 
 def _null_space_by_blocks(matrix, tolerance, scale):

@@ -73,7 +73,8 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                 size = np.maximum(
                     np.abs(there) @ np.abs(coef).T, np.abs(here) @ np.abs(coef).T @ np.abs(rho).T
                 )
-                worst = max(worst, np.max(error / np.where(size > 0, size, 1.0), initial=0.0))
+                relative = error / np.where(size > 0, size, 1.0)
+                worst = np.maximum(worst, np.max(relative, initial=0.0))  # NaN stays NaN
         return float(worst)
 
     def _refit(self, *data):

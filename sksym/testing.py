@@ -25,15 +25,16 @@ def assert_jacobian(library, X, *, rtol=1e-5):
     """Check the Jacobian of a fitted library against central differences at the rows of `X`."""
     __tracebackhide__ = True
     X = np.asarray(X, float)
-    step = 1e-5 * max(np.ptp(X), np.finfo(float).tiny)
-    jacobian = library.jacobian(X)
-    for i, e in enumerate(step * np.eye(X.shape[1])):
-        difference = (library_values(library, X + e) - library_values(library, X - e)) / (2 * step)
-        error = np.abs(jacobian[:, :, i] - difference).max(axis=0)
-        size = np.abs(jacobian).max(axis=(0, 2)) + np.abs(library_values(library, X)).max(
-            axis=0
-        ) / (np.ptp(X) or 1.0)
-        assert (error <= rtol * size).all(), (
+    jacobian, size = library.jacobian(X), np.abs(library_values(library, X)).max(axis=0)
+    reach = np.ptp(X, axis=0)
+    reach = np.where(reach > 0, reach, np.abs(X).max(axis=0))
+    reach[reach == 0] = 1.0
+    for i, step in enumerate(1e-5 * reach):
+        e = step * np.eye(X.shape[1])[i]
+        difference = library_values(library, X + e) - library_values(library, X - e)
+        error = np.abs(jacobian[:, :, i] - difference / (2 * step)).max(axis=0)
+        allowed = rtol * (np.abs(jacobian[:, :, i]).max(axis=0) + size / reach[i])
+        assert (error <= allowed).all(), (
             f"d phi_{error.argmax()} / d x{i} differs from finite differences by {error.max():.2g}"
         )
 
@@ -44,7 +45,7 @@ def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
     X = np.asarray(X, float)
     phi = library_values(library, X)
     p = phi.shape[1]
-    if algebra is not None:
+    if algebra is not None and algebra.dim:
         moved = np.einsum("npd,nad->nap", library.jacobian(X), algebra.vector_field(X))
         D = sparse.csr_array(library.lie_matrices(algebra))
         expected = np.stack([phi @ D[:, a * p : (a + 1) * p].T for a in range(algebra.dim)], 1)
@@ -81,13 +82,14 @@ def assert_prox(penalty, Z, step, *, rtol=1e-9):
     __tracebackhide__ = True
     Z = np.asarray(Z, float)
     V = penalty.prox(Z, step)
+    assert np.isfinite(V).all(), "prox is not the minimiser: it is not finite"
 
     def objective(W):
         return penalty.value(W) + np.sum((W - Z) ** 2) / (2 * step)
 
     rng, least = np.random.default_rng(0), objective(V)
-    for size in (1e-4, 1e-2, 1.0, 10.0):
-        for other in (rng.normal(size=Z.shape), Z - V, -V):
+    for size in (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0):
+        for other in (rng.normal(size=Z.shape), Z - V, V - Z, V, -V):
             W = V + size * other
             bound = least + np.sum((W - V) ** 2) / (2 * step)
             assert objective(W) >= bound - rtol * (1 + abs(bound)), "prox is not the minimiser"

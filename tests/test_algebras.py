@@ -233,6 +233,9 @@ def test_order_and_entries_are_the_textbook_ones():
     assert_array_equal(aff(2).offset, np.concatenate([np.zeros((4, 2)), np.eye(2)]))
     assert_array_equal(translations(2).offset, np.eye(2))
     assert_array_equal(scaling([[1, 2], [3, 4]]).linear, [np.diag([1, 2]), np.diag([3, 4])])
+    J = symplectic_form(2)
+    symmetric = [unit(4, i, j) + unit(4, j, i) * (i != j) for i in range(4) for j in range(i, 4)]
+    assert_array_equal(sp(4).linear, [J @ S for S in symmetric])
     assert_array_equal(lorentz(2).linear[0], unit(3, 0, 1) + unit(3, 1, 0))
     assert_array_equal(lorentz(2).linear[2], unit(3, 2, 1) - unit(3, 1, 2))
     assert_array_equal(poincare(2).linear[:3], lorentz(2).linear)

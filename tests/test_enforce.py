@@ -305,6 +305,15 @@ def test_rigid_motions_far_from_the_origin(algebra, degree, expected, offset, rn
 # --- exactness ------------------------------------------------------------------------------------
 
 SKEW = np.array([[1.0, 2, -1], [0, 1, 3], [0.5, 0, -2]])
+
+
+def skewed(algebra, condition):
+    """The algebra after a random change of coordinates."""
+    d = algebra.n_features
+    U, _, V = np.linalg.svd(np.random.default_rng(1).normal(size=(d, d)))
+    return conjugated(algebra, U * np.geomspace(1, condition, d) @ V)
+
+
 # Algebra, output, degree, size of xi (beyond it exp overflows the data's scale), compact.
 EXACT = {
     "so(3)": (so(3), None, 8, 2.0, True),
@@ -320,6 +329,9 @@ EXACT = {
     "conjugated, vector": (conjugated(so(3), np.diag([1.0, 3, 10])), vector, 7, 2.0, False),
     "skewed, vector": (conjugated(so(3), SKEW), vector, 5, 2.0, False),
     "skewed, gradient": (conjugated(so(3), SKEW), covector, 5, 2.0, False),
+    "two points, skewed": (skewed(so(3).repeat(2), 1000), None, 4, 2.0, False),
+    "two points, skewed, vector": (skewed(so(3).repeat(2), 100), vector, 3, 2.0, False),
+    "two points, very skewed, vector": (skewed(so(3).repeat(2), 1000), vector, 3, 2.0, False),
     "lorentz(2)": (lorentz(2), None, 8, 0.6, False),
     "lorentz(3), vector": (lorentz(3), vector, 5, 0.6, False),
     "sl(2) twice": (sl(2).repeat(2), None, 6, 0.5, False),

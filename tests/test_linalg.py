@@ -6,17 +6,19 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.linalg import null_space as dense_null_space
 from scipy.linalg import subspace_angles
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from sksym import LieAlgebra, lorentz, sl, so
+from sksym import LieAlgebra, lorentz, sl, so, sp
 from sksym._linalg import (
     balance,
     column_indices,
     independent_rows,
     merge_rows,
     null_space,
+    one_thread,
     orthonormal_rows,
     require_memory,
+    spectral_bound,
 )
 
 
@@ -27,6 +29,51 @@ def assert_null_space(matrix, basis):
     assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-13)
     if len(basis) > 0:
         assert subspace_angles(basis.T, expected).max() < 1e-10
+
+
+@pytest.mark.parametrize("rank", [0, 1, 5, 19, 20])
+@pytest.mark.parametrize("shape", [(20, 40), (40, 20), (25, 25)])
+def test_null_space_of_known_rank(shape, rank, rng):
+    """A product of sparse factors that both have full rank."""
+    left, right = np.zeros((shape[0], rank)), np.zeros((rank, shape[1]))
+    left[rng.permutation(shape[0])[:rank]] = np.diag(rng.choice([-2.0, 1, 3], rank))
+    right[:, rng.permutation(shape[1])[:rank]] = np.diag(rng.choice([-2.0, 1, 3], rank))
+    left += (rng.random(left.shape) < 0.1) * rng.normal(size=left.shape) * 0.1
+    right += (rng.random(right.shape) < 0.1) * rng.normal(size=right.shape) * 0.1
+    matrix = sparse.csr_array(left @ right)
+    basis = null_space(matrix)
+    assert basis.shape == (shape[1] - rank, shape[1])
+    assert_null_space(matrix, basis)
+
+
+def few_entries(rng, n_rows, n_columns):
+    """Rows of one to four entries, most of them two: what symmetries give."""
+    matrix = np.zeros((n_rows, n_columns))
+    for row in matrix:
+        k = min(rng.choice([1, 2, 2, 2, 3, 4]), n_columns)
+        row[rng.choice(n_columns, k, replace=False)] = rng.choice([-1, 1, 2, -0.5, np.sqrt(2)], k)
+    return matrix
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_null_space_of_rows_with_few_entries(seed):
+    rng = np.random.default_rng(seed)
+    matrix = sparse.csr_array(few_entries(rng, rng.integers(1, 30), rng.integers(1, 30)))
+    assert_null_space(matrix, null_space(matrix))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_null_space_of_consistent_ties(seed):
+    """v_j x_i = v_i x_j along random edges: v on every component, loops and all."""
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(2, 40), rng.integers(0, 60)
+    v = rng.choice([1.0, -1.0, 2.0, 3.0], n)
+    matrix = np.zeros((m, n))
+    for row in matrix:
+        i, j = rng.choice(n, 2, replace=False)
+        row[i], row[j] = v[j], -v[i]
+    matrix = sparse.csr_array(matrix)
+    assert_null_space(matrix, null_space(matrix))
 
 
 @pytest.mark.parametrize("density", [0.01, 0.05, 0.2, 1.0])
@@ -68,10 +115,115 @@ def test_noise_is_no_constraint(rng):
     assert null_space(sparse.vstack([noisy, more])).shape == null_space(exact).shape == (15, 20)
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (3, 4)])
+def test_ties_by_round_off_are_no_ties():
+    """x0 = 0 twice; what else stands in the rows is far below the tolerance."""
+    matrix = sparse.csr_array([[1.0, 1e-13, 0.0], [1.0, 0.0, 1e-13]])
+    basis = null_space(matrix).toarray()
+    assert basis.shape == (2, 3)
+    assert np.abs(matrix @ basis.T).max() < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_noise_does_not_change_the_rank(seed):
+    """Numerical derivatives carry noise of 1e-13: as many null vectors, and near the exact ones."""
+    rng = np.random.default_rng(seed)
+    exact = few_entries(rng, rng.integers(1, 25), rng.integers(2, 25))
+    noise = 1e-13 * rng.normal(size=exact.shape) * (rng.random(exact.shape) < 0.3)
+    basis = null_space(sparse.csr_array(exact + noise), rtol=1e-9).toarray()
+    assert len(basis) == dense_null_space(exact, rcond=1e-10).shape[1]
+    assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-11)
+    assert np.abs(exact @ basis.T).max(initial=0) < 1e-9
+
+
+def test_null_space_of_badly_scaled_rows(rng):
+    """Units of equations do not matter while they stay far above the tolerance."""
+    matrix = rng.normal(size=(8, 12)) * np.geomspace(1, 1e-5, 8)[:, None]
+    assert_null_space(sparse.csr_array(matrix), null_space(sparse.csr_array(matrix)))
+
+
+def test_null_space_of_badly_scaled_columns(rng):
+    unit = np.geomspace(1e-4, 1, 12)
+    matrix = rng.normal(size=(8, 4)) @ rng.normal(size=(4, 12)) * unit
+    basis = null_space(sparse.csr_array(matrix)).toarray()
+    assert basis.shape == (8, 12)
+    assert np.abs(matrix @ basis.T).max() < 1e-13 * np.abs(matrix).sum()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-8, 1.0, 1e8, 1e200])
+def test_overall_scale_does_not_matter(scale):
+    matrix = few_entries(np.random.default_rng(3), 10, 14)
+    expected, basis = (null_space(sparse.csr_array(s * matrix)).toarray() for s in (1.0, scale))
+    assert_allclose(basis, expected, atol=1e-12)
+
+
+def test_long_chains_of_large_ratios():
+    """x_{i+1} = 1000 x_i sixty times over: only the last is left."""
+    n = 60
+    matrix = sparse.diags_array([1e3 * np.ones(n), -np.ones(n)], offsets=[0, 1], shape=(n, n + 1))
+    basis = null_space(matrix).toarray()
+    expected = 1e3 ** np.arange(-n, 1.0)
+    assert_allclose(np.abs(basis), expected[None] / np.linalg.norm(expected), rtol=1e-12)
+
+
+def test_entries_given_twice_are_summed():
+    """1 x0 + (1 - 1) x1 = 0 leaves x1 and x2 free."""
+    entries = [1.0, 1.0, -1.0], ([0, 0, 0], [0, 1, 1])
+    basis = null_space(sparse.coo_array(entries, shape=(1, 3)))
+    assert_allclose(basis.toarray(), np.eye(3)[1:])
+
+
+def test_stored_zeros_are_no_entries():
+    matrix = sparse.csr_array(([1.0, 0.0, 0.0, 2.0], [0, 1, 1, 2], [0, 2, 4]), shape=(2, 4))
+    assert_allclose(null_space(matrix).toarray(), np.eye(4)[[1, 3]])
+
+
+def test_rows_that_repeat_change_nothing(rng):
+    matrix = sparse.csr_array(few_entries(rng, 12, 15))
+    twice = sparse.vstack([matrix, 3 * matrix, matrix[::-1]])
+    assert_null_space(matrix, null_space(twice))
+
+
+def test_dense_and_integer_matrices_serve():
+    basis = null_space(np.array([[1, 2, 0], [0, 0, 3]])).toarray()
+    assert_allclose(np.abs(basis), [[2 / np.sqrt(5), 1 / np.sqrt(5), 0]])
+
+
+def test_null_vectors_are_listed_by_their_first_column(rng):
+    basis = null_space(sparse.csr_array(few_entries(rng, 10, 30)))
+    first = [np.flatnonzero(row)[0] for row in basis.toarray()]
+    assert first == sorted(first)
+
+
+def test_free_columns_are_unit_vectors(rng):
+    matrix = np.zeros((5, 9))
+    matrix[:, [0, 2, 4, 6, 8]] = rng.normal(size=(5, 5))
+    assert_allclose(null_space(sparse.csr_array(matrix)).toarray(), np.eye(9)[1::2])
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 4), (0, 0), (3, 0)])
 def test_no_constraint_at_all(shape):
     basis = null_space(sparse.csr_array(shape))
-    assert_allclose(basis.toarray(), np.eye(4))
+    assert_allclose(basis.toarray(), np.eye(shape[1]))
+
+
+def test_the_input_is_left_alone(rng):
+    matrix = sparse.csr_array(few_entries(rng, 10, 12))
+    before = matrix.copy()
+    null_space(matrix)
+    assert_allclose(matrix.toarray(), before.toarray())
+    assert matrix.nnz == before.nnz
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (7, 7)])
+def test_spectral_bound_is_one(shape, rng):
+    matrix = sparse.random_array(shape, density=0.4, rng=rng, data_sampler=rng.standard_normal)
+    largest = np.linalg.norm(matrix.toarray(), 2)
+    assert (
+        largest <= spectral_bound(matrix) <= np.sqrt(min(shape)) * np.linalg.norm(matrix.toarray())
+    )
+    diagonal = sparse.diags_array([3.0, -4.0])
+    assert spectral_bound(diagonal) == pytest.approx(4)
+    assert spectral_bound(sparse.csr_array((3, 3))) == 0
 
 
 def test_scale_decides_what_is_zero():
@@ -81,11 +233,29 @@ def test_scale_decides_what_is_zero():
     assert null_space(matrix, rtol=1e-10, scale=1e4).shape[0] == 1
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_do_not_matter(threads, rng):
-    matrix = sparse.random_array((60, 80), density=0.1, rng=rng)
-    with threadpool_limits(threads):
-        assert_null_space(matrix, null_space(matrix))
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_threads_do_not_matter(rng):
+    matrix = sparse.random_array((200, 260), density=0.03, rng=rng)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            before = blas_threads()
+            basis = null_space(matrix)
+            assert blas_threads() == before, "the caller's threads are his own"
+        assert_null_space(matrix, basis)
+        found.append((basis.T @ basis).toarray())
+    assert_allclose(found[0], found[1], atol=1e-12)
+
+
+def test_one_thread_is_one_thread():
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with one_thread():
+            assert all(count == 1 for count in blas_threads())
+        assert blas_threads() == before
 
 
 @pytest.mark.parametrize("algebra", [so(3), so(6), so(4).repeat(2)], ids=["3", "6", "4 twice"])
@@ -102,9 +272,50 @@ def test_balance_makes_compact_algebras_skew(algebra, condition, rng):
     assert np.linalg.cond(P) < 3 * condition
 
 
+@pytest.mark.parametrize("condition", [1.0, 30.0, 1e3])
+def test_balance_undoes_a_change_of_units(condition):
+    stretch = np.diag(np.geomspace(1, condition, 4))
+    A = stretch @ so(4).linear @ np.linalg.inv(stretch)
+    P = balance(A)
+    P = np.eye(4) if P is None else P
+    change = P @ stretch
+    assert np.linalg.cond(change) < 1.5, "a multiple of a rotation, or nearly"
+    A = P @ A @ np.linalg.inv(P)
+    assert np.abs(A + A.transpose(0, 2, 1)).max() < 0.2 * np.abs(A).max()
+
+
+@pytest.mark.parametrize(
+    "algebra", [lorentz(2), lorentz(3), sp(4)], ids=["lorentz(2)", "lorentz(3)", "sp(4)"]
+)
+@pytest.mark.parametrize("condition", [30.0, 1e3])
+def test_balance_makes_reductive_algebras_closed_under_transposition(algebra, condition, rng):
+    d = algebra.n_features
+    U, _, V = np.linalg.svd(rng.normal(size=(d, d)))
+    change = U * np.geomspace(1, condition, d) @ V
+    A = change @ algebra.linear @ np.linalg.inv(change)
+
+    def misfit(A):
+        """How far the transposes lie outside the span, relative."""
+        span = np.linalg.qr(A.reshape(len(A), -1).T)[0]
+        flipped = A.transpose(0, 2, 1).reshape(len(A), -1).T
+        return np.linalg.norm(flipped - span @ (span.T @ flipped)) / np.linalg.norm(flipped)
+
+    P = balance(A)
+    assert misfit(A) > 0.5
+    assert misfit(P @ A @ np.linalg.inv(P)) < 0.2
+    assert np.linalg.cond(P) < 10 * condition
+
+
 def test_balance_leaves_textbook_algebras_alone():
     for algebra in (so(5), lorentz(3), sl(3), so(3).repeat(3)):
         assert balance(algebra.linear) is None
+
+
+def test_balance_does_not_depend_on_units_of_time(rng):
+    change = np.diag([1.0, 30.0, 1000.0])
+    A = change @ so(3).linear @ np.linalg.inv(change)
+    P, Q = balance(A), balance(A * np.array([1e-9, 1.0, 1e9])[:, None, None])
+    assert_allclose(P / np.linalg.norm(P), Q / np.linalg.norm(Q), atol=1e-10)
 
 
 def test_balance_gives_up_on_nilpotent_and_wild_generators(rng):
@@ -123,11 +334,58 @@ def test_merging_rows_keeps_the_gram_matrix(rng):
     assert_allclose(R.T @ R, X.T @ X)
 
 
+@pytest.mark.parametrize("sizes", [[50], [1] * 50, [49, 1], [3, 0, 40, 7]], ids=str)
+@pytest.mark.parametrize("width", [1, 4, 60])
+def test_any_chunking_gives_the_same_factor(sizes, width, rng):
+    X = rng.normal(size=(50, width))
+    R = None
+    for rows in np.split(X, np.cumsum(sizes)[:-1]):
+        R = merge_rows(R, rows)
+    assert R.shape == (min(50, width), width)
+    assert_allclose(np.tril(R, -1), 0)
+    expected = np.linalg.qr(X, mode="r")
+    signs = np.sign(np.diag(R)) * np.sign(np.diag(expected))
+    assert_allclose(R, signs[:, None] * expected, atol=1e-12)
+
+
+def test_factors_merge_like_rows(rng):
+    X, Y = rng.normal(size=(30, 4)), rng.normal(size=(20, 4))
+    merged = merge_rows(merge_rows(None, X), merge_rows(None, Y))
+    assert_allclose(merged.T @ merged, X.T @ X + Y.T @ Y)
+
+
+def test_factors_keep_what_a_gram_matrix_loses(rng):
+    """Columns that agree to 1e-9: the smallest singular value survives, to a relative 1e-6."""
+    X = rng.normal(size=(500, 3))
+    X[:, 2] = X[:, 1] + 1e-9 * X[:, 2]
+    R = None
+    for rows in np.array_split(X, 9):
+        R = merge_rows(R, rows)
+    expected = np.linalg.svd(X, compute_uv=False)
+    assert_allclose(np.linalg.svd(R, compute_uv=False), expected, rtol=1e-6)
+    lost = np.sqrt(np.abs(np.linalg.eigvalsh(X.T @ X)[0]))
+    assert abs(lost / expected[-1] - 1) > 1e-2
+
+
 def test_orthonormal_rows(rng):
     matrix = rng.normal(size=(3, 6))
     Q, L = orthonormal_rows(sparse.csr_array(matrix))
     assert_allclose(L @ Q, matrix)
     assert_allclose(Q @ Q.T, np.eye(3), atol=1e-14)
+    assert_allclose(np.triu(L, 1), 0)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3, 6])
+def test_independent_rows_span_all_rows(rank, rng):
+    matrix = rng.normal(size=(6, rank)) @ rng.normal(size=(rank, 8))
+    matrix *= np.geomspace(1e-12, 1e12, 6)[:, None]  # units of rows do not matter
+    kept = independent_rows(matrix)
+    assert len(kept) == rank
+    assert list(kept) == sorted(set(kept.tolist()))
+    unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-300)
+    if rank:
+        coordinates = np.linalg.lstsq(unit[kept].T, unit.T)[0]
+        assert_allclose(unit[kept].T @ coordinates, unit.T, atol=1e-9)
 
 
 def test_independent_rows(rng):
@@ -139,6 +397,16 @@ def test_independent_rows(rng):
     assert len(independent_rows(np.zeros((0, 4)))) == 0
 
 
+def test_large_blocks_are_refused_before_they_are_filled():
+    """Three entries in each of 300,000 rows join as many columns into one dense block."""
+    n = 300_000
+    matrix = sparse.diags_array(
+        [np.ones(n), np.ones(n), np.ones(n)], offsets=[0, 1, 2], shape=(n, n + 2)
+    )
+    with pytest.raises(MemoryError, match=rf"{n} x {n + 2}.* Reduce the degree"):
+        null_space(matrix)
+
+
 def test_memory_is_refused_before_it_is_taken():
     with pytest.raises(MemoryError, match=r"A cube would need 1e\+10 GiB.* Take less"):
         require_memory(1e10 * 2**30, "A cube", "Take less.")
@@ -147,3 +415,6 @@ def test_memory_is_refused_before_it_is_taken():
 def test_column_indices():
     columns, total = column_indices(["b", "a"], ["a", "b", "c"], 2)
     assert (columns.tolist(), total) == ([1, 0], 3)
+    columns, total = column_indices(np.array([2, 0]), 3, 2)
+    assert (columns.tolist(), total) == ([2, 0], 3)
+    assert np.issubdtype(columns.dtype, np.integer)

@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 
 from sksym import (
+    GroupNorm,
     LieDerivative,
     NuclearNorm,
     PolynomialLibrary,
     SymmetricRidge,
+    SymmetricRidgeCV,
+    covector,
     cyclic,
+    lorentz,
     so,
     translations,
+    vector,
 )
 from sksym.testing import (
     assert_adjoint,
@@ -23,14 +29,87 @@ from sksym.testing import (
 
 
 @dataclass(frozen=True)
-class WrongProx(NuclearNorm):
+class TooShort(NuclearNorm):
     def prox(self, Z, step):
         return 0.9 * super().prox(Z, step)
+
+
+@dataclass(frozen=True)
+class NoProx(NuclearNorm):
+    def prox(self, Z, step):
+        return Z
+
+
+@dataclass(frozen=True)
+class TooFar(NuclearNorm):
+    def prox(self, Z, step):
+        return super().prox(Z, 1.01 * step)
+
+
+@dataclass(frozen=True)
+class NotFarEnough(GroupNorm):
+    def prox(self, Z, step):
+        return super().prox(Z, 0.99 * step)
+
+
+@dataclass(frozen=True)
+class StepForgotten(NuclearNorm):
+    def prox(self, Z, step):
+        return super().prox(Z, 1.0)
+
+
+@dataclass(frozen=True)
+class Hard(GroupNorm):
+    """Switches rows off without shortening the others."""
+
+    def prox(self, Z, step):
+        size = np.linalg.norm(Z, axis=1, keepdims=True)
+        return np.where(size > step * self.alpha, Z, 0)
+
+
+@dataclass(frozen=True)
+class Columns(GroupNorm):
+    def prox(self, Z, step):
+        return super().prox(Z.T, step).T
+
+
+@dataclass(frozen=True)
+class NotANumber(GroupNorm):
+    def prox(self, Z, step):
+        return np.full_like(Z, np.nan)
+
+
+WRONG_PROX = [
+    TooShort,
+    NoProx,
+    TooFar,
+    NotFarEnough,
+    StepForgotten,
+    Hard,
+    Columns,
+    NotANumber,
+]
 
 
 class WrongDerivative(PolynomialLibrary):
     def jacobian(self, X):
         return super().jacobian(X) * 1.001
+
+
+class OneWrongFunction(PolynomialLibrary):
+    """One derivative of one function at one sample."""
+
+    def jacobian(self, X):
+        out = super().jacobian(X)
+        out[3, 4, 1] += 1e-3
+        return out
+
+
+class NoNumber(PolynomialLibrary):
+    def jacobian(self, X):
+        out = super().jacobian(X)
+        out[3, 4, 1] = np.nan
+        return out
 
 
 class WrongMatrices(PolynomialLibrary):
@@ -47,37 +126,106 @@ class WrongAdjoint(LieDerivative):
         return -super().adjoint(Z)
 
 
-def test_equivariance(rng):
+@pytest.mark.parametrize("estimator", [SymmetricRidge(so(3)), SymmetricRidgeCV(so(3))], ids=repr)
+def test_equivariance(estimator, rng):
     X = rng.normal(size=(40, 3))
-    model = SymmetricRidge(so(3)).fit(X, X[:, 0])
+    model = estimator.fit(X, X[:, 0])
     assert_equivariant(model, X)
     model.coef_ = model.coef_ + 1e-6 * rng.normal(size=model.coef_.shape)
     with pytest.raises(AssertionError, match="differs from"):
         assert_equivariant(model, X)
 
 
-def test_prox(rng):
-    with pytest.raises(AssertionError, match="not the minimiser"):
-        assert_prox(WrongProx(), rng.normal(size=(4, 3)), 0.5)
+def test_equivariance_of_the_wrong_kind(rng):
+    """A force that pulls as a gradient does not move as a velocity under boosts."""
+    X = rng.normal(size=(60, 4))
+    Y = X * [-1, 1, 1, 1]
+    model = SymmetricRidge(lorentz(3), output=covector, alpha=0.0).fit(X, Y)
+    assert_equivariant(model, X)
+    other = SymmetricRidge(lorentz(3), output=vector, alpha=0.0).fit(X, Y)
+    other.coef_ = model.coef_
+    with pytest.raises(AssertionError, match="differs from"):
+        assert_equivariant(other, X)
 
 
-def test_jacobian(rng):
+def test_equivariance_of_discrete_groups(rng):
+    X = rng.normal(size=(40, 2))
+    model = SymmetricRidge(group=cyclic(2, 3), library=PolynomialLibrary(3)).fit(X, X[:, 0])
+    assert_equivariant(model, X)
+    model.coef_ = model.coef_ + 1e-6 * rng.normal(size=model.coef_.shape)
+    with pytest.raises(AssertionError, match="differs from"):
+        assert_equivariant(model, X)
+
+
+def test_what_is_no_number_is_not_equivariant(rng):
+    X = rng.normal(size=(40, 3))
+    model = SymmetricRidge(so(3)).fit(X, X[:, 0])
+    model.coef_ = np.full_like(model.coef_, np.nan)
+    with pytest.raises(AssertionError, match="differs from"):
+        assert_equivariant(model, X)
+
+
+@pytest.mark.parametrize("penalty", WRONG_PROX)
+@pytest.mark.parametrize("step", [0.01, 0.5])
+def test_prox(penalty, step, rng):
+    for Z in rng.normal(size=(5, 4, 3)):
+        with pytest.raises(AssertionError, match="not the minimiser"):
+            assert_prox(penalty(), Z, step)
+
+
+@pytest.mark.parametrize("library", [WrongDerivative, OneWrongFunction, NoNumber])
+def test_jacobian(library, rng):
     X = rng.normal(size=(9, 2))
+    assert_jacobian(PolynomialLibrary(3).fit(X), X)
+    with pytest.raises(AssertionError, match="finite differences"):
+        assert_jacobian(library(3).fit(X), X)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_jacobian_at_every_scale(unit, offset, rng):
+    X = unit * (rng.normal(size=(9, 2)) + offset)
+    assert_jacobian(PolynomialLibrary(3).fit(X), X)
     with pytest.raises(AssertionError, match="finite differences"):
         assert_jacobian(WrongDerivative(3).fit(X), X)
 
 
+def test_jacobian_in_mixed_units(rng):
+    """Positions in 1e6, angles in 1: the step goes with the column."""
+    X = rng.uniform(size=(40, 2)) * [1.0, 1e6]
+    assert_jacobian(PolynomialLibrary(3).fit(X), X)
+    with pytest.raises(AssertionError, match="finite differences"):
+        assert_jacobian(WrongDerivative(3).fit(X), X)
+
+
+@pytest.mark.parametrize("X", [[[1.5]], [[1.0, 1.0]], [[2.0, 2.0], [2.0, 2.0]]], ids=str)
+def test_jacobian_where_nothing_varies(X, rng):
+    library = PolynomialLibrary(3).fit(rng.normal(size=(9, len(X[0]))))
+    assert_jacobian(library, X)
+
+
 def test_closed(rng):
     X = rng.normal(size=(9, 2))
-    library = WrongMatrices(3).fit(X)
+    right, wrong = PolynomialLibrary(3).fit(X), WrongMatrices(3).fit(X)
+    assert_closed(right, X, algebra=translations(2), group=cyclic(2, 3))
     with pytest.raises(AssertionError, match="D phi"):
-        assert_closed(library, X, algebra=translations(2))
+        assert_closed(wrong, X, algebra=translations(2))
     with pytest.raises(AssertionError, match="K phi"):
-        assert_closed(library, X, group=cyclic(2, 3))
+        assert_closed(wrong, X, group=cyclic(2, 3))
+    with pytest.raises(AssertionError, match="D phi"):
+        assert_closed(WrongDerivative(3).fit(X), X, algebra=so(2))
+
+
+def test_closed_under_nothing(rng):
+    """so(1) has no generators: nothing can be wrong."""
+    X = rng.normal(size=(9, 1))
+    assert_closed(PolynomialLibrary(2).fit(X), X, algebra=so(1))
 
 
 def test_adjoint(rng):
     L = LieDerivative.exact(PolynomialLibrary(2).fit(rng.normal(size=(9, 2))), so(2))
-    assert_adjoint(L, q=2)
-    with pytest.raises(AssertionError, match="coef"):
-        assert_adjoint(WrongAdjoint(**vars(replace(L))), q=2)
+    moving = LieDerivative.exact(PolynomialLibrary(2).fit(rng.normal(size=(9, 2))), so(2), vector)
+    for right in (L, moving):
+        assert_adjoint(right, q=2)
+        with pytest.raises(AssertionError, match="coef"):
+            assert_adjoint(WrongAdjoint(**vars(replace(right))), q=2)

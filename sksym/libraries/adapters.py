@@ -63,7 +63,7 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
             np.ptp(X, axis=0), 1e-3 * (np.abs(X).max(axis=0)) + np.finfo(float).tiny
         )
         self.step_[self.step_ < 1e-100] = np.finfo(float).eps ** 0.2
-        self.complex_ = self._computes_complex(X[:1])
+        self.complex_ = self._computes_complex(X[:5].astype(float))
         self.jacobian_rtol_ = 0.0 if self.complex_ else 1e-8
         self.n_output_features_ = self._values(X[:1]).shape[1]
         return self
@@ -85,9 +85,11 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
         """The transformer's own names; ``f0, f1, ..`` where it has none."""
         inputs = list(input_names(self, input_features))
         for method in ("get_feature_names_out", "get_feature_names"):  # pysindy has the second
-            if hasattr(self.transformer_, method):
+            try:
                 return np.asarray(getattr(self.transformer_, method)(inputs), dtype=object)
-        return np.array([f"f{k}" for k in range(self.n_output_features_)], dtype=object)
+            except AttributeError:  # also raised by a pipeline, for one of its steps
+                names = [f"f{k}" for k in range(self.n_output_features_)]
+        return np.array(names, dtype=object)
 
     def _values(self, X):
         values = self.transformer_.transform(X)
@@ -104,13 +106,18 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
         return (8 * near - far) / (12 * self.step_[i])
 
     def _computes_complex(self, X):
-        """Whether the transformer accepts complex numbers and carries them through."""
+        """Whether complex numbers are carried through, and analytically: no conjugate, no part."""
         try:
             values = self._values(X + 1j * _COMPLEX_STEP)
         except (TypeError, ValueError):
             return False
-        real = self._values(X)
-        return bool(np.iscomplexobj(values) and np.allclose(values.real, real, equal_nan=False))
+        if not np.iscomplexobj(values) or not np.allclose(values.real, self._values(X)):
+            return False
+        slopes = []
+        for self.complex_ in (True, False):
+            slopes.append([self._derivative(X, i) for i in range(X.shape[1])])
+        exact, rough = np.array(slopes)
+        return bool(np.abs(exact - rough).max() <= 1e-4 * np.abs(rough).max(initial=0))
 
 
 def from_transformer(transformer):

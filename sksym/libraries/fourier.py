@@ -109,7 +109,8 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
     def group_matrix(self, g):
         """``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` a signed permutation matrix."""
         check_is_fitted(self)
-        turned = self.frequencies_ @ g
+        whole = np.round(g)
+        turned = self.frequencies_ @ np.where(np.abs(g - whole) <= 1e-12, whole, g)
         place = {tuple(k): i for i, k in enumerate(self.frequencies_)}
         K = sparse.lil_array((self.n_output_features_,) * 2)
         K[0, 0] = 1

@@ -82,7 +82,7 @@ class PolynomialLibrary(TransformerMixin, BaseEstimator):
         half = np.where(high > low, (high - low) / 2, scale)
         box = (low + high) / 2 - half, (low + high) / 2 + half
         domain = box if self.domain is None else self.domain
-        if np.shape(domain)[:1] != (2,):
+        if not isinstance(domain, list | tuple | np.ndarray) or len(domain) != 2:
             raise ValueError(f"`domain` must be a pair (low, high), got {self.domain!r}.")
         domain = np.stack([_per_column(end, d, "domain", None) for end in domain])
         if not (domain[0] < domain[1]).all():
@@ -165,10 +165,12 @@ class PolynomialLibrary(TransformerMixin, BaseEstimator):
 
     def lie_matrices(self, algebra):
         """``D_a`` (p, p) with ``d phi [A_a x + b_a] = D_a phi``, side by side: (p, r p) sparse."""
+        check_is_fitted(self)
         return self.monomials_.lie_matrices(*self.unit_fields(algebra))
 
     def group_matrix(self, g):
         """``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` (d, d)."""
+        check_is_fitted(self)
         return self.monomials_.substitute(*self.unit_map(g))
 
     def unit_fields(self, algebra):

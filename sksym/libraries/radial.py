@@ -81,7 +81,11 @@ class RadialLibrary(TransformerMixin, BaseEstimator):
         """Library values, shape (n, p)."""
         X = transform_input(self, X)
         power, function = self.functions_.T
-        return self._radial(X)[:, power] * library_values(self.polynomials_, X)[:, function]
+        out = np.empty((len(X), self.n_output_features_), dtype=X.dtype)
+        for rows in row_blocks(len(X), self.n_output_features_):
+            radial = self._radial(X[rows])[:, power]
+            out[rows] = radial * library_values(self.polynomials_, X[rows])[:, function]
+        return out
 
     def jacobian(self, X):
         """Derivatives by the coordinates of x, shape (n, p, d)."""
