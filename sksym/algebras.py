@@ -345,7 +345,10 @@ class VectorFields:
 
     def combine(self, C):
         """The ``k`` combinations ``sum_a C[:, a] field_a``, `C` (k, r)."""
-        return VectorFields(self.library, np.tensordot(np.asarray(C, float), self.coef, 1))
+        C = np.asarray(C, float)
+        if C.ndim != 2 or C.shape[1] != self.dim:
+            raise ValueError(f"`C` must have shape (k, {self.dim}), got {C.shape}.")
+        return VectorFields(self.library, np.tensordot(C, self.coef, 1))
 
 
 def vector_fields(library):

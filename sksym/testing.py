@@ -33,9 +33,11 @@ def assert_jacobian(library, X, *, rtol=1e-5):
         e = step * np.eye(X.shape[1])[i]
         difference = library_values(library, X + e) - library_values(library, X - e)
         error = np.abs(jacobian[:, :, i] - difference / (2 * step)).max(axis=0)
-        allowed = rtol * (np.abs(jacobian[:, :, i]).max(axis=0) + size / reach[i])
-        assert (error <= allowed).all(), (
-            f"d phi_{error.argmax()} / d x{i} differs from finite differences by {error.max():.2g}"
+        # Where a function and its slope vanish, what is left is of the third order in the step.
+        allowed = rtol * (np.abs(jacobian[:, :, i]).max(axis=0) + size / reach[i]) + 1e-9 / reach[i]
+        worst = (error - allowed).argmax()
+        assert error[worst] <= allowed[worst], (
+            f"d phi_{worst} / d x{i} differs from finite differences by {error[worst]:.2g}"
         )
 
 

@@ -523,7 +523,7 @@ def test_wrong_fields_are_refused(coef, names, message, rng):
 
 def test_fields_cannot_be_combined_by_wrong_coordinates(rng):
     fields = all_fields(PolynomialLibrary(2).fit(rng.normal(size=(6, 2))))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="must have shape"):
         fields.combine(np.eye(3))
 
 

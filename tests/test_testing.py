@@ -204,6 +204,12 @@ def test_jacobian_where_nothing_varies(X, rng):
     assert_jacobian(library, X)
 
 
+def test_jacobian_where_functions_vanish(rng):
+    """At the centre a cubic is zero, its slope too; its differences are not quite."""
+    library = PolynomialLibrary(3, center=1.5).fit(rng.normal(size=(9, 2)))
+    assert_jacobian(library, [[1.5, 1.5]])
+
+
 def test_closed(rng):
     X = rng.normal(size=(9, 2))
     right, wrong = PolynomialLibrary(3).fit(X), WrongMatrices(3).fit(X)

@@ -120,7 +120,7 @@ def _solve(motions, q, rtol):
     weights = 1 / np.where(size > 0, size, 1.0)  # generators may differ in units
     B = np.zeros((r, q, q)) if motions.B is None else motions.B
     if r:
-        C = np.diag(weights)[_connecting(motions.linear, motions.offset)]
+        C = motions.first() * weights
         L = LieDerivative(*motions.derivative(C), np.tensordot(C, B, 1), np.eye(len(C)))
         parts.append(L.constraint_matrix())
         bounds.append(spectral_bound(parts[0]))
@@ -177,6 +177,10 @@ class _Motions:
 
     # Subclasses have `derivative(C)`, the matrices (D, E) of the combinations `C` (k, r) of the
     # fields, and `moved(k)`, the values (K, E) at the points moved by element k and at the points.
+
+    def first(self):
+        """Combinations of the generators (k, r) to impose first."""
+        return np.eye(len(self.offset))[_connecting(self.linear, self.offset)]
 
     def in_library(self, basis):
         """The basis found, in the coordinates of the library."""
@@ -252,7 +256,7 @@ class _BalancedPolynomials(_Motions):
             K = self.table.substitute(self.P, np.zeros(len(self.P)))
         q = basis.shape[1] // self.table.p
         turn = np.eye(q) if self.Q is None else np.linalg.inv(self.Q).T
-        return _orthonormal_after(basis, sparse.kron(turn, K))
+        return sparse.csr_array(orthonormal_rows(basis @ sparse.kron(turn, K))[0])
 
 
 class _Sampled(_Motions):
@@ -269,6 +273,11 @@ class _Sampled(_Motions):
             self.points = np.concatenate([self.points, self.points @ M.T + t])
         size = np.sqrt(np.mean(library_values(library, self.points) ** 2, axis=0))
         self.unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0))
+
+    def first(self):
+        # Nothing is sparse here, and two random elements generate all but everything.
+        r = len(self.offset)
+        return np.random.default_rng(2).normal(size=(min(r, 2), r))
 
     def derivative(self, C):
         L = LieDerivative.sampled(self.library, self.algebra.combine(C), None, self.points)
