@@ -367,6 +367,13 @@ def merge_rows(R, rows):
     return np.linalg.qr(stacked, mode="r")
 
 
+def pivoted_echelon(rows, size=1.0):
+    """The same row space with unit columns where it is largest in units `size`; and which."""
+    _, _, pivots = qr(rows * size, pivoting=True)
+    pivots = np.sort(pivots[: len(rows)])
+    return np.linalg.solve(rows[:, pivots], rows), pivots
+
+
 def reduced_echelon(matrix, rtol=1e-9):
     """Reduced row echelon form; pivots are the first columns that are large enough.
 

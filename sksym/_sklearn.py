@@ -19,7 +19,7 @@ def adopt(model, fresh):
 def checked_weights(sample_weight, n):
     """Sample weights as a finite, non-negative array (n,), not all zero."""
     if sample_weight is None:
-        return np.ones(n)
+        return np.broadcast_to(1.0, n)
     weight = np.asarray(sample_weight, dtype=float)
     if weight.ndim == 0:
         weight = np.full(n, float(weight))

@@ -29,9 +29,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import qr
 
-from sksym._linalg import one_thread, require_memory
+from sksym._linalg import merge_rows, one_thread, require_memory
 from sksym._sklearn import checked_weights
-from sksym.algebras import flat_generators
+from sksym.algebras import VectorFields, flat_generators
 from sksym.libraries import NotClosedError, library_values, n_functions, row_blocks
 from sksym.representations import represent
 
@@ -84,7 +84,7 @@ class LieDerivative:
 
     @classmethod
     def sampled(cls, library, algebra, output, X, sample_weight=None):
-        """For any fitted library with a Jacobian, and any algebra.
+        """For any fitted library with a Jacobian, and any algebra or `VectorFields`.
 
         Test j is the value at row ``x_j`` of `X` (n, d), over sqrt(n) or with the square root of
         its normalised weight. Rows are streamed and compressed by rank-revealing QR, which keeps
@@ -92,8 +92,16 @@ class LieDerivative:
         """
         X = np.asarray(X, dtype=float)
         _require_dimension(algebra, X.shape[1])
-        box = getattr(library, "domain_", None)
-        generators = orthonormal_generators(algebra, _box(X) if box is None else box)
+        if isinstance(algebra, VectorFields):
+            if output is not None:
+                raise ValueError(
+                    "Fields beyond affine move outputs differently at every point, so `output` "
+                    "cannot be given with them: use affine candidates, or invariant outputs."
+                )
+            generators = _orthonormal_fields(algebra, X)
+        else:
+            box = getattr(library, "domain_", None)
+            generators = orthonormal_generators(algebra, _box(X) if box is None else box)
         factor = _streamed_tests(library, algebra, X, sample_weight)
         p, m = factor.shape[1] // (algebra.dim + 1), len(factor)
         D = np.tensordot(generators, factor[:, p:].reshape(m, algebra.dim, p), (1, 1))
@@ -159,6 +167,13 @@ class LieDerivative:
         eta = np.asarray(xi, float) @ np.linalg.pinv(self.generators)
         return (self.symmetry_matrix(coef) @ eta).reshape(-1, self.E.shape[1])
 
+    def in_own_generators(self):
+        """The same map with `xi` in the algebra's own generators instead of orthonormal ones."""
+        mixing = sparse.kron(np.linalg.pinv(self.generators).T, sparse.eye_array(self.E.shape[1]))
+        back = np.linalg.pinv(self.generators)
+        B = None if self.B is None else np.tensordot(back, self.B, 1)
+        return LieDerivative(sparse.csr_array(self.D @ mixing), self.E, B, np.eye(len(back)))
+
     def coordinates(self, eta):
         """Rows in the orthonormal basis, (.., r), in the algebra's own generators."""
         return np.asarray(eta) @ self.generators
@@ -186,6 +201,21 @@ def orthonormal_generators(algebra, box):
     kept = s > 1e-10 * s.max(initial=0)
     basis = (U[:, kept] / s[kept]).T
     return (U @ basis if kept.all() and len(s) == algebra.dim else basis) / size
+
+
+def _orthonormal_fields(fields, X):
+    """Coordinates (k, r) of fields that are orthonormal on the rows of `X`, in its units."""
+    half = np.diff(_box(X), axis=0)[0] / 2
+    factor = None
+    for rows in row_blocks(len(X), fields.dim * X.shape[1]):
+        values = fields.vector_field(X[rows]) / half
+        factor = merge_rows(factor, values.transpose(0, 2, 1).reshape(-1, fields.dim))
+    factor = factor / np.sqrt(len(X))
+    size = np.linalg.norm(factor, axis=0)
+    size[size == 0] = 1
+    _, s, Vt = np.linalg.svd(factor / size, full_matrices=False)
+    kept = s > 1e-10 * s.max(initial=0)
+    return Vt[kept] / s[kept][:, None] / size
 
 
 def _combined(output, algebra, generators):

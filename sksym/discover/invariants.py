@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import reduced_echelon
 from sksym._sklearn import adopt
+from sksym.algebras import VectorFields
 from sksym.equivariant import equivariant_basis, on_features, place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, input_names, library_values
 
@@ -22,12 +23,14 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    algebra : LieAlgebra or callable, default=None
+    algebra : LieAlgebra, VectorFields or callable, default=None
         The connected symmetry; a callable such as ``so`` is called with the number of features.
     group : FiniteGroup or callable, default=None
         Discrete symmetries, alone or beside `algebra`.
     library : library, default=None
         None is ``PolynomialLibrary(2)``, about the fixed point nearest the origin.
+    rtol : float, default=1e-10
+        Relative tolerance of the null space.
 
     Attributes
     ----------
@@ -43,20 +46,25 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
     array(['x0^2 + x1^2'], dtype=object)
     """
 
-    def __init__(self, algebra=None, *, group=None, library=None):
+    def __init__(self, algebra=None, *, group=None, library=None, rtol=1e-10):
         self.algebra = algebra
         self.group = group
         self.library = library
+        self.rtol = rtol
 
     def fit(self, X, y=None):
         """Find the invariants of the library on the columns of `X` (n, d)."""
         fresh = clone(self)
         X = validate_data(fresh, X, dtype=[np.float64, np.float32])
         X = X.astype(np.float64, copy=False)
-        algebra, group = on_features(self.algebra, self.group, X.shape[1])
         template = PolynomialLibrary(2) if self.library is None else self.library
-        library, _ = place(template, X, algebra, group, near=np.zeros(X.shape[1]))
-        basis = equivariant_basis(library, algebra, group, points=X).toarray()
+        if isinstance(self.algebra, VectorFields):
+            algebra, (_, group) = self.algebra, on_features(None, self.group, X.shape[1])
+            library, _ = place(template, X, near=np.zeros(X.shape[1]))
+        else:
+            algebra, group = on_features(self.algebra, self.group, X.shape[1])
+            library, _ = place(template, X, algebra, group, near=np.zeros(X.shape[1]))
+        basis = equivariant_basis(library, algebra, group, points=X, rtol=self.rtol).toarray()
         # Echelon form in units of the data, where a small coefficient is a small term.
         points = probe_points(X, 100)
         size = np.sqrt(np.mean(library_values(library, points) ** 2, axis=0))

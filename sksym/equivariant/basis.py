@@ -17,7 +17,7 @@ from sksym._linalg import (
     require_memory,
     spectral_bound,
 )
-from sksym.algebras import LieAlgebra, flat_generators
+from sksym.algebras import LieAlgebra, VectorFields, flat_generators
 from sksym.equivariant.placement import probe_points
 from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
@@ -33,7 +33,7 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
     Parameters
     ----------
     library : fitted library
-    algebra : LieAlgebra, default=None
+    algebra : LieAlgebra or VectorFields, default=None
     group : FiniteGroup, default=None
     output : representation or array of shape (r, q, q), default=None
         None: one invariant output.
@@ -55,6 +55,8 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
     """
     if not isinstance(rtol, Real) or not 0 <= rtol < 1:
         raise ValueError(f"`rtol` must lie in [0, 1), got {rtol!r}.")
+    if isinstance(algebra, VectorFields):
+        return _unmoved(library, algebra, group, points, rtol)
     B, rho, q = output_matrices(output, algebra, group)
     if algebra is not None:
         algebra, B = _independent(algebra, B)
@@ -73,6 +75,21 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
         motions = _Sampled(library, algebra, group, B, rho, points)
         rtol = max(rtol, getattr(library, "jacobian_rtol_", 0.0))
     return motions.in_library(_solve(motions, q, rtol))
+
+
+def _unmoved(library, fields, group, points, rtol):
+    """The functions that do not change along fields beyond affine, from their values at points."""
+    if group is not None:
+        raise ValueError("Fields beyond affine cannot be combined with a `group` yet.")
+    points = probe_points(points, 2 * library.n_output_features_ + 50)
+    if not fields.dim:
+        return sparse.eye_array(library.n_output_features_, format="csr")
+    L = LieDerivative.sampled(library, fields, None, points)
+    size = np.linalg.norm(L.E.toarray(), axis=1)
+    unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0))
+    motion = LieDerivative(unit @ L.D, unit @ L.E, None, L.generators).constraint_matrix()
+    rtol = max(rtol, getattr(library, "jacobian_rtol_", 0.0))
+    return _orthonormal_after(null_space(motion, rtol), unit)
 
 
 def _independent(algebra, B):
@@ -281,10 +298,8 @@ class _Sampled(_Motions):
 
     def derivative(self, C):
         L = LieDerivative.sampled(self.library, self.algebra.combine(C), None, self.points)
-        # Back from the orthonormal generators to the combinations asked for.
-        mixing = np.linalg.pinv(L.generators).T
-        mixing = sparse.kron(mixing, sparse.eye_array(L.E.shape[1]))
-        return sparse.csr_array(self.unit @ L.D @ mixing), sparse.csr_array(self.unit @ L.E)
+        L = L.in_own_generators()
+        return sparse.csr_array(self.unit @ L.D), sparse.csr_array(self.unit @ L.E)
 
     def moved(self, k):
         there = self.points @ self.group.matrices[k].T

@@ -1,8 +1,4 @@
-"""Who acts, infinitesimally: Lie algebras of affine motions, and fields beyond them.
-
-A Lie algebra is only arrays: generator ``a`` moves the point ``x`` along the vector field
-``A_a x + b_a``. A new algebra is one function that returns ``LieAlgebra(A, b)``.
-"""
+"""Lie algebras of affine motions, and the textbook ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +9,7 @@ from scipy.linalg import block_diag, expm
 
 from sksym._linalg import column_indices, require_memory
 
-_SHOWN = 5  # generators in a repr
+SHOWN = 5  # generators in a repr
 _TERMS = 8  # terms of one vector field in a name
 
 
@@ -49,13 +45,13 @@ class LieAlgebra:
     names: Sequence[str] | None = None
 
     def __post_init__(self):
-        linear = _frozen(self.linear)
+        linear = frozen(self.linear)
         if linear.ndim != 3 or linear.shape[1] != linear.shape[2]:
             raise ValueError(
                 f"`linear` must have shape (r, d, d), got {linear.shape}: "
                 "stack the square matrices of the generators along the first axis."
             )
-        offset = _frozen(np.zeros(linear.shape[:2]) if self.offset is None else self.offset)
+        offset = frozen(np.zeros(linear.shape[:2]) if self.offset is None else self.offset)
         if offset.shape != linear.shape[:2]:
             raise ValueError(
                 f"`offset` must have shape {linear.shape[:2]} to go with `linear`, "
@@ -90,7 +86,7 @@ class LieAlgebra:
         return type(self), (self.linear, self.offset, self.names)  # arrays stay read-only
 
     def __repr__(self):
-        shown = ", ".join(self.names[:_SHOWN]) + (", ..." if self.dim > _SHOWN else "")
+        shown = ", ".join(self.names[:SHOWN]) + (", ..." if self.dim > SHOWN else "")
         return f"LieAlgebra(dim={self.dim}, n_features={self.n_features}: {shown or 'none'})"
 
     def __add__(self, other):
@@ -193,17 +189,15 @@ class LieAlgebra:
         M = self._homogeneous()
         products = np.einsum("aij,bjk->abik", M, M)
         brackets = products - products.transpose(1, 0, 2, 3)
-        brackets = flat_generators(
-            *(
-                part.reshape(self.dim**2, *part.shape[2:])
-                for part in (brackets[:, :, 1:, 1:], brackets[:, :, 1:, 0])
-            )
-        )
+        brackets = brackets.reshape(self.dim**2, *M.shape[1:])
+        brackets = flat_generators(brackets[:, 1:, 1:], brackets[:, 1:, 0])
         span = flat_generators(self.linear, self.offset)
         constants = brackets @ np.linalg.pinv(span) if self.dim else np.zeros((0, 0))
         size = np.linalg.norm(brackets, axis=1).max(initial=0) or 1.0
-        misfit = np.linalg.norm(brackets - constants @ span, axis=1).max(initial=0)
-        return constants.reshape((self.dim,) * 3), misfit / size
+        misfit = np.linalg.norm(brackets - constants @ span, axis=1)
+        norms = np.linalg.norm(M, axis=(1, 2))
+        misfit -= 1e-14 * np.outer(norms, norms).ravel()  # round-off
+        return constants.reshape((self.dim,) * 3), misfit.max(initial=0) / size
 
 
 def so(d):
@@ -281,83 +275,6 @@ def galilei(n_space=3):
     return so(n_space).on_columns(range(1, d), d) + LieAlgebra(boosts) + translations(d)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class VectorFields:
-    """Candidate motions beyond affine: fields whose components lie in a library.
-
-    Field ``a`` is ``sum_k coef[a, :, k] phi_k(x)``.
-
-    Parameters
-    ----------
-    library : fitted library
-        Gives ``transform`` (n, p) and ``jacobian`` (n, p, d).
-    coef : array-like of shape (r, d, p)
-    names : sequence of r str, default=None
-    """
-
-    library: object
-    coef: np.ndarray
-    names: Sequence[str] | None = None
-
-    def __post_init__(self):
-        coef, functions = _frozen(self.coef), self.library.get_feature_names_out()
-        d, p = self.library.n_features_in_, len(functions)
-        if coef.ndim != 3 or coef.shape[1:] != (d, p):
-            raise ValueError(f"`coef` must have shape (r, {d}, {p}), got {coef.shape}.")
-        if not np.isfinite(coef).all():
-            raise ValueError("`coef` holds NaN or infinity: fields are finite.")
-        names = self.names
-        if names is None:
-            terms = [
-                f"{'' if name == '1' else f'{name} '}∂{i}" for i in range(d) for name in functions
-            ]
-            names = [_combination(row, terms) for row in coef.reshape(len(coef), d * p)]
-        if len(names) != len(coef):
-            raise ValueError(f"Got {len(names)} names for {len(coef)} fields.")
-        object.__setattr__(self, "coef", coef)
-        object.__setattr__(self, "names", tuple(names))
-
-    @property
-    def dim(self):
-        return self.coef.shape[0]
-
-    @property
-    def n_features(self):
-        return self.coef.shape[1]
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def __reduce__(self):
-        return type(self), (self.library, self.coef, self.names)
-
-    def __repr__(self):
-        shown = ", ".join(self.names[:_SHOWN]) + (", ..." if self.dim > _SHOWN else "")
-        return f"VectorFields(dim={self.dim}, n_features={self.n_features}: {shown or 'none'})"
-
-    def vector_field(self, X):
-        """The fields at every row of `X`: shape (n, r, d)."""
-        return np.einsum("adp,np->nad", self.coef, self.library.transform(X))
-
-    def jacobian(self, X):
-        """Derivatives ``d field_i / d x_j`` at every row of `X`: shape (n, r, d, d)."""
-        return np.einsum("aip,npj->naij", self.coef, self.library.jacobian(X))
-
-    def combine(self, C):
-        """The ``k`` combinations ``sum_a C[:, a] field_a``, `C` (k, r)."""
-        C = np.asarray(C, float)
-        if C.ndim != 2 or C.shape[1] != self.dim:
-            raise ValueError(f"`C` must have shape (k, {self.dim}), got {C.shape}.")
-        return VectorFields(self.library, np.tensordot(C, self.coef, 1))
-
-
-def vector_fields(library):
-    """All vector fields whose components are functions of a fitted `library`: ``d p`` of them."""
-    p = len(library.get_feature_names_out())
-    d = library.n_features_in_
-    return VectorFields(library, np.eye(d * p).reshape(d * p, d, p))
-
-
 def flat_generators(linear, offset):
     """Every generator as one row of numbers, offset first: (r, d (d + 1))."""
     r, d = offset.shape
@@ -373,7 +290,8 @@ def _pairs(d, entries):
     return LieAlgebra(linear)
 
 
-def _frozen(array):
+def frozen(array):
+    """A read-only copy, of floats."""
     array = np.array(array, dtype=float)
     array.setflags(write=False)
     return array
@@ -385,16 +303,17 @@ def _field_names(linear, offset):
     flat = flat_generators(linear, offset).reshape(r, d, d + 1).transpose(0, 2, 1)
     flat = flat.reshape(r, d * (d + 1))
     terms = [f"∂{i}" for i in range(d)] + [f"x{j} ∂{i}" for j in range(d) for i in range(d)]
-    return tuple(_combination(row, terms) for row in flat)
+    return tuple(combination(row, terms) for row in flat)
 
 
-def _combination(coefficients, terms):
+def combination(coefficients, terms):
     """``2 x0 ∂1 - x1 ∂0`` from coefficients and terms."""
     nonzero = np.flatnonzero(coefficients)
     text = ""
     for k in nonzero[:_TERMS]:
         value = coefficients[k]
-        size = "" if abs(value) == 1 else f"{abs(value):.4g} "
+        size = f"{abs(value):.4g} "
+        size = "" if size == "1 " else size
         sign = ("- " if value < 0 else "+ ") if text else ("-" if value < 0 else "")
         text += f"{' ' if text else ''}{sign}{size}{terms[k]}"
     return (text or "0") + (" + ..." if len(nonzero) > _TERMS else "")

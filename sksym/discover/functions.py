@@ -1,0 +1,184 @@
+"""Evidence from samples of a function: a least-squares fit in a library, and its covariance."""
+
+from math import comb
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import svd
+
+from sksym._linalg import merge_rows, one_thread
+from sksym.algebras import LieAlgebra
+from sksym.libraries import NotClosedError, PolynomialLibrary, library_values, row_blocks
+from sksym.lie_derivative import LieDerivative
+from sksym.spectra import FittedEvidence
+
+_LARGEST_DEGREE = 6
+_LARGEST_LIBRARY = 700
+_ROWS_FOR_DEGREE = 20_000
+_N_FOLDS = 5
+
+
+def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
+    """The least-squares fit of Y in a library, and the candidates that might leave it unchanged.
+
+    With errors of equal size, or with the HC3 sandwich covariance where they differ
+    (MacKinnon and White 1985), which takes a second pass over the data.
+    """
+    n, q, p = weight.sum(), Y.shape[1], library.n_output_features_
+    factor = weighted_factor(library, X, weight, Y)
+    U, s, Vt = svd(factor[:p, :p] / np.sqrt(n))
+    rank = int((s > 1e-11 * s.max(initial=0)).sum())
+    seen, spread = Vt[:rank].T * s[:rank], Vt[:rank].T / s[:rank]
+    u = (U[:, :rank].T @ factor[:p, p:] / np.sqrt(n)).T
+    rss = np.linalg.norm(U[:, rank:].T @ factor[:p, p:]) ** 2
+    rss += np.linalg.norm(factor[p:, p:]) ** 2
+    dof = q * (n - rank)
+    round_off = (1e-12 * np.linalg.norm(factor[:, p:])) ** 2 / n  # is noise too
+    noise = np.sqrt(max(rss / dof, round_off) / n) if dof > 0 else 0.0
+    coef = u @ spread.T
+    if robust and dof > 0:
+        errors = sandwich(library, X, weight, Y, coef, spread)
+        noise = np.hstack([errors, np.sqrt(round_off / n) * np.eye(q * rank)])
+    tests = sparse.csr_array(factor[:p, :p].T / np.sqrt(n))
+    return FittedEvidence(
+        L=derivative_on(library, candidates, B, X, weight, tests),
+        coef=coef,
+        seen=seen,
+        spread=spread,
+        unseen=Vt[rank:].T,
+        noise=noise,
+        dof=dof,
+        n=n * q,
+        motion=motion(candidates, X, weight, B, Y),
+        output_scale=output_scale(Y, weight),
+    )
+
+
+def derivative_on(library, candidates, B, X, weight, tests):
+    """The Lie derivative in tests that are orthonormal on the data.
+
+    `tests` (p, m): the values of the library functions in such tests.
+    """
+    r = candidates.dim
+    try:
+        D = sparse.csr_array(library.lie_matrices(candidates) @ sparse.kron(np.eye(r), tests))
+    except (NotClosedError, AttributeError):
+        return LieDerivative.sampled(library, candidates, B, X, weight).in_own_generators()
+    return LieDerivative(D, tests, B, np.eye(r))
+
+
+def weighted_factor(library, X, weight, Y=None):
+    """R factor of the rows ``sqrt(w) [phi(x), y]``, streamed."""
+    factor = None
+    with one_thread():
+        for rows in row_blocks(len(X), library.n_output_features_):
+            values = library_values(library, X[rows])
+            values = values if Y is None else np.hstack([values, Y[rows]])
+            factor = merge_rows(factor, values * np.sqrt(weight[rows])[:, None])
+    width = factor.shape[1]
+    return np.pad(factor, ((0, max(width - len(factor), 0)), (0, 0)))
+
+
+def motion(candidates, X, weight, B=None, Y=None):
+    """Mean square (r, r) of the candidate fields, in units of the spread of the data.
+
+    Of their outputs ``B y`` too, in units of the spread of `Y`.
+    """
+    r, factor, total = candidates.dim, None, weight.sum()
+    affine = isinstance(candidates, LieAlgebra)
+    with one_thread():
+        for rows in row_blocks(len(X), X.shape[1] * (1 if affine else r)):
+            root = np.sqrt(weight[rows] / total)[:, None]
+            if affine:
+                values = np.hstack([root, X[rows] * root])
+            else:
+                values = candidates.vector_field(X[rows]) * root[:, None]
+                values = values.transpose(0, 2, 1).reshape(-1, r)
+            factor = merge_rows(factor, values)
+    if affine:  # from the second moments of (1, x), whatever n
+        fields = np.concatenate([candidates.offset[:, :, None], candidates.linear], axis=2)
+        factor = (fields @ factor.T).reshape(r, -1).T
+    factor = factor / (pooled_spread(X, weight) or 1.0)
+    square = factor.T @ factor
+    if B is not None:
+        R = merge_rows(None, Y * np.sqrt(weight / total)[:, None])
+        outputs = (B @ R.T).reshape(r, -1) / output_scale(Y, weight)
+        square = square + outputs @ outputs.T
+    return square
+
+
+def pooled_spread(values, weight):
+    """Standard deviation, pooled over the columns."""
+    total, square = weight.sum(), 0.0
+    mean = weight @ values / total
+    for rows in row_blocks(len(values), values.shape[1]):
+        square = square + weight[rows] @ (values[rows] - mean) ** 2
+    return np.sqrt(np.mean(square) / total)
+
+
+def output_scale(Y, weight):
+    """Spread of the outputs; of a constant field, its size."""
+    spread, mean = pooled_spread(Y, weight), weight @ Y / weight.sum()
+    size = np.sqrt(spread**2 + np.mean(mean**2))
+    return (spread if spread > 1e-12 * size else size) or 1.0
+
+
+def best_degree(X, Y, weight, rng):
+    """One more than the degree of the polynomials with the least cross-validated error.
+
+    Every quadratic form has symmetries; that a function is quadratic takes cubic terms to see.
+    """
+    chance = _chance(X, rng)
+    if len(X) > _ROWS_FOR_DEGREE:
+        chosen = chance < _ROWS_FOR_DEGREE / len(X)
+        chance = chance[chosen] * (len(X) / _ROWS_FOR_DEGREE)
+        X, Y, weight = X[chosen], Y[chosen], weight[chosen]
+    fold = (chance * _N_FOLDS).astype(int)
+    n, d, errors = weight.sum(), X.shape[1], []
+
+    def affordable(degree, share):
+        return degree == 1 or comb(d + degree, degree) <= min(share * n, _LARGEST_LIBRARY)
+
+    for degree in range(1, _LARGEST_DEGREE + 1):
+        if not affordable(degree, 0.4):
+            break
+        library = PolynomialLibrary(degree).fit(X)
+        parts = [
+            weighted_factor(library, X[fold == k], weight[fold == k], Y[fold == k])
+            for k in np.unique(fold)
+        ]
+        p, error = library.n_output_features_, 0.0
+        for k, held_out in enumerate(parts):
+            R = merge_rows(None, np.concatenate(parts[:k] + parts[k + 1 :] or parts))
+            w = np.linalg.lstsq(R[:, :p], R[:, p:], rcond=1e-11)[0]
+            error += np.sum((held_out[:, :p] @ w - held_out[:, p:]) ** 2)
+        errors.append(error)
+    best = 1 + int(np.argmin(errors))
+    return best + affordable(best + 1, 0.6)
+
+
+def _chance(X, rng):
+    """A number in [0, 1) for every row, random but equal for equal rows.
+
+    So a row of weight two counts as two equal rows do.
+    """
+    key = X @ rng.uniform(1, 2, X.shape[1]) + 0.0
+    mixed = key.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return (mixed >> np.uint64(11)) / 2.0**53
+
+
+def sandwich(library, X, weight, Y, coef, spread):
+    """Factor (q rank, e) of the HC3 covariance of the fit in orthonormal coordinates."""
+    n, (q, rank) = weight.sum(), (Y.shape[1], spread.shape[1])
+    factor = None
+    with one_thread():
+        for rows in row_blocks(len(X), library.n_output_features_ + q * rank):
+            phi = library_values(library, X[rows])
+            u = phi @ spread
+            left = (Y[rows] - phi @ coef.T) / np.maximum(1 - np.sum(u**2, axis=1) / n, 1e-3)[
+                :, None
+            ]
+            left = left * np.sqrt(weight[rows])[:, None] / n
+            factor = merge_rows(factor, (left[:, :, None] * u[:, None]).reshape(-1, q * rank))
+    return factor.T
