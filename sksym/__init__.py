@@ -16,7 +16,7 @@ from sksym.algebras import (
     translations,
     vector_fields,
 )
-from sksym.discover import InvariantFeatures, SymmetryDiscoverer
+from sksym.discover import ConservedQuantities, InvariantFeatures, SymmetryDiscoverer
 from sksym.enforce import SymmetricRidge, SymmetricRidgeCV
 from sksym.groups import FiniteGroup, cyclic, permutations, reflections
 from sksym.libraries import (
@@ -34,6 +34,7 @@ from sksym.representations import columns, covector, direct_sum, tensor, trivial
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ConservedQuantities",
     "FiniteGroup",
     "FourierLibrary",
     "GroupNorm",

@@ -71,7 +71,7 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
         size[size == 0] = 1
         coef = reduced_echelon(basis * size) / size
         pivot = (coef != 0).argmax(axis=1)
-        coef /= (coef * _function_sizes(library))[np.arange(len(coef)), pivot][:, None]
+        coef /= (coef * function_sizes(library))[np.arange(len(coef)), pivot][:, None]
         slopes = library.jacobian(points[::10])
         moving = np.abs(np.einsum("npd,kp->knd", slopes, coef)).max(axis=(1, 2))
         coef = coef[moving > 1e-10 * (np.abs(coef) @ np.abs(slopes).max(axis=(0, 2)))]
@@ -94,12 +94,17 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features=None):
         """The invariants as formulas, long ones cut."""
         check_is_fitted(self)
-        names = self.library_.get_feature_names_out(_shifted(self, input_features))
-        rows = self.coef_ * _function_sizes(self.library_)
-        return np.array([_formula(row, names) for row in rows], dtype=object)
+        return library_formulas(self, input_features)
 
 
-def _function_sizes(library):
+def library_formulas(model, input_features):
+    """The rows of ``model.coef_`` as formulas in the plain functions of ``model.library_``."""
+    names = model.library_.get_feature_names_out(_shifted(model, input_features))
+    rows = model.coef_ * function_sizes(model.library_)
+    return np.array([_formula(row, names) for row in rows], dtype=object)
+
+
+def function_sizes(library):
     """Factor of every library function in the plain function that its name shows."""
     if isinstance(library, PolynomialLibrary):
         table = library.monomials_

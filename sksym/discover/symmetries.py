@@ -190,7 +190,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             kept = weight > 0
             X, weight, Y = X[kept], weight[kept], None if Y is None else Y[kept]
         candidates = _checked_candidates(self.candidates, X.shape[1])
-        _check_count(self.n_symmetries, candidates.dim)
+        check_count(self.n_symmetries, candidates.dim, "n_symmetries")
         B = None if self.output is None else self._represented(candidates, Y)
         rng = check_random_state(self.random_state)
         found = self._route(Y)(candidates, B, X, Y, weight, rng)
@@ -361,13 +361,12 @@ def _checked_candidates(candidates, d):
     return on_features(aff if candidates is None else candidates, None, d)[0]
 
 
-def _check_count(n_symmetries, largest):
-    if isinstance(n_symmetries, str) and n_symmetries == "auto":
+def check_count(count, largest, name):
+    """Whether a number of symmetries or quantities is one."""
+    if isinstance(count, str) and count == "auto":
         return
-    if not isinstance(n_symmetries, Integral) or not 0 <= n_symmetries <= largest:
-        raise ValueError(
-            f"`n_symmetries` must be 'auto' or an integer in 0..{largest}, got {n_symmetries!r}."
-        )
+    if not isinstance(count, Integral) or not 0 <= count <= largest:
+        raise ValueError(f"`{name}` must be 'auto' or an integer in 0..{largest}, got {count!r}.")
 
 
 def _everything(candidates):

@@ -271,7 +271,7 @@ class SampledEvidence:
         label, index = np.unique(self.clusters, return_inverse=True)
         pull = np.zeros((len(label), len(V1), k))
         np.add.at(pull, index, np.einsum("ncl,nck->nlk", others, at_zero))
-        # Errors common to all clusters: as large as the noise floor, in any direction.
-        common = np.eye(len(V1)) * self.noise_of(V) / np.sqrt(max(len(V1), 1))
+        # Errors common to all clusters: as large as a defect that passes, in any direction.
+        common = np.eye(len(V1)) * BEYOND * self.noise_of(V) / np.sqrt(max(len(V1), 1))
         common = np.broadcast_to(common[:, None], (len(V1), k, len(V1)))
         return spectrum.turned(k, np.concatenate([pull.transpose(1, 2, 0), common], axis=2))

@@ -42,10 +42,10 @@ def _stays_closed(candidates, C):
     return len(C) == 1 or candidates.combine(C).is_closed(1e-6) or not candidates.is_closed()
 
 
-def rounded(form, errors):
+def rounded(form, errors, partly=False):
     """Every entry as the simplest number within four standard errors, or None.
 
-    Numbers that are known almost exactly may stay as they are.
+    Numbers that are known almost exactly may stay as they are; with `partly` all others may too.
     """
     out = np.empty_like(form)
     if not np.isfinite(errors).all():
@@ -60,7 +60,7 @@ def rounded(form, errors):
                 out[index] = nearest
                 break
         else:
-            if errors[index] > _CERTAIN * max(1.0, abs(value)):
+            if not partly and errors[index] > _CERTAIN * max(1.0, abs(value)):
                 return None
             out[index] = value
     return out

@@ -1,0 +1,219 @@
+"""Conserved quantities are constant along trajectories, and none is found where there is none."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import solve_ivp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import FunctionTransformer
+
+from sksym import ConservedQuantities, PolynomialLibrary, from_transformer
+
+
+def columns(*fields):
+    return lambda X: np.column_stack([field(*X.T) for field in fields])
+
+
+def pendulum_library():
+    def functions(X):
+        angle, rate = X.T
+        return np.column_stack([rate**2, np.cos(angle), np.sin(angle), rate, angle])
+
+    return from_transformer(FunctionTransformer(functions))
+
+
+def polynomial(degree):
+    return PolynomialLibrary(degree)
+
+
+# dynamics, dimension, library, number of quantities
+SYSTEMS = {
+    "oscillator": (columns(lambda x, v: v, lambda x, v: -x), 2, polynomial(2), 1),
+    "oscillator and energy squared": (
+        columns(lambda x, v: v, lambda x, v: -x),
+        2,
+        polynomial(4),
+        2,
+    ),
+    "pendulum": (columns(lambda a, v: v, lambda a, v: -np.sin(a)), 2, pendulum_library(), 1),
+    "Henon and Heiles": (
+        columns(
+            lambda x, y, u, v: u,
+            lambda x, y, u, v: v,
+            lambda x, y, u, v: -x - 2 * x * y,
+            lambda x, y, u, v: -y - x**2 + y**2,
+        ),
+        4,
+        polynomial(3),
+        1,
+    ),
+    "rigid body": (
+        columns(lambda a, b, c: b * c, lambda a, b, c: -2 * c * a, lambda a, b, c: a * b),
+        3,
+        polynomial(2),
+        2,
+    ),
+    "two equal oscillators": (
+        columns(
+            lambda x, u, y, v: u,
+            lambda x, u, y, v: -x,
+            lambda x, u, y, v: v,
+            lambda x, u, y, v: -y,
+        ),
+        4,
+        polynomial(2),
+        4,
+    ),
+    "damped": (columns(lambda x, v: v, lambda x, v: -x - 0.1 * v), 2, polynomial(3), 0),
+    "Lorenz": (
+        columns(
+            lambda x, y, z: 10 * (y - x),
+            lambda x, y, z: x * (2.8 - 10 * z) - y,
+            lambda x, y, z: 10 * x * y - 8 / 3 * z,
+        ),
+        3,
+        polynomial(3),
+        0,
+    ),
+}
+every_system = pytest.mark.parametrize(
+    ("field", "d", "library", "number"), SYSTEMS.values(), ids=list(SYSTEMS)
+)
+
+
+def fitted(field, d, library, noise, seed=0, n=600, scale=0.4, **options):
+    rng = np.random.default_rng(seed)
+    X = scale * rng.normal(size=(n, d))
+    X_dot = field(X)
+    X_dot = X_dot + noise * np.std(X_dot, axis=0) * rng.normal(size=X_dot.shape)
+    return ConservedQuantities(library, random_state=0, **options).fit(X, X_dot)
+
+
+@pytest.mark.filterwarnings("ignore:No function of the library is conserved")
+@every_system
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_the_number_is_right(field, d, library, number, noise):
+    model = fitted(field, d, library, noise)
+    assert model.n_quantities_ == number
+    assert model.coef_.shape == (number, model.library_.n_output_features_)
+    assert model.transform(np.ones((3, d))).shape == (3, number)
+
+
+@pytest.mark.filterwarnings("ignore:No function of the library is conserved")
+@every_system
+def test_they_are_constant_along_trajectories(field, d, library, number):
+    model = fitted(field, d, library, 0.0)
+    start = np.linspace(0.2, 0.4, d)
+    path = solve_ivp(
+        lambda t, x: field(x[None])[0], (0, 8), start, rtol=1e-11, atol=1e-12, max_step=0.1
+    ).y.T
+    values = model.transform(path)
+    assert_allclose(values, np.broadcast_to(values[0], values.shape), atol=1e-7)
+    if number:  # and do not hold for lack of variation
+        assert (
+            np.std(model.transform(np.random.default_rng(1).normal(size=(50, d))), axis=0) > 0.1
+        ).all()
+
+
+def test_names_are_readable():
+    field, d, library, _ = SYSTEMS["oscillator and energy squared"]
+    names = fitted(field, d, library, 0.02).get_feature_names_out()
+    assert_array_equal(names, ["x0^2 + x1^2", "x0^4 + 2 x0^2 x1^2 + x1^4"])
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_units_and_origin_do_not_matter(scale, offset):
+    def field(X):
+        return np.column_stack([X[:, 1], -X[:, 0]])
+
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(300, 2))
+    X_dot = field(X) + 0.02 * rng.normal(size=X.shape)
+    unit = np.array([scale, 1.0])
+    center = offset * np.array([scale, 1.0])
+    model = ConservedQuantities(random_state=0).fit(X * unit + center, X_dot * unit)
+    assert model.n_quantities_ == 1
+    values = model.transform(X * unit + center)[:, 0]
+    assert abs(np.corrcoef(values, np.sum(X**2, axis=1))[0, 1]) > 0.999
+    base = ConservedQuantities(random_state=0).fit(X, X_dot)
+    assert_allclose(model.singular_values_, base.singular_values_, rtol=1e-5, atol=1e-9)
+
+
+def test_weights_count_as_repetitions(rng):
+    X = rng.normal(size=(80, 2))
+    X_dot = np.column_stack([X[:, 1], -X[:, 0]]) + 0.05 * rng.normal(size=X.shape)
+    weight = rng.integers(1, 4, 80)
+    options = {"random_state": 0, "snap": False}
+    weighted = ConservedQuantities(**options).fit(X, X_dot, weight)
+    repeated = ConservedQuantities(**options).fit(
+        *(np.repeat(array, weight, axis=0) for array in (X, X_dot))
+    )
+    assert_allclose(weighted.singular_values_, repeated.singular_values_, rtol=1e-8)
+    assert_allclose(weighted.coef_, repeated.coef_, atol=1e-8)
+
+
+def test_conventions(rng):
+    frame = pd.DataFrame(rng.normal(size=(100, 2)), columns=["x", "v"])
+    rates = pd.DataFrame({"x": frame["v"], "v": -frame["x"]})
+    model = ConservedQuantities().set_output(transform="pandas")
+    with pytest.raises(NotFittedError):
+        model.transform(frame)
+    out = model.fit_transform(frame, rates)
+    assert list(out.columns) == ["x^2 + v^2"]
+    assert list(model.feature_names_in_) == ["x", "v"]
+    same = clone(model).fit(frame, X_dot=rates)
+    assert_array_equal(same.transform(frame), out)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.transform(frame), out)
+    two = ConservedQuantities(n_quantities=2, snap=False).fit(frame, rates)
+    assert two.coef_.shape[0] == 2
+
+
+X = np.random.default_rng(0).normal(size=(30, 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "rates", "message"),
+    [
+        (ConservedQuantities(), None, "requires y to be passed"),
+        (ConservedQuantities(), X[:, 0], "shape of X"),
+        (ConservedQuantities(), X[:10], "shape of X"),
+        (ConservedQuantities(), np.where(X > 2, np.nan, X), "X_dot contains NaN"),
+        (ConservedQuantities(), 0 * X, "every function is conserved"),
+        (ConservedQuantities(n_quantities=99), X, "n_quantities"),
+        (ConservedQuantities(n_quantities="some"), X, "n_quantities"),
+        (ConservedQuantities(), X[:3], "shape of X"),
+    ],
+)
+def test_bad_input(model, rates, message):
+    rates = rates if rates is None else rates.copy()
+    if rates is not None and message and "NaN" in message:
+        rates[0, 0] = np.nan
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, rates)
+    assert not hasattr(model, "coef_")
+
+
+def test_functions_that_vanish_on_few_samples_are_not_conserved():
+    with pytest.warns(UserWarning, match="No function"):
+        model = ConservedQuantities(PolynomialLibrary(9)).fit(X, X)
+    assert model.n_quantities_ == 0
+    with pytest.raises(ValueError, match="do not even determine linear dynamics"):
+        ConservedQuantities().fit(X[:2], X[:2])
+
+
+def test_one_orbit_is_enough_for_linear_dynamics():
+    turn = np.linspace(0, 2 * np.pi, 40)
+    orbit = np.column_stack([np.cos(turn), np.sin(turn)])
+    model = ConservedQuantities(PolynomialLibrary(3)).fit(orbit, orbit[:, ::-1] * [-1, 1])
+    assert_array_equal(model.get_feature_names_out(), ["x0^2 + x1^2"])
+
+
+def test_no_library():
+    with pytest.raises(TypeError, match="must be a library"):
+        ConservedQuantities("polynomials").fit(X, X)
