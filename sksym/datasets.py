@@ -32,6 +32,44 @@ def _barycentric_motion(ephemeris, body, days):
     return np.array(motion)
 
 
+def load_polar_motion():
+    """Load the measured motion of the Earth's pole, day by day since 1962.
+
+    Where the axis of rotation meets the surface, as the International Earth Rotation Service
+    publishes it (series EOP 20 C04).
+
+    Returns
+    -------
+    motion : :class:`~sklearn.utils.Bunch`
+        data : ndarray of shape (n, 2)
+            Position of the pole in milliseconds of arc (31 mm on the ground), along the meridian
+            of Greenwich and 90 degrees east of it: seen from above the Arctic, counterclockwise.
+        time : ndarray of shape (n,)
+            Modified Julian date in days.
+
+    Raises
+    ------
+    ImportError
+        If the optional package `astropy-iers-data` is missing.
+
+    References
+    ----------
+    C. Bizouard, S. Lambert, C. Gattano, O. Becker, J.-Y. Richard, *The IERS EOP 14C04 solution for
+    Earth orientation parameters*, Journal of Geodesy 93 (2019).
+    """
+    try:
+        import astropy_iers_data
+    except ImportError as error:
+        raise ImportError(
+            "load_polar_motion reads the package astropy-iers-data, which is not installed: "
+            'pip install -e ".[examples]"'
+        ) from error
+
+    table = np.loadtxt(astropy_iers_data.IERS_B_FILE, comments="#", usecols=(4, 5, 6))
+    # The series counts its second coordinate westwards and in seconds.
+    return Bunch(data=table[:, 1:] * [1000.0, -1000.0], time=table[:, 0])
+
+
 def load_planets(n_samples=400, *, start=2451545.0):
     """Load one revolution of Mercury to Saturn about the Sun from the ephemeris JPL DE421.
 

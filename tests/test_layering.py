@@ -29,7 +29,16 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 # Imported inside the functions that need them, so that `import sksym` stays light.
-HEAVY = {"cvxpy", "de421", "jplephem", "matplotlib", "pandas", "pysindy", "torch"}
+HEAVY = {
+    "astropy_iers_data",
+    "cvxpy",
+    "de421",
+    "jplephem",
+    "matplotlib",
+    "pandas",
+    "pysindy",
+    "torch",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 IDS = [path.relative_to(PACKAGE).as_posix() for path in FILES]

@@ -99,7 +99,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     standard_errors_ : ndarray of shape (k, r), or None
         Of the echelon form before rounding.
     undecided_ : int
-        Generators compatible with zero on evidence too weak to declare them.
+        Other generators compatible with zero, on evidence too weak to declare them.
     unidentified_ : LieAlgebra or VectorFields
         Candidates that vanish on the data, or whose effect on F the data do not determine.
     representation_ : ndarray of shape (k, q, q)
@@ -380,7 +380,7 @@ def _symmetric_functions(library, candidates, C, B, X, q):
     if B is None:
         basis = sparse.kron(sparse.eye_array(q), basis)
     basis = basis.toarray()
-    varying = basis.reshape(len(basis), -1, library.n_output_features_)[:, :, 1:]
+    varying = basis.reshape(-1, library.n_output_features_)[:, 1:]
     return basis if varying.any() else None
 
 

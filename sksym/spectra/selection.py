@@ -19,7 +19,7 @@ class Verdict:
     generators: np.ndarray
     errors: np.ndarray | None  # standard errors of the entries before rounding
     floor: float
-    undecided: int  # generators not rejected, but on evidence too weak to declare them
+    undecided: int  # others not rejected, but on evidence too weak to declare them
 
 
 def within_floor(evidence, max_defect):
@@ -135,7 +135,8 @@ def select(evidence, enforced, max_defect, proposals):
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
     errors, floor, basis = chosen
-    return Verdict(saturated(evidence, basis), errors, floor, undecided)
+    found = saturated(evidence, basis)
+    return Verdict(found, errors, floor, max(undecided - len(found), 0))
 
 
 def saturated(evidence, basis):

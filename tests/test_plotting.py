@@ -1,0 +1,118 @@
+"""Displays hold the data they show, draw where they are told, and never crash on nothing."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
+
+from sksym import PolynomialLibrary, SymmetryDiscoverer, aff, gl, vector_fields
+from sksym.plotting import SymmetryDisplay
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+TURN = np.linspace(0, 6, 80)
+CIRCLE = np.column_stack([np.cos(TURN), np.sin(TURN)])
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return SymmetryDiscoverer(aff).fit(pd.DataFrame(CIRCLE, columns=["east", "north"]))
+
+
+FRAME = pd.DataFrame(CIRCLE, columns=["east", "north"])
+
+
+@pytest.mark.parametrize("kind", ["spectrum", "fields", "matrices"])
+def test_display_holds_what_it_shows(model, kind):
+    display = SymmetryDisplay.from_estimator(model, FRAME, kind=kind)
+    assert_array_equal(display.singular_values, model.singular_values_)
+    assert display.algebra is model.algebra_
+    assert_array_equal(display.X, CIRCLE)
+    assert (display.n_symmetries, display.undecided) == (1, model.undecided_)
+    assert display.plot(kind) is display
+    axes = np.atleast_1d(display.ax_)
+    assert all(ax.figure is display.figure_ for ax in axes)
+    assert len(axes) == 1
+
+
+def test_spectrum_has_a_mark_for_every_generator(model):
+    ax = SymmetryDisplay.from_estimator(model).ax_
+    marks = [line for line in ax.lines if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in marks) == len(model.singular_values_)
+    assert ax.get_yscale() == "log"
+
+
+def test_arrows_are_the_field(model):
+    ax = SymmetryDisplay.from_estimator(
+        model, FRAME, kind="fields", features=["north", "east"]
+    ).ax_[0]
+    arrows = ax.collections[0]
+    points = np.column_stack([arrows.X, arrows.Y])[:, ::-1]  # north is drawn to the right
+    field = model.algebra_.vector_field(points)[:, 0]
+    np.testing.assert_allclose(np.column_stack([arrows.V, arrows.U]), field, atol=1e-12)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("north", "east")
+
+
+def test_matrix_is_shown_with_its_offset():
+    ellipse = CIRCLE * [2, 1] + [1, -3]
+    model = SymmetryDiscoverer(aff).fit(ellipse)
+    ax = SymmetryDisplay.from_estimator(model, kind="matrices").ax_[0]
+    shown = ax.images[0].get_array()
+    expected = np.column_stack([model.algebra_.linear[0], model.algebra_.offset[0]])
+    assert_array_equal(shown, expected)
+
+
+def test_axes_that_are_given_are_used(model):
+    _, ax = plt.subplots()
+    for kind in ("spectrum", "fields", "matrices"):
+        display = SymmetryDisplay.from_estimator(model, FRAME, kind=kind, ax=ax)
+        assert np.atleast_1d(display.ax_)[0] is ax
+    assert len(plt.get_fignums()) == 1
+
+
+def test_no_symmetry_is_said_in_words(rng):
+    X = rng.normal(size=(300, 2))
+    model = SymmetryDiscoverer(gl).fit(X, np.sin(X[:, 0]) + X[:, 1] ** 3 + X[:, 0] ** 2)
+    assert model.n_symmetries_ == 0
+    ax = SymmetryDisplay.from_estimator(model, X, kind="fields").ax_
+    assert "no symmetry" in ax.texts[0].get_text()
+    SymmetryDisplay.from_estimator(model)
+
+
+def test_fields_beyond_affine(rng):
+    X = rng.normal(size=(500, 2))
+    fields = vector_fields(PolynomialLibrary(3, center=0.0).fit(X))
+    model = SymmetryDiscoverer(fields).fit(X, X[:, 0] ** 2 + X[:, 1] ** 4)
+    for kind in ("fields", "matrices"):
+        assert len(SymmetryDisplay.from_estimator(model, X, kind=kind).ax_) == 1
+
+
+def test_many_generators_need_as_many_axes():
+    ball = np.random.default_rng(0).normal(size=(400, 3))
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
+    model = SymmetryDiscoverer(aff).fit(ball)
+    display = SymmetryDisplay.from_estimator(model, ball, kind="matrices")
+    assert len(display.ax_) == 3
+    with pytest.raises(ValueError, match="3 generators need 3 axes, got 1"):
+        display.plot("fields", ax=plt.gca())
+
+
+def test_bad_input(model):
+    with pytest.raises(NotFittedError):
+        SymmetryDisplay.from_estimator(SymmetryDiscoverer())
+    with pytest.raises(ValueError, match="`kind` must be one of"):
+        SymmetryDisplay.from_estimator(model, kind="flow")
+    with pytest.raises(ValueError, match="pass X"):
+        SymmetryDisplay.from_estimator(model, kind="fields")
+    for features in ((0, 2), (0, 0), ("east", "up")):
+        with pytest.raises(ValueError, match="`features` must be two of the 2 features"):
+            SymmetryDisplay.from_estimator(model, FRAME, kind="fields", features=features)
