@@ -53,9 +53,7 @@ def axis_of(algebra):
 flat = discover(X, planets.target + noise)
 axis, angle = axis_of(flat.algebra_)
 print(f"real orbits: {flat.n_symmetries_} rotation found, its axis {angle:.1f} degrees from the")
-print(
-    f"pole of the ecliptic; up to {flat.undecided_} generators are not contradicted but undecided"
-)
+print(f"pole of the ecliptic; the other {flat.undecided_} are undecided")
 
 # %%
 # Would it find the others if the data showed them? Let every planet's orbit be turned to a plane of

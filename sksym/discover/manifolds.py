@@ -50,7 +50,9 @@ def tangent_evidence(candidates, X, weight, rng):
     patches, dimension = _best_patches(X, chosen)
     d = X.shape[1]
     if dimension == d:
-        return None, d, "none"
+        nothing = np.zeros((candidates.dim, candidates.dim))
+        rows = np.zeros((1, 1, candidates.dim))
+        return SampledEvidence(rows, nothing, nothing, nothing, np.zeros(1)), d, "none"
     with one_thread():
         level, distance = _best_level_set(X, weight, d - dimension, rng)
         # The simpler of equals.

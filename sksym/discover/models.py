@@ -79,12 +79,12 @@ def spatial_clusters(X, rng):
 
 
 def _fitted(estimator, X, Y, weight):
-    model = clone(estimator)
-    if not hasattr(model, "fit") or not hasattr(model, "predict"):
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
         raise TypeError(
             "`estimator` must be a regressor, a FrozenEstimator, a function X -> y, or a pair of "
             f"a function and its Jacobian, got {estimator!r}."
         )
+    model = clone(estimator)
     target = Y[:, 0] if Y.shape[1] == 1 else Y
     if (weight == weight[0]).all():
         return model.fit(X, target)

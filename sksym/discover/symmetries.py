@@ -105,7 +105,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     representation_ : ndarray of shape (k, q, q)
         B of `algebra_`.
     method_ : str
-        What the evidence comes from: "library", "model", "patches" or "level set".
+        What the evidence comes from: "library", "model", "patches" or "level set"; "none" where
+        the data fill space.
     manifold_dimension_ : int
         Of a data set; `n_features_in_` for functions.
     model_ : estimator, callable or pair of callables, or None
@@ -289,7 +290,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         signs = np.array([-1.0 if names[a][0] == "-" else 1.0 for a in order])
         generators = signs[:, None] * verdict.generators[order]
         unidentified = candidates.combine(reduced_echelon(spectrum.unidentified()))
-        if candidates.dim and np.trace(found.evidence.motion) <= 1e-24:
+        unmoved = candidates.dim and np.trace(found.evidence.motion) <= 1e-24
+        if unmoved and found.method != "none":
             warnings.warn(
                 "No candidate moves the data, so nothing can be found: all are in `unidentified_`.",
                 UserWarning,

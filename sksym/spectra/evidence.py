@@ -49,8 +49,10 @@ class Spectrum:
 
         Where ``hidden @ xi`` does not vanish, the data say nothing about xi.
         """
-        size = np.sqrt(np.diag(motion))
-        size[size == 0] = 1  # candidates may differ in units by orders of magnitude
+        # Candidates may differ in units by orders of magnitude, but round-off does not move.
+        size = np.sqrt(np.maximum(np.diag(motion), 0))
+        largest = size.max(initial=0) or 1.0
+        size = np.where(size > 1e-13 * largest, size, largest)
         weight, axes = np.linalg.eigh(motion / size / size[:, None])
         moving = weight > 1e-12 * weight.max(initial=0)
         white = axes[:, moving] / np.sqrt(weight[moving]) / size[:, None]
