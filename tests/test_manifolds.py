@@ -115,7 +115,7 @@ def test_found_motions_keep_the_set():
 def test_units_and_place_do_not_matter(scale):
     X = noisy(cone, 0.005)
     base = SymmetryDiscoverer(aff, random_state=0).fit(X)
-    moved = SymmetryDiscoverer(aff, random_state=0).fit(scale * (X + [3.0, -2.0, 1.0]))
+    moved = SymmetryDiscoverer(aff, random_state=0).fit(scale * (X + np.array([3.0, -2, 1])))
     assert moved.n_symmetries_ == base.n_symmetries_ == 4
     assert moved.method_ == base.method_
     assert_allclose(moved.singular_values_[4:], base.singular_values_[4:], rtol=0.02)

@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sksym import (
+    FourierLibrary,
     LieAlgebra,
     PolynomialLibrary,
     SymmetryDiscoverer,
@@ -21,6 +22,7 @@ from sksym import (
     so,
     translations,
     vector,
+    vector_fields,
 )
 from sksym.algebras import flat_generators
 
@@ -213,3 +215,149 @@ def test_bad_input(model, y, message, rng):
     with pytest.raises(ValueError, match=message):
         model.fit(X, X[:, 0] if y is None else y)
     assert not hasattr(model, "algebra_")
+
+
+def test_a_constant_is_symmetric_in_every_way(rng):
+    X = rng.normal(size=(50, 2))
+    for y in (np.ones(50), np.zeros(50)):
+        with pytest.warns(UserWarning, match="every candidate is a symmetry"):
+            model = SymmetryDiscoverer(aff).fit(X, y)
+        assert model.n_symmetries_ == 6
+        assert_span(model.algebra_, aff(2), 1e-12)
+        assert model.transform(X).shape == (50, 0)
+
+
+def test_a_constant_field_is_not(rng):
+    """A uniform wind is left alone by translations, and stretched across itself."""
+    X = rng.normal(size=(200, 2))
+    Y = np.tile([1.0, 0.0], (200, 1)) + 0.01 * rng.normal(size=(200, 2))
+    model = SymmetryDiscoverer(aff, output=vector, n_symmetries=4).fit(X, Y)
+    sheared = LieAlgebra([[[0.0, 1], [0, 0]], [[0, 0], [0, 1]]])
+    assert_span(model.algebra_, translations(2) + sheared, 0.1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_tilted_algebras_are_fitted(noise, rng):
+    """No rounding finds them: a conjugate of an exact algebra does, nearer than the raw span."""
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    truth = LieAlgebra(Q @ lorentz(2).linear @ Q.T)
+    X = rng.normal(size=(1500, 3))
+    y = squared(interval)(X @ Q)
+    y = y + noise * np.std(y) * rng.normal(size=len(y))
+    model = SymmetryDiscoverer(gl, library=PolynomialLibrary(4)).fit(X, y)
+    assert_span(model.algebra_, truth, 1e-8 if noise == 0 else 0.02)
+    assert model.algebra_name_ == "sl(2)"
+    assert model.algebra_.is_closed(1e-8)
+    # It is exact: invariants do not change under finite motions.
+    M, _ = model.algebra_.exp([0.3, -0.2, 0.5])
+    assert_allclose(model.transform(X @ M.T), model.transform(X), rtol=1e-7, atol=1e-6)
+
+
+def test_a_tilted_axis_and_a_centre_away_from_the_origin(rng):
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    place = np.array([2.0, 0, -1])
+    X = rng.normal(size=(1500, 3)) + place
+    Z = (X - place) @ Q
+    radius = square(Z[:, :2])
+    y = radius + 0.2 * radius * Z[:, 2] + Z[:, 2] ** 3 + 0.02 * rng.normal(size=1500)
+    truth = LieAlgebra(Q @ so(2).on_columns([0, 1], 3).linear @ Q.T)
+    truth = LieAlgebra(truth.linear, -truth.linear @ place)
+    model = SymmetryDiscoverer(aff, library=PolynomialLibrary(4)).fit(X, y)
+    assert_span(model.algebra_, truth, 0.02)
+    assert model.algebra_name_ == "so(2)"
+
+
+def test_unequal_noise(rng):
+    X = rng.normal(size=(3000, 2))
+    y = squared(square)(X)
+    y = y + 0.3 * (0.1 + X[:, 0] ** 2) * rng.normal(size=3000)
+    for robust in (True, "auto"):
+        model = SymmetryDiscoverer(gl, library=PolynomialLibrary(5), robust=robust).fit(X, y)
+        assert_span(model.algebra_, so(2), 1e-9)
+
+
+def test_weights_count_as_repetitions(rng):
+    X = rng.normal(size=(150, 2))
+    y = squared(square)(X) + 0.2 * rng.normal(size=150)
+    weight = rng.integers(0, 4, 150)
+    for library in (None, PolynomialLibrary(4, center=0.0, scale=2.0)):
+        for robust in (False, True):
+            options = {"library": library, "robust": robust, "random_state": 0}
+            weighted = SymmetryDiscoverer(gl, **options).fit(X, y, sample_weight=weight)
+            repeated = SymmetryDiscoverer(gl, **options).fit(
+                np.repeat(X, weight, axis=0), np.repeat(y, weight)
+            )
+            for name in ("singular_values_", "noise_floor_", "coef_"):
+                first, second = getattr(weighted, name), getattr(repeated, name)
+                assert_allclose(first, second, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_fields_beyond_affine(noise, rng):
+    X = rng.normal(size=(1000, 2))
+    y = X[:, 0] ** 2 + X[:, 1] ** 4
+    y = y + noise * np.std(y) * rng.normal(size=1000)
+    fields = vector_fields(PolynomialLibrary(3, center=0.0).fit(X))
+    model = SymmetryDiscoverer(fields, library=PolynomialLibrary(5, center=0.0)).fit(X, y)
+    assert model.algebra_.names == ("x1^3 ∂0 - 0.5 x0 ∂1",)
+    assert_array_equal(model.get_feature_names_out(), ["x0^2 + x1^4"])
+    V = model.algebra_.vector_field(X)[:, 0]
+    slopes = np.column_stack([2 * X[:, 0], 4 * X[:, 1] ** 3])
+    assert_allclose(np.sum(V * slopes, axis=1), 0.0, atol=1e-10)
+
+
+def test_fields_that_cannot_move_outputs(rng):
+    X = rng.normal(size=(60, 2))
+    fields = vector_fields(PolynomialLibrary(2).fit(X))
+    with pytest.raises(ValueError, match="`output` needs affine candidates"):
+        SymmetryDiscoverer(fields, output=vector).fit(X, X)
+    with pytest.raises(ValueError, match="act on R\\^2, but X has 3 features"):
+        SymmetryDiscoverer(fields).fit(rng.normal(size=(60, 3)), np.ones(60))
+
+
+def test_a_library_that_is_not_closed(rng):
+    """Waves are symmetric under shifts of the phase: a translation among all affine motions."""
+    X = rng.uniform(-np.pi, np.pi, size=(800, 2))
+    y = np.cos(X[:, 0] - X[:, 1]) + 0.02 * rng.normal(size=800)
+    model = SymmetryDiscoverer(translations, library=FourierLibrary(2)).fit(X, y)
+    assert_span(model.algebra_, LieAlgebra(np.zeros((1, 2, 2)), [[1.0, 1.0]]), 1e-9)
+    model = SymmetryDiscoverer(se, library=FourierLibrary(2)).fit(X, y)  # by sampling
+    assert_span(model.algebra_, LieAlgebra(np.zeros((1, 2, 2)), [[1.0, 1.0]]), 1e-9)
+
+
+def test_a_discrete_map(rng):
+    """Maps through increments: a turn by 40 degrees with damping that depends on the radius."""
+    X = rng.uniform(-1, 1, size=(600, 2))
+    M, _ = so(2).exp([np.radians(40)])
+    following = (0.9 - 0.2 * square(X))[:, None] * (X @ M.T)
+    noisy = following - X + 0.02 * rng.normal(size=X.shape)
+    model = SymmetryDiscoverer(gl, output=vector, library=PolynomialLibrary(3)).fit(X, noisy)
+    assert_span(model.algebra_, so(2), 1e-9)
+
+
+def test_candidates_that_do_not_move_the_data(rng):
+    X = np.c_[rng.normal(size=(200, 2)), np.zeros(200)]
+    with pytest.warns(UserWarning, match="No candidate moves the data"):
+        model = SymmetryDiscoverer(scaling([0, 0, 1])).fit(X, square(X))
+    assert (model.n_symmetries_, model.unidentified_.dim) == (0, 1)
+    assert len(model.singular_values_) == 0
+
+
+def test_names_and_methods(rng):
+    X = rng.normal(size=(600, 3))
+    model = SymmetryDiscoverer(library=PolynomialLibrary(5)).fit(X, squared(square)(X))
+    assert (model.algebra_name_, model.method_) == ("so(3)", "library")
+    assert model.manifold_dimension_ == 3
+    assert model.model_ is None
+    assert repr(model.algebra_).count("∂") == 6
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_units_do_not_matter(scale, rng):
+    place = np.array([4.0, 1.0])
+    X = rng.normal(size=(500, 2)) + place
+    y = squared(square)(X - place) + 0.02 * rng.normal(size=500)
+    model = SymmetryDiscoverer().fit(X, y)
+    scaled = SymmetryDiscoverer().fit(scale * X, y / scale)
+    assert model.n_symmetries_ == scaled.n_symmetries_ == 1
+    assert_allclose(scaled.singular_values_, model.singular_values_, rtol=1e-5, atol=1e-8)

@@ -26,6 +26,7 @@ from sksym.spectra import (
     algebra_name,
     exact_forms,
     fitted_conjugate,
+    in_units_of,
     select,
     verdict,
 )
@@ -243,8 +244,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             def enforced(C):
                 return _symmetric_functions(library, candidates, C, B, X, Y.shape[1])
 
-            tune = partial(fitted_conjugate, candidates, evidence=evidence, enforced=enforced)
-            proposals = partial(exact_forms, candidates, tune=tune) if self.snap else None
+            seen = in_units_of(X, candidates)
+            tune = partial(fitted_conjugate, seen, evidence=evidence, enforced=enforced)
+            proposals = partial(exact_forms, seen, tune=tune) if self.snap else None
             with one_thread():
                 if self.n_symmetries == "auto" and self.snap:
                     return select(evidence, enforced, self.max_defect, proposals)
@@ -278,7 +280,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     def _counted(self, method, candidates, X, evidence, **more):
         library, _ = place(PolynomialLibrary(2) if self.library is None else self.library, X)
-        proposals = partial(exact_forms, candidates) if self.snap else None
+        proposals = partial(exact_forms, in_units_of(X, candidates)) if self.snap else None
         with one_thread():
             found = verdict(evidence, self.n_symmetries, self.max_defect, proposals)
         return _Found(method, library, evidence, found, **more)

@@ -3,7 +3,7 @@
 from sksym.spectra.evidence import FittedEvidence, SampledEvidence, Spectrum
 from sksym.spectra.naming import algebra_name
 from sksym.spectra.selection import Verdict, echelon, select, verdict, within_floor
-from sksym.spectra.snapping import exact_forms, fitted_conjugate, rounded
+from sksym.spectra.snapping import exact_forms, fitted_conjugate, in_units_of, rounded
 
 __all__ = [
     "FittedEvidence",
@@ -14,6 +14,7 @@ __all__ = [
     "echelon",
     "exact_forms",
     "fitted_conjugate",
+    "in_units_of",
     "rounded",
     "select",
     "verdict",

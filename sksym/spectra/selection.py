@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import svd
 
 from sksym._linalg import pivoted_echelon, spectral_bound
@@ -147,7 +148,8 @@ def saturated(evidence, basis):
     L, generators = evidence.L, evidence.spectrum.generators
     rows = [L.symmetry_matrix(c.reshape(len(evidence.coef), -1)) for c in basis]
     _, s, Vt = svd(np.concatenate(rows) @ generators.T)
-    size = spectral_bound(L.D) * np.linalg.norm(generators, 2)
+    mixing = sparse.kron(generators.T, sparse.eye_array(L.E.shape[1]))
+    size = spectral_bound(L.D @ mixing)  # generators of unit motion: units do not matter
     kept = Vt[int((s > 1e-8 * size).sum()) :]
     form, _ = pivoted_echelon(kept @ generators, np.sqrt(np.diag(evidence.motion)))
     simple = rounded(form, np.full_like(form, 1e-9))

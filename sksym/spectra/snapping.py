@@ -26,6 +26,8 @@ _DEGENERATE = 1e-2
 def exact_forms(candidates, form, errors, tune=None):
     """Exact algebras near `form` (k, r), each with the number of parameters that were fitted.
 
+    Candidates should be seen in units of the data (`in_units_of`).
+
     The rounded one first, then the conjugate of its kind, fitted by `tune` where that is given.
     """
     affine = isinstance(candidates, LieAlgebra)
@@ -35,6 +37,17 @@ def exact_forms(candidates, form, errors, tune=None):
     exact = nearest_exact(candidates, form) if affine else None
     if exact is not None:
         yield (exact, 0) if tune is None else tune(exact)
+
+
+def in_units_of(X, candidates):
+    """The same generators as seen in coordinates of the data's box: condition, not meaning."""
+    if not isinstance(candidates, LieAlgebra):
+        return candidates
+    low, high = X.min(axis=0), X.max(axis=0)
+    center, half = (low + high) / 2, (high - low) / 2
+    half[half == 0] = half.max() or 1.0
+    linear = candidates.linear * (half / half[:, None])
+    return LieAlgebra(linear, (candidates.linear @ center + candidates.offset) / half)
 
 
 def _stays_closed(candidates, C):
@@ -124,15 +137,14 @@ def _of_form(H):
     size = np.linalg.norm(A, axis=(1, 2))
     if not size.all():
         return None
-    rows = np.stack(
-        [(a.T @ units + units @ a).reshape(len(i), -1) for a in A / size[:, None, None]]
-    )
-    _, s, Vt = np.linalg.svd(rows.transpose(0, 2, 1).reshape(-1, len(i)))
+    A, b = A / size[:, None, None], b / size[:, None]
+    rows = [(a.T @ units + units @ a).reshape(len(i), -1).T for a in A]
+    _, s, Vt = np.linalg.svd(np.concatenate(rows))
     G = np.tensordot(Vt[-1], units, 1)
     eigenvalues = np.abs(np.linalg.eigvalsh(G))
     if s[-1] > 0.3 * s[-2] or eigenvalues.min() < _DEGENERATE * eigenvalues.max():
         return None
-    center = np.linalg.lstsq(A.reshape(-1, d), -(b / size[:, None]).ravel(), rcond=1e-6)[0]
+    center = np.linalg.lstsq(A.reshape(-1, d), -b.ravel(), rcond=1e-6)[0]
     i, j = np.triu_indices(d, 1)
     skew = np.zeros((len(i), d, d))
     skew[np.arange(len(i)), i, j], skew[np.arange(len(i)), j, i] = -1, 1
@@ -155,6 +167,8 @@ def _semisimple(H):
         if (np.abs(part / size - nearest) > _NEAR).any():
             return None
         snapped = snapped + unit * nearest
+    if (snapped.real * snapped.imag).any():
+        return None  # a spiral
     exact = np.zeros_like(H)
     linear = ((P * snapped) @ np.linalg.inv(P)).real
     exact[0, 1:, 1:] = linear

@@ -1,0 +1,198 @@
+"""Counting, rounding and naming: the definitions behind the verdicts."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import expm, subspace_angles
+
+from sksym import (
+    LieAlgebra,
+    PolynomialLibrary,
+    aff,
+    galilei,
+    gl,
+    lorentz,
+    poincare,
+    scaling,
+    se,
+    sl,
+    so,
+    sp,
+    translations,
+)
+from sksym.discover.functions import fitted_evidence
+from sksym.equivariant import equivariant_basis
+from sksym.spectra import SampledEvidence, Spectrum, algebra_name, echelon, rounded, within_floor
+from sksym.spectra.snapping import nearest_exact
+
+HEISENBERG = LieAlgebra(
+    [
+        [[0, 1, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
+        [[0, 0, 1], [0, 0, 0], [0, 0, 0]],
+    ]
+)
+NAMES = [
+    (so(2), "so(2)"),
+    (LieAlgebra([[[0.0, -2, 0], [2, 0, 0], [0, 0, 0]]], [[0.0, 0, 0]]), "so(2)"),
+    (translations(1), "abelian of dimension 1"),
+    (
+        LieAlgebra(so(2).on_columns([0, 1], 3).linear, [[0.0, 0, 1]]),
+        "abelian of dimension 1",
+    ),
+    (so(3), "so(3)"),
+    (so(4), "so(4)"),
+    (so(5), "so(5)"),
+    (se(2), "se(2)"),
+    (se(3), "se(3)"),
+    (lorentz(2), "sl(2)"),
+    (lorentz(3), "so(3, 1)"),
+    (poincare(1), "se(1, 1)"),
+    (sl(2), "sl(2)"),
+    (sl(3), "sl(3)"),
+    (gl(2), "sl(2) + R"),
+    (sp(4), "so(3, 2)"),
+    (aff(1), "aff(1)"),
+    (translations(3), "abelian of dimension 3"),
+    (scaling([[1, 0], [0, 1]]), "abelian of dimension 2"),
+    (so(3).on_columns([0, 1, 2], 5) + so(2).on_columns([3, 4], 5), "so(3) + R"),
+    (sl(2).on_columns([0, 1], 5) + so(3).on_columns([2, 3, 4], 5), "sl(2) + so(3)"),
+    (HEISENBERG, "Heisenberg algebra"),
+    (galilei(1), "Heisenberg algebra"),
+    (LieAlgebra(np.zeros((0, 2, 2))), "trivial"),
+    (LieAlgebra(gl(2).linear[1:3]), "not closed, dimension 2"),
+]
+
+
+@pytest.mark.parametrize(("algebra", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_names_do_not_depend_on_basis_or_coordinates(algebra, name, rng):
+    assert algebra_name(algebra) == name
+    d = algebra.n_features
+    P, shift = expm(0.5 * rng.normal(size=(d, d))), rng.normal(size=d)
+    linear = P @ algebra.linear @ np.linalg.inv(P)
+    moved = LieAlgebra(linear, algebra.offset @ P.T - linear @ shift)
+    if algebra.dim:
+        moved = moved.combine(rng.normal(size=(algebra.dim, algebra.dim)) + 2 * np.eye(algebra.dim))
+    assert algebra_name(moved) == name
+
+
+def test_rounding_takes_the_simplest_number_in_reach():
+    form = np.array([[1.0, 0.02, -0.97, 0.51, 0.0]])
+    assert_array_equal(rounded(form, np.full_like(form, 0.02)), [[1, 0, -1, 0.5, 0]])
+    assert rounded(np.array([[1.0, 0.71]]), np.full((1, 2), 0.01)) is None
+    assert_allclose(
+        rounded(np.array([[1.0, 0.71]]), np.full((1, 2), 0.01), partly=True), [[1, 0.71]]
+    )
+    exact = np.array([[1.0, np.sqrt(2), 7 / 9 + 1e-13]])
+    out = rounded(exact, np.full_like(exact, 1e-12))
+    assert_allclose(out, exact, atol=1e-12)
+    assert out[0, 2] == 7 / 9
+    assert rounded(form, np.full_like(form, np.inf)) is None
+
+
+def test_spectrum_is_the_quotient(rng):
+    M, root = rng.normal(size=(30, 5)), rng.normal(size=(7, 5))
+    spectrum = Spectrum.of(M, root.T @ root)
+    for s, xi in zip(spectrum.singular_values, spectrum.generators, strict=True):
+        assert_allclose(np.linalg.norm(root @ xi), 1.0)
+        assert_allclose(np.linalg.norm(M @ xi), s)
+    random = rng.normal(size=(1000, 5))
+    quotients = np.linalg.norm(random @ M.T, axis=1) / np.linalg.norm(random @ root.T, axis=1)
+    assert quotients.min() >= spectrum.singular_values[0]
+    assert_allclose(
+        spectrum.defect(spectrum.generators[:2]) ** 2, np.mean(spectrum.singular_values[:2] ** 2)
+    )
+
+
+def test_spectrum_leaves_out_what_is_not_known(rng):
+    M, motion = (
+        rng.normal(size=(30, 4)),
+        np.diag([1.0, 1e-12, 1.0, 0.0]),
+    )  # the second in small units
+    spectrum = Spectrum.of(M, motion, hidden=np.array([[1.0, 0, 0, 0]]))
+    assert len(spectrum.generators) == 2
+    assert_allclose(spectrum.generators[:, [0, 3]], 0.0, atol=1e-9)
+    assert_array_equal(np.sort(np.abs(spectrum.unidentified()).argmax(axis=1)), [0, 3])
+
+
+def evidence_of(noise, seed, robust=False, n=400):
+    rng = np.random.default_rng(seed)
+    X = np.random.default_rng(5).normal(size=(n, 2)) * [1, 0.6]
+    square = np.sum(X**2, axis=1)
+    y = (square - 0.1 * square**2)[:, None]
+    y = y + noise * rng.normal(size=y.shape)
+    library = PolynomialLibrary(4, center=0.0, scale=1.0).fit(X)
+    return fitted_evidence(library, gl(2), None, X, y, np.ones(n), robust)
+
+
+@pytest.mark.parametrize("robust", [False, True])
+def test_standard_errors_and_floor_agree_with_repeated_experiments(robust):
+    """Over repetitions of the noise: scatter of the echelon form, mean of the least defect."""
+    forms, errors, defects, floors, accepted = [], [], [], [], []
+    for seed in range(300):
+        evidence = evidence_of(0.3, seed, robust)
+        form, error = echelon(evidence, 1)
+        assert abs(form[0, 2] - 1) < 1e-12  # the pivot, where the data reach farther
+        forms.append(form[0])
+        errors.append(error[0])
+        consistent, floor = evidence.floor_test(1)
+        defects.append(evidence.spectrum.singular_values[0])
+        floors.append(floor)
+        accepted.append(consistent)
+    scatter, predicted = np.std(forms, axis=0), np.sqrt(np.mean(np.square(errors), axis=0))
+    free = predicted > 1e-9
+    assert_allclose(predicted[free], scatter[free], rtol=0.25)
+    assert_allclose(np.sqrt(np.mean(np.square(defects))), np.mean(floors), rtol=0.15)
+    assert np.mean(accepted) > 0.97
+
+
+def test_information_of_a_true_and_a_false_subspace():
+    evidence = evidence_of(0.3, 0)
+    library = PolynomialLibrary(4, center=0.0, scale=1.0).fit(
+        np.random.default_rng(5).normal(size=(400, 2))
+    )
+    true = equivariant_basis(library, so(2)).toarray()
+    false = equivariant_basis(library, scaling([1, -1])).toarray()
+    assert evidence.information(true) < 0
+    assert evidence.information(false) == np.inf
+    # The misfit is that of least squares inside the subspace, in units of the noise.
+    left, rank = evidence.misfit(true)
+    assert rank == len(true)
+    assert left @ left < 3 * (len(evidence.observed) - rank)
+
+
+def test_sampled_evidence_counts_what_lies_within_its_floor(rng):
+    rows = np.concatenate(
+        [0.01 * rng.normal(size=(200, 1, 2)), rng.normal(size=(200, 1, 3))], axis=2
+    )
+    rows /= np.sqrt(200)
+    labels = np.arange(200) % 20
+    zero = np.zeros((5, 5))
+    for floor, expected in ((0.01, 2), (0.001, 0), (0.2, 0)):
+        evidence = SampledEvidence(rows, np.eye(5), floor**2 * np.eye(5), zero, labels)
+        assert within_floor(evidence, 0.1)[0] == expected
+    biased = SampledEvidence(rows, np.eye(5), zero, 0.01**2 * np.eye(5), labels)
+    assert within_floor(biased, 0.1)[0] == 2
+
+
+@pytest.mark.parametrize("truth", [so(2), so(3), lorentz(2), scaling([1, -2])], ids=repr)
+def test_nearest_exact_algebra_is_a_conjugate(truth, rng):
+    """From a conjugate that is slightly wrong back to one that is exact, and near."""
+    d = truth.n_features
+    P = expm(0.4 * rng.normal(size=(d, d)))
+    linear = P @ truth.linear @ np.linalg.inv(P)
+    wrong = linear + 0.01 * rng.normal(size=linear.shape)
+    form = wrong.reshape(len(wrong), -1)
+    found = gl(d).combine(nearest_exact(gl(d), form))
+    assert algebra_name(found) == algebra_name(truth)
+    assert found.is_closed(1e-9)
+    angles = subspace_angles(found.linear.reshape(len(form), -1).T, linear.reshape(len(form), -1).T)
+    assert angles.max() < 0.1
+    if truth.dim == 1:  # eigenvalues in exact ratios
+        rates, true = np.linalg.eigvals(found.linear[0]), np.linalg.eigvals(truth.linear[0])
+        rates, true = (np.sort_complex(v / np.abs(v).max()) for v in (rates, true))
+        assert min(np.abs(rates - true).max(), np.abs(rates + true[::-1]).max()) < 1e-9
+
+
+def test_nothing_exact_is_near_a_random_generator(rng):
+    assert nearest_exact(gl(3), np.array([[1, 0.4, 0, -0.2, 0.7, 0, 0, 0, 0.45]])) is None
