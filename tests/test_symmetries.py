@@ -207,6 +207,10 @@ def test_the_seed_decides_the_folds_only(rng):
         (SymmetryDiscoverer(n_symmetries=7), None, "n_symmetries"),
         (SymmetryDiscoverer(n_symmetries="many"), None, "n_symmetries"),
         (SymmetryDiscoverer(gl(3)), None, "acts on"),
+        (SymmetryDiscoverer(max_defect=0.0), None, "max_defect"),
+        (SymmetryDiscoverer(max_defect=np.nan), None, "max_defect"),
+        (SymmetryDiscoverer(robust="very"), None, "robust"),
+        (SymmetryDiscoverer(rtol=2.0), None, "rtol"),
         (SymmetryDiscoverer(gl, output=vector), None, "moves 2 outputs, but y has 1"),
     ],
 )

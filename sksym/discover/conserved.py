@@ -12,10 +12,9 @@ from sksym._sklearn import adopt, checked_weights
 from sksym.discover.functions import best_degree, pooled_spread, weighted_factor
 from sksym.discover.invariants import function_sizes, library_formulas
 from sksym.discover.models import spatial_clusters
-from sksym.discover.symmetries import check_count
 from sksym.equivariant import place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks
-from sksym.spectra import SampledEvidence, rounded, verdict
+from sksym.spectra import SampledEvidence, check_rule, rounded, verdict
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 
@@ -135,7 +134,8 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         template = PolynomialLibrary(2) if self.library is None else self.library
         library, _ = place(template, X, near=np.zeros(X.shape[1]))
-        check_count(self.n_quantities, library.n_output_features_, "n_quantities")
+        p = library.n_output_features_
+        check_rule("n_quantities", self.n_quantities, p, self.max_defect)
         with one_thread():
             evidence, functions = _rates(library, X, X_dot, weight, rng)
             found = verdict(

@@ -3,7 +3,6 @@
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +23,7 @@ from sksym.representations import represent
 from sksym.spectra import (
     Verdict,
     algebra_name,
+    check_rule,
     exact_forms,
     fitted_conjugate,
     in_units_of,
@@ -192,13 +192,18 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             kept = weight > 0
             X, weight, Y = X[kept], weight[kept], None if Y is None else Y[kept]
         candidates = _checked_candidates(self.candidates, X.shape[1])
-        check_count(self.n_symmetries, candidates.dim, "n_symmetries")
+        self._check_parameters(candidates)
         B = None if self.output is None else self._represented(candidates, Y)
         rng = check_random_state(self.random_state)
         found = self._route(Y)(candidates, B, X, Y, weight, rng)
         self._publish(candidates, B, X, found)
         if y is not None and y.ndim == 1 and found.coef is not None:
             self.coef_ = found.coef[0]
+
+    def _check_parameters(self, candidates):
+        check_rule("n_symmetries", self.n_symmetries, candidates.dim, self.max_defect)
+        if not isinstance(self.robust, bool | np.bool_) and self.robust != "auto":
+            raise ValueError(f"`robust` must be True, False or 'auto', got {self.robust!r}.")
 
     def _route(self, Y):
         if self.estimator is not None:
@@ -290,7 +295,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         names = candidates.combine(verdict.generators).names
         order = sorted(range(len(names)), key=lambda a: names[a].lstrip("-"))
         signs = np.array([-1.0 if names[a][0] == "-" else 1.0 for a in order])
-        generators = signs[:, None] * verdict.generators[order]
+        generators, errors = signs[:, None] * verdict.generators[order], verdict.errors
+        if errors is not None and len(errors) == len(order):
+            errors = errors[order]
         unidentified = candidates.combine(reduced_echelon(spectrum.unidentified()))
         unmoved = candidates.dim and np.trace(found.evidence.motion) <= 1e-24
         if unmoved and found.method != "none":
@@ -306,7 +313,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         )
         self.n_symmetries_ = len(generators)
         self.singular_values_ = spectrum.singular_values
-        self.noise_floor_, self.standard_errors_ = verdict.floor, verdict.errors
+        self.noise_floor_, self.standard_errors_ = verdict.floor, errors
         self.undecided_, self.unidentified_ = verdict.undecided, unidentified
         q = 1 if found.coef is None else len(found.coef)
         B = np.zeros((candidates.dim, q, q)) if B is None else B
@@ -363,14 +370,6 @@ def _checked_candidates(candidates, d):
             )
         return candidates
     return on_features(aff if candidates is None else candidates, None, d)[0]
-
-
-def check_count(count, largest, name):
-    """Whether a number of symmetries or quantities is one."""
-    if isinstance(count, str) and count == "auto":
-        return
-    if not isinstance(count, Integral) or not 0 <= count <= largest:
-        raise ValueError(f"`{name}` must be 'auto' or an integer in 0..{largest}, got {count!r}.")
 
 
 def _everything(candidates):

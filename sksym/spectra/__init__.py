@@ -2,7 +2,14 @@
 
 from sksym.spectra.evidence import FittedEvidence, SampledEvidence, Spectrum
 from sksym.spectra.naming import algebra_name
-from sksym.spectra.selection import Verdict, echelon, select, verdict, within_floor
+from sksym.spectra.selection import (
+    Verdict,
+    check_rule,
+    echelon,
+    select,
+    verdict,
+    within_floor,
+)
 from sksym.spectra.snapping import exact_forms, fitted_conjugate, in_units_of, rounded
 
 __all__ = [
@@ -11,6 +18,7 @@ __all__ = [
     "Spectrum",
     "Verdict",
     "algebra_name",
+    "check_rule",
     "echelon",
     "exact_forms",
     "fitted_conjugate",

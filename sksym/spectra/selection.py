@@ -1,6 +1,7 @@
 """How many symmetries, and which: counting, rounding, enforcing, comparing."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +22,15 @@ class Verdict:
     errors: np.ndarray | None  # standard errors of the entries before rounding
     floor: float
     undecided: int  # others not rejected, but on evidence too weak to declare them
+
+
+def check_rule(name, count, largest, max_defect):
+    """Whether a number to be found, and the largest noise floor for it, can be meant."""
+    auto = isinstance(count, str) and count == "auto"
+    if not auto and (not isinstance(count, Integral) or not 0 <= count <= largest):
+        raise ValueError(f"`{name}` must be 'auto' or an integer in 0..{largest}, got {count!r}.")
+    if not isinstance(max_defect, Real) or not max_defect > 0:
+        raise ValueError(f"`max_defect` must be a positive number, got {max_defect!r}.")
 
 
 def within_floor(evidence, max_defect):
