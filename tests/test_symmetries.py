@@ -12,6 +12,7 @@ from sksym import (
     FourierLibrary,
     LieAlgebra,
     PolynomialLibrary,
+    RadialLibrary,
     SymmetryDiscoverer,
     aff,
     gl,
@@ -365,3 +366,48 @@ def test_units_do_not_matter(scale, rng):
     scaled = SymmetryDiscoverer().fit(scale * X, y / scale)
     assert model.n_symmetries_ == scaled.n_symmetries_ == 1
     assert_allclose(scaled.singular_values_, model.singular_values_, rtol=1e-5, atol=1e-8)
+
+
+def test_noise_alone_is_not_symmetric(rng):
+    """What is no function at all is no evidence: defects are relative to what the fit varies."""
+    for _ in range(10):
+        model = SymmetryDiscoverer(gl).fit(rng.normal(size=(300, 2)), rng.normal(size=300))
+        assert model.n_symmetries_ == 0
+
+
+def test_a_noisy_linear_function_in_full(rng):
+    """Everything that moves along its level planes: eight dimensions of affine motions."""
+    X = rng.normal(size=(400, 3))
+    model = SymmetryDiscoverer(aff).fit(X, X @ [1, 2, 3] + 0.1 * rng.normal(size=400))
+    assert model.n_symmetries_ == 8
+    V = model.algebra_.vector_field(X)
+    assert_allclose(V @ [1.0, 2, 3], 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("units", [np.array([1.0, 100, 0.01]), np.array([1.0, 1e3, 1e3])])
+def test_mixed_units(units, rng):
+    X = rng.normal(size=(800, 3))
+    y = squared(square)(X) + 0.02 * rng.normal(size=800)
+    model = SymmetryDiscoverer(gl, library=PolynomialLibrary(5)).fit(X * units, y)
+    truth = LieAlgebra(so(3).linear * (units[:, None] / units))
+    scaled = LieAlgebra(model.algebra_.linear * (units / units[:, None]))
+    assert model.algebra_name_ == "so(3)"
+    assert_span(scaled, LieAlgebra(truth.linear * (units / units[:, None])), 0.05)
+
+
+def test_no_candidates(rng):
+    X, nobody = rng.normal(size=(100, 2)), LieAlgebra(np.zeros((0, 2, 2)))
+    sphere = X / np.linalg.norm(X, axis=1, keepdims=True)
+    for model, data in (
+        (SymmetryDiscoverer(nobody), (X, X[:, 0])),
+        (SymmetryDiscoverer(nobody), (sphere,)),
+        (SymmetryDiscoverer(nobody, estimator=square), (X,)),
+    ):
+        model.fit(*data)
+        assert (model.n_symmetries_, model.algebra_.dim) == (0, 0)
+
+
+def test_central_forces(rng):
+    X = rng.normal(size=(300, 3))
+    model = SymmetryDiscoverer(so, library=RadialLibrary()).fit(X, 1 / np.linalg.norm(X, axis=1))
+    assert_span(model.algebra_, so(3), 1e-12)

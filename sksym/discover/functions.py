@@ -40,6 +40,11 @@ def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
         errors = sandwich(library, X, weight, Y, coef, spread)
         noise = np.hstack([errors, np.sqrt(round_off / n) * np.eye(q * rank)])
     tests = sparse.csr_array(factor[:p, :p].T / np.sqrt(n))
+    # Defects are relative to what the fit varies, not to noise that it leaves.
+    mean = weight @ Y / n
+    varied = np.sqrt(max(np.mean(np.sum(u**2, axis=1) - mean**2), 0.0))
+    scale = output_scale(Y, weight)
+    scale = varied if varied > 1e-9 * scale else scale
     return FittedEvidence(
         L=derivative_on(library, candidates, B, X, weight, tests),
         coef=coef,
@@ -49,8 +54,8 @@ def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
         noise=noise,
         dof=dof,
         n=n * q,
-        motion=motion(candidates, X, weight, B, Y),
-        output_scale=output_scale(Y, weight),
+        motion=motion(candidates, X, weight, B, Y, scale),
+        output_scale=scale,
     )
 
 
@@ -79,10 +84,10 @@ def weighted_factor(library, X, weight, Y=None):
     return np.pad(factor, ((0, max(width - len(factor), 0)), (0, 0)))
 
 
-def motion(candidates, X, weight, B=None, Y=None):
+def motion(candidates, X, weight, B=None, Y=None, scale=1.0):
     """Mean square (r, r) of the candidate fields, in units of the spread of the data.
 
-    Of their outputs ``B y`` too, in units of the spread of `Y`.
+    Of their outputs ``B y`` too, in units of `scale`.
     """
     r, factor, total = candidates.dim, None, weight.sum()
     affine = isinstance(candidates, LieAlgebra)
@@ -97,12 +102,12 @@ def motion(candidates, X, weight, B=None, Y=None):
             factor = merge_rows(factor, values)
     if affine:  # from the second moments of (1, x), whatever n
         fields = np.concatenate([candidates.offset[:, :, None], candidates.linear], axis=2)
-        factor = (fields @ factor.T).reshape(r, -1).T
+        factor = (fields @ factor.T).reshape(r, fields.shape[1] * len(factor)).T
     factor = factor / (pooled_spread(X, weight) or 1.0)
     square = factor.T @ factor
     if B is not None:
         R = merge_rows(None, Y * np.sqrt(weight / total)[:, None])
-        outputs = (B @ R.T).reshape(r, -1) / output_scale(Y, weight)
+        outputs = (B @ R.T).reshape(r, B.shape[1] * len(R)) / scale
         square = square + outputs @ outputs.T
     return square
 

@@ -178,7 +178,7 @@ def _normal_components(patches, candidates, unit):
 
 
 def _gram(rows):
-    rows = rows.reshape(-1, rows.shape[-1])
+    rows = np.concatenate(rows)
     return rows.T @ rows
 
 
@@ -301,5 +301,6 @@ def _multiples(level, candidates):
     if not isinstance(candidates, LieAlgebra):
         return None
     D = level.library.lie_matrices(candidates)
-    moved = (level.coef @ D).reshape(len(level.coef), candidates.dim, -1).transpose(1, 0, 2)
+    m, p = level.coef.shape
+    moved = (level.coef @ D).reshape(m, candidates.dim, p).transpose(1, 0, 2)
     return moved @ np.linalg.pinv(level.coef)

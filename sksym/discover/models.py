@@ -50,7 +50,8 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
         if q is not None and q != values.shape[1]:
             raise ValueError(f"The model has {values.shape[1]} outputs, but {owner} has {q}.")
     scale = output_scale(F, share)
-    unit, square = np.sqrt(share)[:, None, None] / scale, motion(candidates, points, share, B, F)
+    unit = np.sqrt(share)[:, None, None] / scale
+    square = motion(candidates, points, share, B, F, scale)
 
     def rows(values, slopes):
         moved = np.einsum("nqd,nrd->nqr", slopes, candidates.vector_field(points))
@@ -63,7 +64,7 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
         for train, _ in KFold(_N_FOLDS, shuffle=True, random_state=rng).split(X):
             fold = _fitted(estimator, X[train], Y[train], weight[train])
             parts.append(rows(*derivatives(fold, points, rng)[:2]))
-        parts = (parts - np.mean(parts, axis=0)).reshape(-1, candidates.dim)
+        parts = np.concatenate(parts - np.mean(parts, axis=0)).reshape(-1, candidates.dim)
         noise = noise + (1 - 1 / _N_FOLDS) * parts.T @ parts
     elif Y is not None:
         noise = noise + np.mean(share @ (F - values) ** 2) / scale**2 * square

@@ -17,7 +17,7 @@ from sksym.discover.functions import best_degree, fitted_evidence
 from sksym.discover.invariants import InvariantFeatures
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
-from sksym.equivariant import equivariant_basis, on_features, place
+from sksym.equivariant import constant_functions, equivariant_basis, on_features, place
 from sksym.libraries import PolynomialLibrary, evaluate, input_names
 from sksym.representations import represent
 from sksym.spectra import (
@@ -31,7 +31,7 @@ from sksym.spectra import (
     verdict,
 )
 
-_ROWS_PER_FUNCTION = 10  # from which a sandwich covariance is trusted
+_ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
 
 
 class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
@@ -81,7 +81,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     robust : bool or "auto", default="auto"
         For samples of a function: whether errors of unequal size are allowed for, by the HC3
         sandwich covariance, in a second pass over the data. "auto": where errors of equal size
-        let nothing be found and there are ten samples to a library function. It serves functions
+        let nothing be found and there are five samples to a library function. It serves functions
         that the library does not quite hold, too.
     random_state : int, RandomState or None, default=None
         Folds that choose a degree or a method, and subsamples.
@@ -307,10 +307,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 stacklevel=4,
             )
         self.algebra_ = candidates.combine(generators)
-        affine = isinstance(candidates, LieAlgebra)
-        self.algebra_name_ = (
-            algebra_name(self.algebra_) if affine else f"{len(generators)} vector fields"
-        )
+        self.algebra_name_ = f"{len(generators)} vector fields"
+        if isinstance(candidates, LieAlgebra):
+            self.algebra_name_ = algebra_name(in_units_of(X, candidates).combine(generators))
         self.n_symmetries_ = len(generators)
         self.singular_values_ = spectrum.singular_values
         self.noise_floor_, self.standard_errors_ = verdict.floor, errors
@@ -382,8 +381,8 @@ def _symmetric_functions(library, candidates, C, B, X, q):
     basis = equivariant_basis(library, candidates.combine(C), output=output, points=X)
     if B is None:
         basis = sparse.kron(sparse.eye_array(q), basis)
-    basis = basis.toarray()
-    varying = basis.reshape(-1, library.n_output_features_)[:, 1:]
+    basis, p = basis.toarray(), library.n_output_features_
+    varying = np.delete(basis.reshape(-1, p), constant_functions(library, X), axis=1)
     return basis if varying.any() else None
 
 

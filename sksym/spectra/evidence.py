@@ -217,7 +217,7 @@ class FittedEvidence:
         lost = len(self.observed) - rank - n_tuned
         if lost <= 0:
             return np.inf
-        extra = left @ left
+        extra = max(left @ left - EXACT**2 * (self.observed @ self.observed), 0.0)
         if stats.f.sf(extra / lost, lost, self.dof) <= REFIT_REJECT:
             return np.inf
         return self.n * np.log1p(extra / self.dof) - lost * np.log(self.n)
@@ -247,7 +247,8 @@ class SampledEvidence:
 
     @cached_property
     def spectrum(self):
-        return Spectrum.of(self.rows.reshape(-1, self.rows.shape[2]), self.motion)
+        n, c, r = self.rows.shape
+        return Spectrum.of(self.rows.reshape(n * c, r), self.motion)
 
     def floor_test(self, k):
         """Whether the k smallest singular values may be zero, and their noise floor."""

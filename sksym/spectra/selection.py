@@ -161,6 +161,6 @@ def saturated(evidence, basis):
     mixing = sparse.kron(generators.T, sparse.eye_array(L.E.shape[1]))
     size = spectral_bound(L.D @ mixing)  # generators of unit motion: units do not matter
     kept = Vt[int((s > 1e-8 * size).sum()) :]
-    form, _ = pivoted_echelon(kept @ generators, np.sqrt(np.diag(evidence.motion)))
-    simple = rounded(form, np.full_like(form, 1e-9))
-    return form if simple is None else simple
+    size = np.sqrt(np.diag(evidence.motion))
+    form, _ = pivoted_echelon(kept @ generators, size)
+    return rounded(form, np.zeros_like(form), partly=True, size=size)

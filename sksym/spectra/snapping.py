@@ -16,7 +16,11 @@ from sksym.algebras import LieAlgebra, flat_generators
 
 SNAP = 4.0  # standard errors within which a number is rounded
 _CERTAIN = 1e-8  # standard error of a number that need not be simple
-_SIMPLE = [np.array([0.0, 1, -1]), np.array([2, -2, 1 / 2, -1 / 2, 3, -3, 1 / 3, -1 / 3])]
+_SIMPLE = [
+    np.array([0.0, 1, -1]),
+    np.array([2, -2, 1 / 2, -1 / 2, 3, -3, 1 / 3, -1 / 3]),
+    np.array([4, -4, 1 / 4, -1 / 4, 3 / 2, -3 / 2, 2 / 3, -2 / 3]),
+]
 _RATIONAL = np.unique([s * i / j for i in range(1, 11) for j in range(1, 11) for s in (1, -1)])
 _NEAR = 0.15  # relative distance of an eigenvalue from the simple ratio that it is taken for
 _RATIOS = np.array([0.0, 1, -1, 1 / 2, -1 / 2, 1 / 3, -1 / 3, 2 / 3, -2 / 3])
@@ -55,16 +59,19 @@ def _stays_closed(candidates, C):
     return len(C) == 1 or candidates.combine(C).is_closed(1e-6) or not candidates.is_closed()
 
 
-def rounded(form, errors, partly=False):
+def rounded(form, errors, partly=False, size=1.0):
     """Every entry as the simplest number within four standard errors, or None.
 
     Numbers that are known almost exactly may stay as they are; with `partly` all others may too.
+    Entries of one row weigh as much as they move the data, `size` (r,) for each candidate.
     """
     out = np.empty_like(form)
     if not np.isfinite(errors).all():
         return None
+    size = np.broadcast_to(size, form.shape[1:])
+    unit = np.abs(form * size).max(axis=1, initial=0)[:, None] / np.where(size > 0, size, np.inf)
     for index, value in np.ndenumerate(form):
-        reach = SNAP * errors[index] + 1e-9 * max(1.0, abs(value))
+        reach = SNAP * errors[index] + 1e-9 * max(min(unit[index], 1.0), abs(value))
         # Ratios of larger numbers lie dense: only where no other is in reach.
         tables = [*_SIMPLE, _RATIONAL] if reach < 1e-3 else _SIMPLE
         for table in tables:
