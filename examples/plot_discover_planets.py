@@ -20,9 +20,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sksym import RadialLibrary, SymmetryDiscoverer, so, vector
+from sksym import RadialLibrary, SymmetryDiscoverer, SymmetryDisplay, so, vector
 from sksym.datasets import load_planets
-from sksym.plotting import SymmetryDisplay
 
 planets = load_planets(n_samples=200)
 X, size = planets.data, np.linalg.norm(planets.target, axis=1)

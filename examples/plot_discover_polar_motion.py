@@ -20,9 +20,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import savgol_filter
 
-from sksym import PolynomialLibrary, SymmetryDiscoverer, gl, sl, so, vector
+from sksym import PolynomialLibrary, SymmetryDiscoverer, SymmetryDisplay, gl, sl, so, vector
 from sksym.datasets import load_polar_motion
-from sksym.plotting import SymmetryDisplay
 
 motion = load_polar_motion()
 years = (motion.time - motion.time[0]) / 365.25

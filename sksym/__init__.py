@@ -29,6 +29,7 @@ from sksym.libraries import (
 )
 from sksym.lie_derivative import LieDerivative
 from sksym.penalties import GroupNorm, NuclearNorm
+from sksym.plotting import SymmetryDisplay
 from sksym.representations import columns, covector, direct_sum, tensor, trivial, vector
 
 __version__ = "0.1.0.dev0"
@@ -48,6 +49,7 @@ __all__ = [
     "SymmetricRidge",
     "SymmetricRidgeCV",
     "SymmetryDiscoverer",
+    "SymmetryDisplay",
     "VectorFields",
     "aff",
     "columns",

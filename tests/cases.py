@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pysindy as ps
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -207,6 +208,8 @@ ESTIMATORS = [
     InvariantFeatures(group=reflections, library=PolynomialLibrary(3)),
     SymmetryDiscoverer(),
     SymmetryDiscoverer(gl, library=PolynomialLibrary(2)),
+    SymmetryDiscoverer(gl, snap=False, robust=True),
+    SymmetryDiscoverer(gl, estimator=LinearRegression()),
     PolynomialLibrary(),
     PolynomialLibrary(0),
     PolynomialLibrary(3, center=0.0, scale=1.0, domain=(-1, 1)),

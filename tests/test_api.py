@@ -19,7 +19,8 @@ CONTRACT = """
 LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei VectorFields
 vector_fields FiniteGroup reflections permutations cyclic trivial vector covector tensor direct_sum
 PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
-SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer NuclearNorm GroupNorm
+SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
+SymmetryDisplay NuclearNorm GroupNorm
 """
 
 

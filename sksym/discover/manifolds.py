@@ -20,6 +20,7 @@ from sksym.discover.models import spatial_clusters
 from sksym.libraries import PolynomialLibrary, library_values
 from sksym.spectra import FittedEvidence, SampledEvidence
 
+_LARGEST_SET = 50_000  # of more points so many are taken
 _ROWS = 2000  # points at which tangent spaces are estimated
 _MOST_NEIGHBOURS = 500
 _SCATTER = 0.7  # of isotropic scatter: what counts as a direction of the manifold
@@ -38,7 +39,8 @@ def tangent_evidence(candidates, X, weight, rng):
     Two descriptions compete by the squared distance of points that were left out. *Patches*: the
     normal coordinates of the nearest neighbours of a point as quadratic functions of the
     tangential ones. *Level set*: polynomials that vanish on the data, of least mean square
-    relative to that of their gradients (Taubin 1991).
+    relative to that of their gradients (Taubin 1991). Of more than 50,000 points a random part is
+    used.
 
     Returns
     -------
@@ -46,6 +48,9 @@ def tangent_evidence(candidates, X, weight, rng):
     dimension : int
     method : str
     """
+    if len(X) > _LARGEST_SET:
+        kept = np.sort(rng.permutation(len(X))[:_LARGEST_SET])
+        X, weight = X[kept], weight[kept]
     chosen = np.sort(rng.permutation(len(X))[:_ROWS])
     patches, dimension = _best_patches(X, chosen)
     d = X.shape[1]

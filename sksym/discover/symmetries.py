@@ -125,7 +125,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     differentiated at up to 2,000 samples.
 
     For a data set tangent spaces come from quadratic patches through nearest neighbours, or from
-    polynomials that vanish on the data, whichever leaves held-out points nearer.
+    polynomials that vanish on the data, whichever leaves held-out points nearer; of more than
+    50,000 points a random part is used.
 
     References
     ----------

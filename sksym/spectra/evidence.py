@@ -83,7 +83,7 @@ class Spectrum:
         `pull` (rest, k, e) is ``U1^T (change of M) v_j`` for the others' left vectors ``U1``:
         generator j moves by ``-V1 S1^-1 pull_j``.
         """
-        others, s = self.generators[k:].T, self.singular_values[k:]
+        others, s = self.generators[k:].T, np.maximum(self.singular_values[k:], EXACT)
         return -np.tensordot(others / s, pull, 1)
 
 
@@ -255,9 +255,18 @@ class SampledEvidence:
         spectrum = self.spectrum
         if k > len(spectrum.generators):
             return True, np.inf
-        floor = self.noise_of(spectrum.generators[:k])
-        defect = np.sqrt(np.mean(spectrum.singular_values[:k] ** 2))
+        floor, defect = self._means[:, k - 1]
         return defect <= BEYOND * floor + EXACT, floor
+
+    @cached_property
+    def _means(self):
+        """Root mean squares over the k smallest, for every k: of the errors, of the defects."""
+        V, s = self.spectrum.generators, self.spectrum.singular_values
+        chance, systematic = (
+            np.cumsum(np.sum((V @ form) * V, axis=1)) for form in (self.noise, self.bias)
+        )
+        squares = np.stack([np.maximum(chance, 0) + np.maximum(systematic, 0), np.cumsum(s**2)])
+        return np.sqrt(squares / np.arange(1, len(s) + 1))
 
     def noise_of(self, generators):
         """Root mean square that errors contribute to the defect of generators (k, r)."""
@@ -269,7 +278,8 @@ class SampledEvidence:
     def changes(self, k):
         """Change (r, k, e) of the k smallest generators, a column per cluster (sandwich)."""
         spectrum = self.spectrum
-        V, V1, s1 = spectrum.generators[:k], spectrum.generators[k:], spectrum.singular_values[k:]
+        V, V1 = spectrum.generators[:k], spectrum.generators[k:]
+        s1 = np.maximum(spectrum.singular_values[k:], EXACT)
         at_zero, others = self.rows @ V.T, self.rows @ V1.T / s1
         label, index = np.unique(self.clusters, return_inverse=True)
         pull = np.zeros((len(label), len(V1), k))

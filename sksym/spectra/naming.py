@@ -5,6 +5,7 @@ import numpy as np
 from sksym.algebras import flat_generators
 
 _ZERO = 1e-7
+_LARGEST = 36  # dimensions: naming takes the commutant of the adjoint representation, O(r^6)
 
 
 def algebra_name(algebra):
@@ -17,6 +18,8 @@ def algebra_name(algebra):
     """
     if algebra.dim == 0:
         return "trivial"
+    if algebra.dim > _LARGEST:
+        return f"dimension {algebra.dim}"
     flat = flat_generators(algebra.linear, algebra.offset)
     size = np.linalg.norm(flat, axis=1, keepdims=True)
     orthonormal = np.linalg.qr((flat / size).T)[0].T
@@ -96,7 +99,8 @@ def _simple_ideals(ad, killing, radical):
     # What commutes with all of ad is a sum of multiples of the ideals' identities (or complex).
     k = len(ad)
     eye = np.eye(k)
-    commute = np.concatenate([np.kron(a, eye) - np.kron(eye, a.T) for a in ad])
+    pair = np.tensordot(np.random.default_rng(1).normal(size=(2, k)), ad, 1)  # they generate all
+    commute = np.concatenate([np.kron(a, eye) - np.kron(eye, a.T) for a in pair])
     centroid = _null(commute).reshape(-1, k, k)
     mixed = np.tensordot(_generic(len(centroid)), centroid, 1)
     values, vectors = np.linalg.eig(mixed)
