@@ -9,7 +9,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from sksym._linalg import merge_rows
+from sksym._linalg import merge_rows, one_thread
 from sksym._sklearn import adopt, checked_weights
 from sksym.equivariant import EquivariantSpace
 from sksym.libraries import evaluate, library_values, row_blocks
@@ -64,17 +64,14 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         coef = np.atleast_2d(self.coef_).astype(float)
         rng, worst = np.random.default_rng(random_state), 0.0
-        for _ in range(n_elements):
-            M, t, rho = self._space_.random_element(rng)
-            moved = X @ M.T + t
-            for rows in row_blocks(len(X), 2 * coef.shape[1]):
-                here, there = (library_values(self.library_, Z[rows]) for Z in (X, moved))
-                error = np.abs(there @ coef.T - here @ coef.T @ rho.T)
-                size = np.maximum(
-                    np.abs(there) @ np.abs(coef).T, np.abs(here) @ np.abs(coef).T @ np.abs(rho).T
-                )
-                relative = error / np.where(size > 0, size, 1.0)
-                worst = np.maximum(worst, np.max(relative, initial=0.0))  # NaN stays NaN
+        with one_thread():
+            for _ in range(n_elements):
+                M, t, rho = self._space_.random_element(rng)
+                moved = X @ M.T + t
+                for rows in row_blocks(len(X), 2 * coef.shape[1]):
+                    here, there = (library_values(self.library_, Z[rows]) for Z in (X, moved))
+                    violation = np.max(_violation(here, there, coef, rho), initial=0.0)
+                    worst = np.maximum(worst, violation)  # NaN stays NaN
         return float(worst)
 
     def _refit(self, *data):
@@ -350,3 +347,10 @@ def _counted(X, weight):
 def _check_number(value, name):
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < np.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")
+
+
+def _violation(here, there, coef, rho):
+    """``|F(g x) - rho F(x)|`` relative to the sizes of the terms, from library values."""
+    error = np.abs(there @ coef.T - here @ coef.T @ rho.T)
+    size = np.maximum(np.abs(there) @ np.abs(coef).T, np.abs(here) @ np.abs(coef).T @ np.abs(rho).T)
+    return error / np.where(size > 0, size, 1.0)

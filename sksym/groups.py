@@ -66,7 +66,9 @@ class FiniteGroup:
 
     def repeat(self, k):
         """The same elements acting on `k` points stored side by side."""
-        return FiniteGroup([block_diag(*[g] * k) for g in self.matrices], self.names)
+        matrices = [block_diag(*[g] * k) for g in self.matrices]
+        size = k * self.n_features
+        return FiniteGroup(np.reshape(matrices, (len(matrices), size, size)), self.names)
 
     def on_columns(self, columns, n_features):
         """Let the group act on some columns only; arguments as in ``LieAlgebra.on_columns``."""
@@ -95,8 +97,10 @@ def permutations(m, block=1):
 
 def cyclic(d, order):
     """Rotation by ``2 pi / order`` in the plane of the first two of `d` coordinates."""
-    if d < 2 or order < 1:
-        raise ValueError(f"cyclic needs d >= 2 and order >= 1, got d={d}, order={order}.")
+    if d < 2 or order < 1 or order != int(order):
+        raise ValueError(
+            f"cyclic needs d >= 2 and a whole number order >= 1, got d={d}, order={order}."
+        )
     angle = 2 * np.pi / order
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     g = np.eye(d)

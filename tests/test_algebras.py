@@ -533,3 +533,9 @@ def test_fields_cannot_be_combined_by_wrong_coordinates(rng):
 def test_fields_need_a_fitted_library():
     with pytest.raises(NotFittedError):
         all_fields(PolynomialLibrary(2))
+
+
+@pytest.mark.parametrize("constructor", [so, lambda d: lorentz(d - 1)])
+def test_no_space_to_act_on(constructor):
+    with pytest.raises(ValueError, match="dimension 1 or more"):
+        constructor(-1)

@@ -208,3 +208,10 @@ def test_wrong_names_and_orders_are_refused():
 def test_there_is_something_to_permute(m):
     with pytest.raises(ValueError, match="permutations"):
         permutations(m)
+
+
+def test_an_empty_group_can_be_repeated_and_turns_are_whole():
+    empty = FiniteGroup(np.zeros((0, 2, 2)))
+    assert empty.repeat(3).n_features == 6
+    with pytest.raises(ValueError, match="whole number"):
+        cyclic(2, 2.5)

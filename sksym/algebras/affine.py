@@ -283,6 +283,8 @@ def flat_generators(linear, offset):
 
 def _pairs(d, entries):
     """One generator per pair i < j: ``entries(i, j) = (A[j, i], A[i, j])``."""
+    if d < 1:
+        raise ValueError(f"An algebra acts on a space of dimension 1 or more, got {d}.")
     pairs = list(combinations(range(d), 2))
     linear = np.zeros((len(pairs), d, d))
     for a, (i, j) in enumerate(pairs):
