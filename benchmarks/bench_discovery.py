@@ -205,7 +205,7 @@ def noisy(n_seeds, sizes=(100, 1000, 10000)):
     print("\nWith noise on y, normal samples, polynomials of a degree that the data choose:")
     print("right number / false, per cent of seeds. Tilted: 'false' is any angle above 1e-6, and")
     print("in brackets the median angle of the fitted conjugate, in degrees.")
-    print(f"{'n, noise':28}" + "".join(f"{f'{n}, {noise:.0%}':>14}" for n, noise in settings))
+    print(f"{'n, noise':28}" + "".join(f"{f'{n}, {noise:.0%}':>18}" for n, noise in settings))
     for name, (function, d, candidates, output, truth) in NOISY.items():
         row = f"{name:28}"
         for n, noise in settings:
@@ -222,7 +222,7 @@ def noisy(n_seeds, sizes=(100, 1000, 10000)):
             cell = f"{100 * np.mean(counted):.0f}/{100 * np.mean(false):.0f}"
             if "tilted" in name and np.isfinite(np.median(angles)):
                 cell += f" [{np.median(angles):.2g}]"
-            row += f"{cell:>14}"
+            row += f"{cell:>18}"
         print(row, flush=True)
 
 

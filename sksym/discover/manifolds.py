@@ -29,14 +29,15 @@ _LARGEST_LIBRARY = 300
 _N_FOLDS = 5
 _NEWTON_STEPS = 4
 _TRANSVERSAL = 0.05
-_CORRELATED = 3.0  # standard errors from no correlation between neighbours,
-_AGREEMENT = 0.1  # and the least mean cosine that matters
+_ASTRAY = 20.0  # median distances
+_CORRELATED = 2.5  # standard errors from no correlation between neighbours,
+_AGREEMENT = 0.04  # and the least mean cosine that matters
 
 
 def tangent_evidence(candidates, X, weight, rng):
     """Normal components of the candidate fields along a submanifold that the data lie on.
 
-    Two descriptions compete by the squared distance of points that were left out. *Patches*: the
+    Two descriptions compete by the distance of points that were left out. *Patches*: the
     normal coordinates of the nearest neighbours of a point as quadratic functions of the
     tangential ones. *Level set*: polynomials that vanish on the data, of least mean square
     relative to that of their gradients (Taubin 1991). Of more than 50,000 points a random part is
@@ -52,7 +53,8 @@ def tangent_evidence(candidates, X, weight, rng):
         kept = np.sort(rng.permutation(len(X))[:_LARGEST_SET])
         X, weight = X[kept], weight[kept]
     chosen = np.sort(rng.permutation(len(X))[:_ROWS])
-    patches, dimension = _best_patches(X, chosen)
+    with one_thread():
+        patches, dimension = _best_patches(X, chosen)
     d = X.shape[1]
     if dimension == d:
         nothing = np.zeros((candidates.dim, candidates.dim))
@@ -62,11 +64,8 @@ def tangent_evidence(candidates, X, weight, rng):
         level, distance = _best_level_set(X, weight, d - dimension, rng)
         # The simpler of equals.
         if level is not None and distance <= 1.05 * patches[0].distance and not level.misses:
-            return (
-                _level_evidence(level, candidates, X, weight, d - dimension),
-                dimension,
-                "level set",
-            )
+            evidence = _level_evidence(level, candidates, X, weight, d - dimension)
+            return evidence, dimension, "level set"
         return _patch_evidence(patches, candidates, X, weight, rng), dimension, "patches"
 
 
@@ -76,7 +75,7 @@ class _Patches:
     Attributes
     ----------
     points (n, d), tangent (n, t, d), normal (n, c, d) : where the patch passes, and its frames
-    noise (n, c), spread (n, t, t) : variance of the residuals, covariance of the slopes over it
+    noise (n, c), half (n, t, p) : variance of the residuals, root of the slopes' covariance over it
     distance : median distance of a point to the patch made without it
     """
 
@@ -94,15 +93,15 @@ class _Patches:
         coef = np.linalg.solve(R, Q.transpose(0, 2, 1) @ y) / size
         left = y - design @ coef
         inverse = np.linalg.inv(R) / size
-        covariance = inverse @ inverse.transpose(0, 2, 1)
         slope = coef[:, 1 : dimension + 1].transpose(0, 2, 1)
         normal = N - slope @ T
         self.noise = np.sum(left**2, axis=1) / max(t.shape[1] - design.shape[2], 1)
-        self.spread = covariance[:, 1 : dimension + 1, 1 : dimension + 1]
+        self.half = inverse[:, 1 : dimension + 1]
         self.points = centre + (coef[:, :1] @ N)[:, 0]
         self.tangent = T
         self.normal = np.linalg.qr(normal.transpose(0, 2, 1))[0].transpose(0, 2, 1)
-        own = coef[:, 0] / np.maximum(1 - covariance[:, 0, 0], 1e-3)[:, None]
+        leverage = np.sum(inverse[:, 0] ** 2, axis=1)
+        own = coef[:, 0] / np.maximum(1 - leverage, 1e-3)[:, None]
         self.distance = np.median(np.linalg.norm(own, axis=1))
 
 
@@ -133,7 +132,7 @@ def _best_patches(X, chosen):
     sizes = np.unique(np.maximum(sizes, needed))
     ladder = [_Patches(X, chosen, order[:, : k + 1], t) for k in sizes]
     best = int(np.argmin([patches.distance for patches in ladder]))
-    other = min(best + 1, len(sizes) - 1) if best + 1 < len(sizes) else max(best - 1, 0)
+    other = best + 1 if best + 1 < len(sizes) else max(best - 1, 0)
     return (ladder[best], ladder[other], sizes[other] / sizes[best]), t
 
 
@@ -177,8 +176,8 @@ def _normal_components(patches, candidates, unit):
     """Fields at the patches: normal coordinates, as vectors, and their mean square by chance."""
     fields = candidates.vector_field(patches.points).transpose(0, 2, 1) * unit
     rows = patches.normal @ fields
-    half = np.linalg.cholesky(patches.spread * np.sum(patches.noise, axis=1)[:, None, None])
-    chance = half.transpose(0, 2, 1) @ patches.tangent @ fields
+    half = patches.half * np.sqrt(np.sum(patches.noise, axis=1))[:, None, None]
+    chance = half.transpose(0, 2, 1) @ (patches.tangent @ fields)
     return rows, patches.normal.transpose(0, 2, 1) @ rows, _gram(chance)
 
 
@@ -199,10 +198,9 @@ class _LevelSet:
 
     def __init__(self, library, R, codimension):
         self.library = library
-        D = library.lie_matrices(translations(library.n_features_in_))
-        self.slopes = [
-            D[:, i * len(R.T) : (i + 1) * len(R.T)] for i in range(D.shape[1] // len(R.T))
-        ]
+        d, p = library.n_features_in_, R.shape[1]
+        D = library.lie_matrices(translations(d))
+        self.slopes = [D[:, i * p : (i + 1) * p] for i in range(d)]
         steep = merge_rows(None, np.concatenate([(slope @ R.T).T for slope in self.slopes]))
         _, size, Vt = svd(steep)
         kept = np.append(size > 1e-8 * size[0], np.zeros(len(Vt) - len(size), bool))
@@ -264,9 +262,9 @@ def _is_systematic(moved, X):
     if not np.isfinite(moved).all():
         return True
     foot = X + moved  # near along the surface, whatever their distances from it
-    near = NearestNeighbors(n_neighbors=2).fit(foot).kneighbors(foot, return_distance=False)[:, 1]
+    near = NearestNeighbors(n_neighbors=4).fit(foot).kneighbors(foot, return_distance=False)[:, 1:]
     along = moved / np.maximum(np.linalg.norm(moved, axis=1), np.finfo(float).tiny)[:, None]
-    agreement = np.sum(along * along[near], axis=1)
+    agreement = np.sum(along * along[near].mean(axis=1), axis=1)
     notable = agreement.mean() > _AGREEMENT
     return notable and agreement.sum() > _CORRELATED * np.linalg.norm(agreement)
 
@@ -276,6 +274,9 @@ def _level_evidence(level, candidates, X, weight, codimension):
     n, (m, p) = weight.sum(), level.coef.shape
     # Off the zero set even a multiple of P, as a dilation gives, would not vanish.
     Z = level.nearest(X, codimension)
+    moved = np.linalg.norm(Z - X, axis=1)
+    astray = ~(moved <= _ASTRAY * np.median(moved) + 1e-9 * np.abs(X).max())
+    Z = np.where(astray[:, None], X, Z)  # near singular points Newton's method may fail
     tests = weighted_factor(level.library, Z, weight).T / np.sqrt(n)
     multiples = _multiples(level, candidates)
     length = pooled_spread(X, weight) or 1.0
