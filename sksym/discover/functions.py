@@ -74,9 +74,10 @@ def derivative_on(library, candidates, B, X, weight, tests):
 
 def weighted_factor(library, X, weight, Y=None):
     """R factor of the rows ``sqrt(w) [phi(x), y]``, streamed."""
-    factor = None
+    factor, p = None, library.n_output_features_
+    # Factorising is fastest in blocks that fit the cache but are four times as long as wide.
     with one_thread():
-        for rows in row_blocks(len(X), library.n_output_features_):
+        for rows in row_blocks(len(X), max(min(8 * p, 2**18 // p), 1)):
             values = library_values(library, X[rows])
             values = values if Y is None else np.hstack([values, Y[rows]])
             factor = merge_rows(factor, values * np.sqrt(weight[rows])[:, None])
