@@ -1,6 +1,7 @@
 """Problems whose symmetry is known, and real ones.
 
-Every loader returns a :class:`~sklearn.utils.Bunch` with `data` and `target`, samples in rows.
+Every loader returns a :class:`~sklearn.utils.Bunch` with `data`, samples in rows, and, for
+functions, `target`.
 """
 
 import numpy as np

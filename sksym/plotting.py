@@ -1,28 +1,34 @@
 """Pictures of what was found; matplotlib is imported only by what draws."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksym.algebras import LieAlgebra
+from sksym.algebras import LieAlgebra, VectorFields
 
 _KINDS = ("spectrum", "fields", "matrices")
 _MOST_SHOWN = 6  # generators in one picture
+_MOST_DRAWN = 2000  # samples, roughly: every k-th of more
 _FOUND, _OTHER, _LIMIT = "tab:red", "0.6", "tab:blue"
+_NOTHING = "no symmetry was found"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SymmetryDisplay:
     """The symmetries that a discoverer found: their spectrum, their fields, their matrices.
 
-    * ``"spectrum"``: the relative defect of every generator, those declared in colour, with the
-      noise floor below which nothing can be told from zero, and `max_defect` above which no floor
-      is good enough.
+    * ``"spectrum"``: the relative defect of every identifiable generator, ascending, those declared
+      in colour, with their noise floor, which they may exceed a little, and `max_defect` above
+      which no floor is good enough. What is undecided has a floor of its own, not drawn.
     * ``"fields"``: every generator found as arrows over the data, in the plane of two features;
       the others are at their medians.
     * ``"matrices"``: the numbers, ``[A | b]`` for affine motions.
 
     Parameters
     ----------
-    singular_values : ndarray of shape (r,)
+    singular_values : ndarray of shape (k,)
         Ascending.
     n_symmetries : int
     noise_floor : float
@@ -34,8 +40,6 @@ class SymmetryDisplay:
     X : ndarray of shape (n, d), default=None
         Samples under the arrows.
     feature_names : sequence of d str, default=None
-    max_samples : int, default=2000
-        Of more samples every k-th is drawn.
 
     Attributes
     ----------
@@ -45,35 +49,20 @@ class SymmetryDisplay:
     Examples
     --------
     >>> import numpy as np
-    >>> from sksym import SymmetryDiscoverer
-    >>> from sksym.plotting import SymmetryDisplay
+    >>> from sksym import SymmetryDiscoverer, SymmetryDisplay
     >>> turn = np.linspace(0, 6, 60)
     >>> X = np.column_stack([np.cos(turn), np.sin(turn)])
     >>> display = SymmetryDisplay.from_estimator(SymmetryDiscoverer().fit(X), X)
     """
 
-    def __init__(
-        self,
-        *,
-        singular_values,
-        n_symmetries,
-        noise_floor,
-        max_defect,
-        algebra,
-        undecided=0,
-        X=None,
-        feature_names=None,
-        max_samples=2000,
-    ):
-        self.singular_values = singular_values
-        self.n_symmetries = n_symmetries
-        self.noise_floor = noise_floor
-        self.max_defect = max_defect
-        self.algebra = algebra
-        self.undecided = undecided
-        self.X = X
-        self.feature_names = feature_names
-        self.max_samples = max_samples
+    singular_values: np.ndarray
+    n_symmetries: int
+    noise_floor: float
+    max_defect: float
+    algebra: LieAlgebra | VectorFields
+    undecided: int = 0
+    X: np.ndarray | None = None
+    feature_names: Sequence[str] | None = None
 
     @classmethod
     def from_estimator(cls, estimator, X=None, *, kind="spectrum", ax=None, features=(0, 1)):
@@ -85,13 +74,13 @@ class SymmetryDisplay:
         X : array-like of shape (n, d), default=None
         kind : {"spectrum", "fields", "matrices"}, default="spectrum"
         ax : Axes or sequence of Axes, default=None
+            One for each generator, None: a new figure.
         features : pair of int or str, default=(0, 1)
             The plane of the arrows.
         """
         check_is_fitted(estimator)
         if X is not None:
             X = validate_data(estimator, X, dtype=np.float64, reset=False)
-        names = getattr(estimator, "feature_names_in_", None)
         display = cls(
             singular_values=estimator.singular_values_,
             n_symmetries=estimator.n_symmetries_,
@@ -100,39 +89,33 @@ class SymmetryDisplay:
             algebra=estimator.algebra_,
             undecided=estimator.undecided_,
             X=X,
-            feature_names=names,
+            feature_names=getattr(estimator, "feature_names_in_", None),
         )
-        return display.plot(kind, ax=ax, features=features)
+        return display.plot(ax, kind=kind, features=features)
 
-    def plot(self, kind="spectrum", *, ax=None, features=(0, 1)):
-        """Draw one of the pictures, into `ax` where that is given.
-
-        Returns
-        -------
-        self
-        """
+    def plot(self, ax=None, *, kind="spectrum", features=(0, 1)):
+        """Draw one of the pictures, into `ax` where that is given; returns the display."""
         if kind not in _KINDS:
             raise ValueError(f"`kind` must be one of {', '.join(_KINDS)}, got {kind!r}.")
         if kind == "fields":
             features = self._columns(features)
-        if kind == "spectrum" or not self.n_symmetries:
-            ax = _axes(ax, 1)[0]
-            self.ax_, self.figure_ = ax, ax.figure
-            if kind == "spectrum":
-                self._draw_spectrum(ax)
-            else:
-                ax.text(0.5, 0.5, "no symmetry was found", ha="center", transform=ax.transAxes)
-                ax.axis("off")
-            return self
-        shown = min(self.algebra.dim, _MOST_SHOWN)
+        shown = 1 if kind == "spectrum" else min(max(self.n_symmetries, 1), _MOST_SHOWN)
         axes = _axes(ax, shown)
-        for a, one in enumerate(axes):
-            if kind == "fields":
-                self._draw_field(one, a, features)
-            else:
-                self._draw_matrix(one, a)
-            one.set_title(_short(self.algebra.names[a]), fontsize="medium")
-        self.ax_, self.figure_ = axes, axes[0].figure
+        self.ax_, self.figure_ = axes if shown > 1 else axes[0], axes[0].figure
+        if kind == "spectrum":
+            self._draw_spectrum(self.ax_)
+        elif not self.n_symmetries:
+            self.ax_.text(0.5, 0.5, _NOTHING, ha="center", transform=self.ax_.transAxes)
+            self.ax_.axis("off")
+        else:
+            for a, one in enumerate(axes):
+                if kind == "fields":
+                    self._draw_field(one, a, *features)
+                else:
+                    self._draw_matrix(one, a)
+                one.set_title(_short(self.algebra.names[a]), fontsize="medium")
+            if shown < self.n_symmetries:
+                self.figure_.supxlabel(f"{shown} of {self.n_symmetries} generators")
         return self
 
     def _names(self):
@@ -144,10 +127,10 @@ class SymmetryDisplay:
         if self.X is None:
             raise ValueError("Arrows are drawn over data: pass X to `from_estimator`.")
         names = self._names()
-        columns = [names.index(f) if f in names else f for f in features]
-        if len(set(columns)) != 2 or not all(
-            isinstance(c, int | np.integer) and 0 <= c < len(names) for c in columns
-        ):
+        pair = features if np.iterable(features) else [features]
+        columns = [names.index(f) if f in names else f for f in pair]
+        numbers = {c for c in columns if isinstance(c, int | np.integer) and 0 <= c < len(names)}
+        if len(columns) != 2 or len(numbers) != 2:
             raise ValueError(
                 f"`features` must be two of the {len(names)} features {names}, by name or number, "
                 f"got {features!r}."
@@ -156,37 +139,33 @@ class SymmetryDisplay:
 
     def _draw_spectrum(self, ax):
         s = np.asarray(self.singular_values, float)
-        found = np.arange(len(s)) < self.n_symmetries
         floor = self.noise_floor if np.isfinite(self.noise_floor) else 0.0
-        positive = s[s > 0]
-        bottom = 0.3 * min(positive.min(initial=1.0), floor or 1.0, self.max_defect)
-        bottom = max(bottom, 1e-17)  # zero is below round-off
-        index = np.arange(1, len(s) + 1)
-        doubt = ~found & (np.arange(len(s)) < self.n_symmetries + self.undecided)
+        least = min(s[s > 0].min(initial=1.0), floor or 1.0, self.max_defect)
+        bottom = max(0.3 * least, 1e-17)  # zero is drawn below round-off
+        ends = np.cumsum([0, self.n_symmetries, self.undecided]).tolist()
         kinds = (
-            (found, _FOUND, _FOUND, "symmetries"),
-            (doubt, _FOUND, "w", "undecided"),
-            (~found & ~doubt, _OTHER, _OTHER, "no symmetries"),
+            (slice(*ends[:2]), _FOUND, _FOUND, "symmetries"),
+            (slice(*ends[1:]), _FOUND, "w", "undecided"),
+            (slice(ends[2], None), _OTHER, _OTHER, "no symmetries"),
         )
-        for mask, color, face, label in kinds:
-            if mask.any():
-                height = np.maximum(s[mask], bottom)
-                ax.vlines(index[mask], bottom, height, color=color, lw=1)
-                ax.plot(index[mask], height, "o", color=color, mfc=face, label=label)
+        for part, color, face, label in kinds:
+            index, height = np.arange(1, len(s) + 1)[part], np.maximum(s[part], bottom)
+            if len(index):
+                ax.vlines(index, bottom, height, color=color, lw=1)
+                ax.plot(index, height, "o", color=color, mfc=face, label=label)
         if floor > 0:
             ax.axhspan(bottom, floor, color=_LIMIT, alpha=0.12, lw=0)
             ax.axhline(floor, color=_LIMIT, lw=1, label="noise floor")
         ax.axhline(self.max_defect, color=_LIMIT, lw=1, ls=":", label="largest floor allowed")
-        top = 2 * max(s.max(initial=0.0), self.max_defect)
+        top = 4 * max(s.max(initial=0.0), self.max_defect)
         ax.set(yscale="log", ylim=(bottom, top), xlabel="generator", ylabel="relative defect")
+        ax.set(xlim=(0.5, max(len(s), 1) + 0.5), title="" if self.n_symmetries else _NOTHING)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend(frameon=False, fontsize="small")
 
-    def _draw_field(self, ax, a, columns):
-        i, j = columns
-        thin = self.X[:: max(len(self.X) // self.max_samples, 1)]
-        low, high = self.X.min(axis=0), self.X.max(axis=0)
-        grid = np.linspace(low, high, 13)
+    def _draw_field(self, ax, a, i, j):
+        thin = self.X[:: max(len(self.X) // _MOST_DRAWN, 1)]
+        grid = np.linspace(self.X.min(axis=0), self.X.max(axis=0), 13)
         P, Q = np.meshgrid(grid[:, i], grid[:, j])
         points = np.tile(np.median(self.X, axis=0), (P.size, 1))
         points[:, i], points[:, j] = P.ravel(), Q.ravel()
@@ -202,28 +181,22 @@ class SymmetryDisplay:
         ax.set(xlabel=names[i], ylabel=names[j])
 
     def _draw_matrix(self, ax, a):
+        names = self._names()
         if isinstance(self.algebra, LieAlgebra):
             values = np.column_stack([self.algebra.linear[a], self.algebra.offset[a]])
-            columns = [*self._names(), "1"]
+            columns = [*names, "1"]
         else:
             values = self.algebra.coef[a]
             columns = list(self.algebra.library.get_feature_names_out())
         largest = np.abs(values).max() or 1.0
         ax.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+        numbers = {"ha": "center", "va": "center", "fontsize": "small"}
         for (row, column), value in np.ndenumerate(values):
             if abs(value) > 1e-12 * largest and values.size <= 150:
-                dark = abs(value) > 0.6 * largest
-                ax.text(
-                    column,
-                    row,
-                    f"{value:.3g}",
-                    ha="center",
-                    va="center",
-                    color="w" if dark else "k",
-                    fontsize="small",
-                )
+                color = "w" if abs(value) > 0.6 * largest else "k"
+                ax.text(column, row, f"{value:.3g}", color=color, **numbers)
         ax.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 else 0)
-        ax.set_yticks(range(len(values)), [f"∂{name}" for name in self._names()])
+        ax.set_yticks(range(len(values)), [f"∂{name}" for name in names])
 
 
 def _axes(ax, n):

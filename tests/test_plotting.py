@@ -1,5 +1,7 @@
 """Displays hold the data they show, draw where they are told, and never crash on nothing."""
 
+import sys
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -7,14 +9,22 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from sksym import PolynomialLibrary, SymmetryDiscoverer, aff, gl, vector_fields
-from sksym.plotting import SymmetryDisplay
+from sksym import (
+    PolynomialLibrary,
+    SymmetryDiscoverer,
+    SymmetryDisplay,
+    aff,
+    gl,
+    translations,
+    vector_fields,
+)
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 TURN = np.linspace(0, 6, 80)
 CIRCLE = np.column_stack([np.cos(TURN), np.sin(TURN)])
+FRAME = pd.DataFrame(CIRCLE, columns=["east", "north"])
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +35,7 @@ def closed_figures():
 
 @pytest.fixture(scope="module")
 def model():
-    return SymmetryDiscoverer(aff).fit(pd.DataFrame(CIRCLE, columns=["east", "north"]))
-
-
-FRAME = pd.DataFrame(CIRCLE, columns=["east", "north"])
+    return SymmetryDiscoverer(aff).fit(FRAME)
 
 
 @pytest.mark.parametrize("kind", ["spectrum", "fields", "matrices"])
@@ -38,23 +45,39 @@ def test_display_holds_what_it_shows(model, kind):
     assert display.algebra is model.algebra_
     assert_array_equal(display.X, CIRCLE)
     assert (display.n_symmetries, display.undecided) == (1, model.undecided_)
-    assert display.plot(kind) is display
-    axes = np.atleast_1d(display.ax_)
-    assert all(ax.figure is display.figure_ for ax in axes)
-    assert len(axes) == 1
+    assert display.plot(kind=kind) is display
+    assert isinstance(display.ax_, plt.Axes)
+    assert display.ax_.figure is display.figure_
 
 
 def test_spectrum_has_a_mark_for_every_generator(model):
     ax = SymmetryDisplay.from_estimator(model).ax_
-    marks = [line for line in ax.lines if line.get_marker() == "o"]
-    assert sum(len(line.get_xdata()) for line in marks) == len(model.singular_values_)
+    marks = {line.get_label(): line for line in ax.lines if line.get_marker() == "o"}
+    index = np.concatenate([line.get_xdata() for line in marks.values()])
+    assert_array_equal(index, np.arange(1, len(model.singular_values_) + 1))
+    assert len(marks["symmetries"].get_xdata()) == model.n_symmetries_
     assert ax.get_yscale() == "log"
 
 
+def test_spectrum_marks_what_is_undecided_and_zero():
+    display = SymmetryDisplay(
+        singular_values=np.array([0.0, 0.2, 0.9]),
+        n_symmetries=1,
+        noise_floor=0.01,
+        max_defect=0.1,
+        algebra=translations(3),
+        undecided=1,
+    )
+    ax = display.plot().ax_
+    marks = {line.get_label(): line for line in ax.lines if line.get_marker() == "o"}
+    assert [marks[kind].get_xdata()[0] for kind in ("symmetries", "undecided")] == [1, 2]
+    assert 0 < marks["symmetries"].get_ydata()[0] < display.noise_floor
+    assert_array_equal(marks["no symmetries"].get_ydata(), [0.9])
+
+
 def test_arrows_are_the_field(model):
-    ax = SymmetryDisplay.from_estimator(
-        model, FRAME, kind="fields", features=["north", "east"]
-    ).ax_[0]
+    pair = ["north", 0]  # by name or number
+    ax = SymmetryDisplay.from_estimator(model, FRAME, kind="fields", features=pair).ax_
     arrows = ax.collections[0]
     points = np.column_stack([arrows.X, arrows.Y])[:, ::-1]  # north is drawn to the right
     field = model.algebra_.vector_field(points)[:, 0]
@@ -65,7 +88,7 @@ def test_arrows_are_the_field(model):
 def test_matrix_is_shown_with_its_offset():
     ellipse = CIRCLE * [2, 1] + [1, -3]
     model = SymmetryDiscoverer(aff).fit(ellipse)
-    ax = SymmetryDisplay.from_estimator(model, kind="matrices").ax_[0]
+    ax = SymmetryDisplay.from_estimator(model, kind="matrices").ax_
     shown = ax.images[0].get_array()
     expected = np.column_stack([model.algebra_.linear[0], model.algebra_.offset[0]])
     assert_array_equal(shown, expected)
@@ -75,7 +98,8 @@ def test_axes_that_are_given_are_used(model):
     _, ax = plt.subplots()
     for kind in ("spectrum", "fields", "matrices"):
         display = SymmetryDisplay.from_estimator(model, FRAME, kind=kind, ax=ax)
-        assert np.atleast_1d(display.ax_)[0] is ax
+        assert display.ax_ is ax
+        assert display.plot(ax, kind=kind).ax_ is ax
     assert len(plt.get_fignums()) == 1
 
 
@@ -83,9 +107,10 @@ def test_no_symmetry_is_said_in_words(rng):
     X = rng.normal(size=(300, 2))
     model = SymmetryDiscoverer(gl).fit(X, np.sin(X[:, 0]) + X[:, 1] ** 3 + X[:, 0] ** 2)
     assert model.n_symmetries_ == 0
-    ax = SymmetryDisplay.from_estimator(model, X, kind="fields").ax_
-    assert "no symmetry" in ax.texts[0].get_text()
-    SymmetryDisplay.from_estimator(model)
+    for kind in ("fields", "matrices"):
+        ax = SymmetryDisplay.from_estimator(model, X, kind=kind).ax_
+        assert "no symmetry" in ax.texts[0].get_text()
+    assert "no symmetry" in SymmetryDisplay.from_estimator(model).ax_.get_title()
 
 
 def test_fields_beyond_affine(rng):
@@ -93,7 +118,8 @@ def test_fields_beyond_affine(rng):
     fields = vector_fields(PolynomialLibrary(3, center=0.0).fit(X))
     model = SymmetryDiscoverer(fields).fit(X, X[:, 0] ** 2 + X[:, 1] ** 4)
     for kind in ("fields", "matrices"):
-        assert len(SymmetryDisplay.from_estimator(model, X, kind=kind).ax_) == 1
+        display = SymmetryDisplay.from_estimator(model, X, kind=kind)
+        assert display.ax_.get_title() == model.algebra_.names[0]
 
 
 def test_many_generators_need_as_many_axes():
@@ -103,7 +129,26 @@ def test_many_generators_need_as_many_axes():
     display = SymmetryDisplay.from_estimator(model, ball, kind="matrices")
     assert len(display.ax_) == 3
     with pytest.raises(ValueError, match="3 generators need 3 axes, got 1"):
-        display.plot("fields", ax=plt.gca())
+        display.plot(plt.gca(), kind="fields")
+
+
+def test_of_very_many_generators_the_first_are_shown(rng):
+    display = SymmetryDisplay(
+        singular_values=np.zeros(9),
+        n_symmetries=9,
+        noise_floor=0.0,
+        max_defect=0.1,
+        algebra=gl(3),
+        X=rng.normal(size=(100, 3)),
+    )
+    assert len(display.plot(kind="fields").ax_) == 6
+    assert display.figure_.get_supxlabel() == "6 of 9 generators"
+
+
+def test_missing_matplotlib_is_said(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "sksym\[plot\]"'):
+        SymmetryDisplay.from_estimator(model)
 
 
 def test_bad_input(model):
@@ -113,6 +158,6 @@ def test_bad_input(model):
         SymmetryDisplay.from_estimator(model, kind="flow")
     with pytest.raises(ValueError, match="pass X"):
         SymmetryDisplay.from_estimator(model, kind="fields")
-    for features in ((0, 2), (0, 0), ("east", "up")):
+    for features in ((0, 2), (0, 0), (-1, 0), (0, 1, 1), 1, ("east", "up")):
         with pytest.raises(ValueError, match="`features` must be two of the 2 features"):
             SymmetryDisplay.from_estimator(model, FRAME, kind="fields", features=features)
