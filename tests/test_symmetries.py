@@ -26,6 +26,7 @@ from sksym import (
     vector_fields,
 )
 from sksym.algebras import flat_generators
+from sksym.datasets import load_planets
 
 
 def square(X):
@@ -411,3 +412,19 @@ def test_central_forces(rng):
     X = rng.normal(size=(300, 3))
     model = SymmetryDiscoverer(so, library=RadialLibrary()).fit(X, 1 / np.linalg.norm(X, axis=1))
     assert_span(model.algebra_, so(3), 1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_tuned_axis_stays_where_the_data_say_something(seed):
+    """Any rotation keeps the law of gravity, but flat orbits show only that about their pole."""
+    planets = load_planets(n_samples=200)
+    X, Y = planets.data, planets.target
+    size = np.linalg.norm(Y, axis=1)
+    Y = Y + 0.01 * size[:, None] * np.random.default_rng(seed).normal(size=X.shape) / np.sqrt(3)
+    library = RadialLibrary(powers=(-3,), degree=2)
+    model = SymmetryDiscoverer(so, output=vector, library=library).fit(X, Y, 1 / size**2)
+    assert model.n_symmetries_ in (0, 1, 3)
+    if model.n_symmetries_ == 1:
+        A = model.algebra_.linear[0]
+        axis = np.array([A[2, 1], A[0, 2], A[1, 0]])
+        assert abs(axis[2]) / np.linalg.norm(axis) > np.cos(np.radians(10))

@@ -74,8 +74,14 @@ class Spectrum:
 
     def defect(self, C):
         """Root mean square defect of the span of generators (k, r)."""
-        a = np.linalg.qr((C @ np.linalg.pinv(self.generators)).T)[0]
-        return np.linalg.norm(a.T * self.singular_values) / np.sqrt(len(C))
+        return np.linalg.norm(self._coordinates(C) * self.singular_values) / np.sqrt(len(C))
+
+    def unit_span(self, C):
+        """The span of generators (k, r) by others, orthonormal in motion."""
+        return self._coordinates(C) @ self.generators
+
+    def _coordinates(self, C):
+        return np.linalg.qr((C @ np.linalg.pinv(self.generators)).T)[0].T
 
     def turned(self, k, pull):
         """First-order change (r, k, e) of the k smallest generators.

@@ -11,6 +11,7 @@ from sksym._linalg import pivoted_echelon, spectral_bound
 from sksym.spectra.evidence import BEYOND, EXACT
 from sksym.spectra.snapping import rounded
 
+_DRIFT = 4.0  # times the noise of what was measured, which a tuned generator may have
 GAP = 0.4  # a floor or singular value must lie this far below the next singular value
 
 
@@ -136,6 +137,8 @@ def select(evidence, enforced, max_defect, proposals):
             continue  # exact zeros come together
         form, errors = echelon(evidence, k)
         for found, n_tuned in proposals(form, errors):
+            if n_tuned and _drifted(evidence, found):
+                continue
             basis = enforced(found)
             bic = np.inf if basis is None else evidence.information(basis, n_tuned)
             if bic < best:
@@ -148,6 +151,13 @@ def select(evidence, enforced, max_defect, proposals):
     errors, floor, basis = chosen
     found = saturated(evidence, basis)
     return Verdict(found, errors, floor, max(undecided - len(found), 0))
+
+
+def _drifted(evidence, found):
+    """Whether generators (k, r) were tuned away to where the data say much less."""
+    spectrum = evidence.spectrum
+    noise = evidence.noise_of(spectrum.unit_span(found))
+    return noise > _DRIFT * evidence.noise_of(spectrum.generators[: len(found)])
 
 
 def saturated(evidence, basis):
