@@ -1,7 +1,8 @@
 """What is penalised: convex functions with a proximal operator.
 
-A penalty is any object with ``value(Z)`` and ``prox(Z, step)``, for matrices Z. The proximal
-operator is the minimiser over V of ``value(V) + ||V - Z||^2 / (2 step)``.
+A penalty is any object with ``value(Z)``, ``prox(Z, step)`` and ``polar(Y)``, for matrices Z. The
+proximal operator is the minimiser over V of ``value(V) + ||V - Z||^2 / (2 step)``. The polar of a
+norm is ``max <Y, Z>`` over the Z of value one: duality gaps need it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ class Penalty(Protocol):
     def value(self, Z): ...
 
     def prox(self, Z, step): ...
+
+    def polar(self, Y): ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class NuclearNorm:
         U, s, Vt = np.linalg.svd(Z, full_matrices=False)
         return (U * np.maximum(s - step * self.alpha, 0)) @ Vt
 
+    def polar(self, Y):
+        """Largest singular value over alpha."""
+        return np.linalg.norm(Y, 2) / self.alpha if Y.size else 0.0
+
 
 @dataclass(frozen=True)
 class GroupNorm:
@@ -49,3 +56,7 @@ class GroupNorm:
         size = np.linalg.norm(Z, axis=1, keepdims=True)
         threshold = step * self.alpha
         return Z * np.where(size > threshold, 1 - threshold / np.where(size > 0, size, 1), 0)
+
+    def polar(self, Y):
+        """Longest row over alpha."""
+        return np.linalg.norm(Y, axis=1).max(initial=0) / self.alpha

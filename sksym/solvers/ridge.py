@@ -1,4 +1,4 @@
-"""Solvers: quadratic problems in a subspace, from a streamed R factor."""
+"""Ridge regression in a subspace, from a streamed R factor: whole paths of alpha at once."""
 
 import numpy as np
 from scipy.linalg import qr, svd

@@ -1,0 +1,1 @@
+"""Dynamical systems: trajectories, and sparse identification with symmetry."""

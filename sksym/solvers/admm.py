@@ -1,0 +1,260 @@
+"""The alternating direction method of multipliers, for least squares with convex penalties.
+
+With ``Z_t`` for ``K_t w``, scaled multipliers ``U_t`` and step ``1/rho``::
+
+    w <- argmin f(w) / (alpha rho) + 1/2 sum_t |K_t w - Z_t + U_t|^2
+    Z_t <- prox of penalty_t / rho at K_t w + U_t,     U_t <- K_t w + U_t - Z_t
+
+The first step is one product with a matrix that is formed once; for alpha = 0 it projects on the
+minimisers of f, whatever rho. Its optimality condition makes ``rho (K w - Z + U)`` a dual point,
+so that a bound of the error costs one singular value decomposition.
+"""
+
+from itertools import count
+
+import numpy as np
+
+from sksym._linalg import one_thread, require_memory
+from sksym.penalties import NuclearNorm
+from sksym.solvers.problem import Solution, Term, certificate, inverse_with_axes
+
+__all__ = ["Term", "penalised_least_squares"]
+
+_RELAX = 1.6
+_DENSE = 2500  # unknowns up to which the inverse of the first step is formed
+_CHECK = 25  # iterations between two looks at the gap
+_SPARE = 10  # singular vectors followed beyond the rank
+_FULL = 50  # iterations between two full decompositions
+
+
+def penalised_least_squares(
+    data, terms, alpha, *, tol=1e-6, max_iter=10_000, start=None, callback=None
+):
+    """Minimise ``f(w) + alpha sum_t penalty_t(K_t w)``; alpha = 0: the limit from above.
+
+    Parameters
+    ----------
+    data : LeastSquares
+    terms : list of Term
+    alpha : float
+    tol : float
+        Duality gap at which to stop, relative to the objective above least squares.
+    max_iter : int
+    start : Solution, default=None
+        Of a similar problem with the same terms.
+    callback : callable, default=None
+        ``callback(n_iter, objective, gap)`` whenever the gap has been computed.
+
+    Returns
+    -------
+    Solution
+        Also where `tol` was not reached: look at its `gap`.
+    """
+    w_ls = data.parts(alpha)[2]
+    if not any(np.any(term(w_ls)) for term in terms):  # least squares pays no penalty
+        return Solution(w_ls, 0, 0.0, [np.zeros(term.shape) for term in terms], 0.0)
+    with one_thread():
+        return _Iteration(data, terms, alpha, start).run(tol, max_iter, callback)
+
+
+class _Iteration:
+    """State of one solve; `Z` and `U` hold one matrix for each term."""
+
+    def __init__(self, data, terms, alpha, start):
+        self.data, self.terms, self.alpha = data, terms, alpha
+        self.axes, self.curvature, self.w_ls = data.parts(alpha)
+        dense = self.w_ls.size <= _DENSE
+        self.step = (_DenseStep if dense else _IterativeStep)(self)
+        self.shrink = [
+            _WarmShrinkage(term.penalty.alpha, k)
+            if isinstance(term.penalty, NuclearNorm)
+            else term.penalty.prox
+            for k, term in enumerate(terms)
+        ]
+        if start is not None and start.state:
+            Z, dual, self.rho = start.state
+            self.Z, self.U = list(Z), [Y / self.rho for Y in dual]
+        else:
+            at_ls = [term(self.w_ls) for term in terms]
+            size = sum(np.linalg.norm(Z) / np.sqrt(min(Z.shape)) for Z in at_ls)
+            self.rho = 1.0 / size
+            self.Z, self.U = at_ls, [np.zeros(term.shape) for term in terms]
+        self.step.prepare(self.rho)
+        if start is None:
+            w = self._solve()
+            self.Z = [term(w) for term in terms]
+
+    def _solve(self, accuracy=None):
+        b = sum(
+            term.adjoint(Z - U) for term, Z, U in zip(self.terms, self.Z, self.U, strict=True)
+        )
+        return self.step(b.reshape(self.w_ls.shape), accuracy)
+
+    def run(self, tol, max_iter, callback):
+        due, rough = _CHECK, False
+        for n_iter in count(1):
+            primal, change, size = self._advance(rough)
+            worst = max(primal, change)
+            if n_iter >= due or n_iter >= max_iter or worst <= 1e-14 * size:
+                w = self._solve(accuracy=1e-12)
+                dual = self._dual(w)
+                objective, gap, feasible = certificate(self.data, self.terms, self.alpha, w, dual)
+                gap = max(gap, 0.0) / (objective or 1.0)
+                if callback is not None:
+                    callback(n_iter, objective, gap)
+                if gap <= tol or n_iter >= max_iter or worst <= 1e-15 * size:
+                    state = (self.Z, [self.rho * U for U in self.U], self.rho)
+                    return Solution(w, n_iter, float(gap), feasible, float(objective), state)
+                # The gap falls geometrically: look again when it may be there.
+                due = n_iter + int(np.clip(_CHECK * np.log10(gap / tol) / 2, 10, 4 * _CHECK))
+            if n_iter % 10 == 0:
+                self._balance(primal, change, n_iter)
+            rough = worst > 1e-3 * size
+
+    def _dual(self, w):
+        parts = zip(self.terms, self.Z, self.U, strict=True)
+        return [self.rho * (term(w) - Z + U) for term, Z, U in parts]
+
+    def _advance(self, rough):
+        """One iteration; sizes of the primal residual, of the change of Z, and of Z."""
+        w = self._solve(1e-3 if rough else None)
+        primal = change = size = 0.0
+        for t, term in enumerate(self.terms):
+            now, old = term(w), self.Z[t]
+            moved = _RELAX * now + (1 - _RELAX) * old + self.U[t]
+            self.Z[t] = self.shrink[t](moved, 1.0 / self.rho)
+            self.U[t] = moved - self.Z[t]
+            primal += np.sum((now - self.Z[t]) ** 2)
+            change += np.sum((self.Z[t] - old) ** 2)
+            size += np.sum(now**2)
+        return np.sqrt([primal, change, size])
+
+    def _balance(self, primal, change, n_iter):
+        """Keep the residuals of both kinds alike."""
+        ratio = primal / max(change, 1e-300)
+        if self.curvature is None:
+            if not 0.2 < ratio < 5.0:
+                self._set_rho(self.rho * (1.5 if ratio > 1 else 1 / 1.5))
+        elif not 0.1 < ratio < 10.0 and n_iter % 20 == 0:
+            self._set_rho(self.rho * float(np.clip(np.sqrt(ratio), 0.2, 5.0)))
+            self.step.prepare(self.rho)
+
+    def _set_rho(self, rho):
+        self.U = [U * (self.rho / rho) for U in self.U]
+        self.rho = rho
+
+
+class _DenseStep:
+    """The first step by an inverse that is formed once for every rho."""
+
+    def __init__(self, problem):
+        self.problem = problem
+        N = problem.w_ls.size
+        require_memory(
+            48.0 * N**2,
+            f"Promotion with {N:,} coefficients",
+            "Reduce the degree of the library, or enforce more symmetry.",
+        )
+        self.gram = sum(term.gram for term in problem.terms)
+        self.inverse = None
+
+    def prepare(self, rho):
+        one = self.problem
+        if self.inverse is not None and one.curvature is None:
+            return  # in the limit nothing depends on rho
+        curvature = None if one.curvature is None else one.curvature / (one.alpha * rho)
+        self.inverse = inverse_with_axes(self.gram, one.axes, curvature, len(one.w_ls))
+        self.at_zero = one.w_ls.ravel() - self.inverse @ (self.gram @ one.w_ls.ravel())
+
+    def __call__(self, b, accuracy):
+        return (self.inverse @ b.ravel() + self.at_zero).reshape(b.shape)
+
+
+class _IterativeStep:
+    """The first step by conjugate gradients, preconditioned along the axes of the data.
+
+    For many unknowns; memory O(nonzeros of K). Outputs share the axes of the data.
+    """
+
+    def __init__(self, problem):
+        self.problem, self.x = problem, np.zeros_like(problem.w_ls)
+
+    def prepare(self, rho):
+        one = self.problem
+        N = one.w_ls.size
+        unit = sum(abs(term.K).power(2).sum() for term in one.terms) / N
+        self.unit = unit or 1.0
+        if one.curvature is None:
+            self.d, self.shift = None, np.full(one.axes.shape[1], -1 / self.unit)
+        else:
+            self.d = one.curvature / (one.alpha * rho)
+            self.shift = 1 / (self.d + self.unit) - 1 / self.unit
+
+    def _gram(self, x):
+        return sum(term.adjoint(term(x)) for term in self.problem.terms).reshape(x.shape)
+
+    def _curved(self, x):
+        axes = self.problem.axes
+        moved = self._gram(x)
+        return moved if self.d is None else moved + ((x @ axes) * self.d) @ axes.T
+
+    def _precondition(self, r):
+        axes = self.problem.axes
+        return r / self.unit + ((r @ axes) * self.shift) @ axes.T
+
+    def __call__(self, b, accuracy):
+        x, target = self.x, b - self._gram(self.problem.w_ls)
+        r = target - self._curved(x)
+        z = self._precondition(r)
+        p, rz = z, np.vdot(r, z)
+        size = np.sqrt(np.vdot(target, self._precondition(target))) or 1.0
+        for _ in range(500):
+            if np.sqrt(max(rz, 0)) <= (accuracy or 1e-7) * size:
+                break
+            moved = self._curved(p)
+            step = rz / np.vdot(p, moved)
+            x, r = x + step * p, r - step * moved
+            z = self._precondition(r)
+            rz, before = np.vdot(r, z), rz
+            p = z + (rz / before) * p
+        self.x = x
+        return x + self.problem.w_ls
+
+
+class _WarmShrinkage:
+    """Shrinks singular values, following the dominant singular subspace from step to step.
+
+    The rank changes little between iterations: one step of block iteration on the last rank and a
+    few more vectors finds it, and a full decomposition now and then sees what was missed.
+    """
+
+    def __init__(self, alpha, seed):
+        self.alpha, self.axes, self.age = alpha, None, 0
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, Z, step):
+        if Z.shape[0] > Z.shape[1]:
+            return self(Z.T, step).T
+        threshold = step * self.alpha
+        self.age += 1
+        if self.axes is None or self.age >= _FULL or self.axes.shape[1] > 0.5 * len(Z):
+            return self._from_scratch(Z, threshold)
+        Q = np.linalg.qr(Z @ (Z.T @ self.axes))[0]
+        inside = Q.T @ Z
+        square, turn = np.linalg.eigh(inside @ inside.T)
+        s = np.sqrt(np.maximum(square, 0))
+        above = int((s > threshold).sum())
+        if above > len(s) - _SPARE // 2:  # the subspace is too small
+            return self._from_scratch(Z, threshold)
+        axes = Q @ turn[:, ::-1]
+        self.axes = axes[:, : above + _SPARE]
+        kept, s = turn[:, ::-1][:, :above], s[::-1][:above]
+        return (axes[:, :above] * (1 - threshold / s)) @ (kept.T @ inside)
+
+    def _from_scratch(self, Z, threshold):
+        square, axes = np.linalg.eigh(Z @ Z.T)
+        s = np.sqrt(np.maximum(square, 0))[::-1]
+        above = int((s > threshold).sum())
+        self.axes, self.age = axes[:, ::-1][:, : above + _SPARE], 0
+        kept = self.axes[:, :above]
+        return (kept * (1 - threshold / s[:above])) @ (kept.T @ Z)
