@@ -20,9 +20,16 @@ from sksym import (
     sp,
     translations,
 )
-from sksym.discover.functions import fitted_evidence
 from sksym.equivariant import equivariant_basis
-from sksym.spectra import SampledEvidence, Spectrum, algebra_name, echelon, rounded, within_floor
+from sksym.spectra import (
+    SampledEvidence,
+    Spectrum,
+    algebra_name,
+    echelon,
+    fitted_evidence,
+    rounded,
+    within_floor,
+)
 from sksym.spectra.snapping import nearest_exact
 
 HEISENBERG = LieAlgebra(

@@ -9,12 +9,19 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sksym._linalg import merge_rows, one_thread
 from sksym._sklearn import adopt, checked_weights
-from sksym.discover.functions import best_degree, pooled_spread, weighted_factor
+from sksym.discover.degree import best_degree
 from sksym.discover.invariants import function_sizes, library_formulas
 from sksym.discover.models import spatial_clusters
 from sksym.equivariant import place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks
-from sksym.spectra import SampledEvidence, check_rule, rounded, verdict
+from sksym.spectra import (
+    SampledEvidence,
+    check_rule,
+    pooled_spread,
+    rounded,
+    verdict,
+    weighted_factor,
+)
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 

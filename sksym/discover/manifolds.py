@@ -9,16 +9,17 @@ from sklearn.neighbors import NearestNeighbors
 
 from sksym._linalg import merge_rows, one_thread
 from sksym.algebras import LieAlgebra, translations
-from sksym.discover.functions import (
+from sksym.discover.models import spatial_clusters
+from sksym.libraries import PolynomialLibrary, library_values
+from sksym.spectra import (
+    FittedEvidence,
+    SampledEvidence,
     derivative_on,
     motion,
     pooled_spread,
     sandwich,
     weighted_factor,
 )
-from sksym.discover.models import spatial_clusters
-from sksym.libraries import PolynomialLibrary, library_values
-from sksym.spectra import FittedEvidence, SampledEvidence
 
 _LARGEST_SET = 50_000  # of more points so many are taken
 _ROWS = 2000  # points at which tangent spaces are estimated

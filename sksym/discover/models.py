@@ -7,8 +7,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
 from sksym._linalg import one_thread
-from sksym.discover.functions import motion, output_scale, pooled_spread
-from sksym.spectra import SampledEvidence
+from sksym.spectra import SampledEvidence, motion, output_scale, pooled_spread
 
 _ROWS = 2000  # samples at which a model is differentiated
 _ROWS_FOR_STEP = 200

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -13,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sksym._linalg import one_thread, reduced_echelon
 from sksym._sklearn import adopt, checked_weights
 from sksym.algebras import LieAlgebra, VectorFields, aff
-from sksym.discover.functions import best_degree, fitted_evidence
+from sksym.discover.degree import best_degree
 from sksym.discover.invariants import InvariantFeatures
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
-from sksym.equivariant import constant_functions, equivariant_basis, on_features, place
+from sksym.equivariant import on_features, place
 from sksym.libraries import PolynomialLibrary, evaluate, input_names
 from sksym.representations import represent
 from sksym.spectra import (
@@ -25,13 +24,11 @@ from sksym.spectra import (
     algebra_name,
     check_rule,
     exact_forms,
-    fitted_conjugate,
+    fitted_evidence,
+    fitted_symmetries,
     in_units_of,
-    select,
     verdict,
 )
-
-_ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
 
 
 class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
@@ -239,32 +236,16 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         else:
             template = self.library
         library, _ = place(template, X)
-        evidence = fitted_evidence(library, candidates, B, X, Y, weight, self.robust is True)
         if (B is None or not Y.any()) and not np.ptp(Y, axis=0).any():
             warnings.warn(
                 "y is constant, so every candidate is a symmetry.", UserWarning, stacklevel=4
             )
+            evidence = fitted_evidence(library, candidates, B, X, Y, weight)
             return _Found("library", library, evidence, _everything(candidates), evidence.coef)
-
-        def decided(evidence):
-            def enforced(C):
-                return _symmetric_functions(library, candidates, C, B, X, Y.shape[1])
-
-            seen = in_units_of(X, candidates)
-            tune = partial(fitted_conjugate, seen, evidence=evidence, enforced=enforced)
-            proposals = partial(exact_forms, seen, tune=tune) if self.snap else None
-            with one_thread():
-                if self.n_symmetries == "auto" and self.snap:
-                    return select(evidence, enforced, self.max_defect, proposals)
-                return verdict(evidence, self.n_symmetries, self.max_defect, proposals)
-
-        found = decided(evidence)
-        plenty = weight.sum() >= _ROWS_PER_FUNCTION * library.n_output_features_
-        if self.robust == "auto" and plenty and not len(found.generators):
-            robust = fitted_evidence(library, candidates, B, X, Y, weight, True)
-            again = decided(robust)
-            if len(again.generators):
-                evidence, found = robust, again
+        rule = {"count": self.n_symmetries, "snap": self.snap, "max_defect": self.max_defect}
+        evidence, found = fitted_symmetries(
+            library, candidates, B, X, Y, weight, **rule, robust=self.robust
+        )
         return _Found("library", library, evidence, found, evidence.coef)
 
     def _of_model(self, candidates, B, X, Y, weight, rng):
@@ -374,17 +355,6 @@ def _checked_candidates(candidates, d):
 
 def _everything(candidates):
     return Verdict(np.eye(candidates.dim), np.zeros((candidates.dim, candidates.dim)), 0.0, 0)
-
-
-def _symmetric_functions(library, candidates, C, B, X, q):
-    """Basis (k, q p) of the functions with the symmetries C (k, r); None where none varies."""
-    output = None if B is None else np.tensordot(C, B, 1)
-    basis = equivariant_basis(library, candidates.combine(C), output=output, points=X)
-    if B is None:
-        basis = sparse.kron(sparse.eye_array(q), basis)
-    basis, p = basis.toarray(), library.n_output_features_
-    varying = np.delete(basis.reshape(-1, p), constant_functions(library, X), axis=1)
-    return basis if varying.any() else None
 
 
 def _invariants(algebra, library, X, rtol):

@@ -1,6 +1,6 @@
 """Evidence from samples of a function: a least-squares fit in a library, and its covariance."""
 
-from math import comb
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -8,14 +8,62 @@ from scipy.linalg import svd
 
 from sksym._linalg import merge_rows, one_thread
 from sksym.algebras import LieAlgebra
-from sksym.libraries import NotClosedError, PolynomialLibrary, library_values, row_blocks
+from sksym.equivariant import constant_functions, equivariant_basis
+from sksym.libraries import NotClosedError, library_values, row_blocks
 from sksym.lie_derivative import LieDerivative
-from sksym.spectra import FittedEvidence
+from sksym.spectra.evidence import FittedEvidence
+from sksym.spectra.selection import select, verdict
+from sksym.spectra.snapping import exact_forms, fitted_conjugate, in_units_of
 
-_LARGEST_DEGREE = 6
-_LARGEST_LIBRARY = 700
-_ROWS_FOR_DEGREE = 20_000
-_N_FOLDS = 5
+_ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
+
+
+def fitted_symmetries(
+    library, candidates, B, X, Y, weight, *, count="auto", snap=True, max_defect=0.1, robust="auto"
+):
+    """Which candidates leave the function Y of X unchanged, by a fit in a library.
+
+    Least squares, then selection by enforcing; see `select`. With ``robust="auto"`` errors of
+    unequal size are allowed for where errors of equal size let nothing be found.
+
+    Returns
+    -------
+    evidence : FittedEvidence
+    found : Verdict
+    """
+
+    def decided(evidence):
+        def enforced(C):
+            return symmetric_functions(library, candidates, C, B, X, Y.shape[1])
+
+        seen = in_units_of(X, candidates)
+        tune = partial(fitted_conjugate, seen, evidence=evidence, enforced=enforced)
+        proposals = partial(exact_forms, seen, tune=tune) if snap else None
+        with one_thread():
+            if count == "auto" and snap:
+                return select(evidence, enforced, max_defect, proposals)
+            return verdict(evidence, count, max_defect, proposals)
+
+    evidence = fitted_evidence(library, candidates, B, X, Y, weight, robust is True)
+    found = decided(evidence)
+    plenty = weight.sum() >= _ROWS_PER_FUNCTION * library.n_output_features_
+    if robust == "auto" and plenty and not len(found.generators):
+        again = fitted_evidence(library, candidates, B, X, Y, weight, True)
+        found_again = decided(again)
+        if len(found_again.generators):
+            return again, found_again
+    return evidence, found
+
+
+def symmetric_functions(library, candidates, C, B, X, q):
+    """Basis (k, q p) of the functions with the symmetries C (k, r); None where none varies."""
+    output = None if B is None else np.tensordot(C, B, 1)
+    basis = equivariant_basis(library, candidates.combine(C), output=output, points=X)
+    if B is None:
+        basis = sparse.kron(sparse.eye_array(q), basis)
+    basis, p = basis.toarray(), library.n_output_features_
+    varying = np.delete(basis.reshape(-1, p), constant_functions(library, X), axis=1)
+    return basis if varying.any() else None
 
 
 def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
@@ -127,51 +175,6 @@ def output_scale(Y, weight):
     spread, mean = pooled_spread(Y, weight), weight @ Y / weight.sum()
     size = np.sqrt(spread**2 + np.mean(mean**2))
     return (spread if spread > 1e-12 * size else size) or 1.0
-
-
-def best_degree(X, Y, weight, rng):
-    """One more than the degree of the polynomials with the least cross-validated error.
-
-    Every quadratic form has symmetries; that a function is quadratic takes cubic terms to see.
-    """
-    chance = _chance(X, rng)
-    if len(X) > _ROWS_FOR_DEGREE:
-        chosen = chance < _ROWS_FOR_DEGREE / len(X)
-        chance = chance[chosen] * (len(X) / _ROWS_FOR_DEGREE)
-        X, Y, weight = X[chosen], Y[chosen], weight[chosen]
-    fold = (chance * _N_FOLDS).astype(int)
-    n, d, errors = weight.sum(), X.shape[1], []
-
-    def affordable(degree, share):
-        return degree == 1 or comb(d + degree, degree) <= min(share * n, _LARGEST_LIBRARY)
-
-    for degree in range(1, _LARGEST_DEGREE + 1):
-        if not affordable(degree, 0.4):
-            break
-        library = PolynomialLibrary(degree).fit(X)
-        parts = [
-            weighted_factor(library, X[fold == k], weight[fold == k], Y[fold == k])
-            for k in np.unique(fold)
-        ]
-        p, error = library.n_output_features_, 0.0
-        for k, held_out in enumerate(parts):
-            R = merge_rows(None, np.concatenate(parts[:k] + parts[k + 1 :] or parts))
-            w = np.linalg.lstsq(R[:, :p], R[:, p:], rcond=1e-11)[0]
-            error += np.sum((held_out[:, :p] @ w - held_out[:, p:]) ** 2)
-        errors.append(error)
-    best = 1 + int(np.argmin(errors))
-    return best + affordable(best + 1, 0.6)
-
-
-def _chance(X, rng):
-    """A number in [0, 1) for every row, random but equal for equal rows.
-
-    So a row of weight two counts as two equal rows do.
-    """
-    key = X @ rng.uniform(1, 2, X.shape[1]) + 0.0
-    mixed = key.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (mixed >> np.uint64(11)) / 2.0**53
 
 
 def sandwich(library, X, weight, Y, coef, spread):
