@@ -30,6 +30,11 @@ from sksym.libraries import (
 from sksym.lie_derivative import LieDerivative
 from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.plotting import SymmetryDisplay
+from sksym.promote import (
+    SymmetryPromotingRegressor,
+    SymmetryPromotingRegressorCV,
+    symmetry_path,
+)
 from sksym.representations import columns, covector, direct_sum, tensor, trivial, vector
 
 __version__ = "0.1.0.dev0"
@@ -50,6 +55,8 @@ __all__ = [
     "SymmetricRidgeCV",
     "SymmetryDiscoverer",
     "SymmetryDisplay",
+    "SymmetryPromotingRegressor",
+    "SymmetryPromotingRegressorCV",
     "VectorFields",
     "aff",
     "columns",
@@ -69,6 +76,7 @@ __all__ = [
     "sl",
     "so",
     "sp",
+    "symmetry_path",
     "tensor",
     "translations",
     "trivial",

@@ -1,6 +1,10 @@
 """Conventions of scikit-learn that its public interface leaves to us."""
 
+from numbers import Real
+
 import numpy as np
+from sklearn.utils import get_tags
+from sklearn.utils.validation import column_or_1d, validate_data
 
 
 def adopt(model, fresh):
@@ -34,3 +38,26 @@ def checked_weights(sample_weight, n):
     if not weight.any():
         raise ValueError("All sample weights are zero: at least one row must count.")
     return weight
+
+
+def validated(model, X, y, sample_weight, reset=True):
+    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
+    X, y = validate_data(
+        model, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset
+    )
+    if not get_tags(model).target_tags.multi_output:
+        y = column_or_1d(y, warn=True)
+    dtype, one_target = X.dtype, y.ndim == 1
+    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
+    return X, Y, np.sqrt(checked_weights(sample_weight, len(X))), one_target, dtype
+
+
+def counted(X, weight):
+    """The rows of positive weight, without a copy where that is all."""
+    return X if weight.all() else X[weight > 0]
+
+
+def check_number(value, name):
+    """Raise unless a parameter is a finite number >= 0."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < np.inf:
+        raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")

@@ -1,18 +1,16 @@
 """Enforce: regression over the functions that have a known symmetry exactly."""
 
 import warnings
-from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.model_selection import check_cv
-from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import merge_rows, one_thread
-from sksym._sklearn import adopt, checked_weights
+from sksym._sklearn import adopt, check_number, counted, validated
 from sksym.equivariant import EquivariantSpace
-from sksym.libraries import evaluate, library_values, row_blocks
+from sksym.libraries import fitted_values, library_values, row_blocks
 from sksym.representations import Trivial
 
 _ALPHAS = np.logspace(-8, 4, 25)
@@ -33,9 +31,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         """Predicted targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        values = evaluate(self.library_, np.atleast_2d(self.coef_), X)
-        values = values.astype(np.result_type(X, self.coef_), copy=False)
-        return values[:, 0] if self.coef_.ndim == 1 else values
+        return fitted_values(self.library_, self.coef_, X)
 
     @property
     def basis_(self):
@@ -201,9 +197,9 @@ class SymmetricRidge(_SymmetricRegressor):
         return adopt(self, fresh)
 
     def _fit(self, X, y, sample_weight):
-        _check_number(self.alpha, "alpha")
-        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, _counted(X, weight), Y.shape[1])
+        check_number(self.alpha, "alpha")
+        X, Y, weight, one_target, dtype = validated(self, X, y, sample_weight)
+        space = EquivariantSpace.of(self, counted(X, weight), Y.shape[1])
         factor = space.accumulate(None, X, Y, weight)
         self.n_samples_seen_ = np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, dtype)
@@ -214,14 +210,14 @@ class SymmetricRidge(_SymmetricRegressor):
                 "partial_fit continues the earlier chunks, but `algebra`, `library`, `output`, "
                 "`group` or `rtol` has changed since: call fit to begin anew."
             )
-        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight, reset=False)
+        X, Y, weight, one_target, dtype = validated(self, X, y, sample_weight, reset=False)
         if Y.shape[1] != self._space_.n_outputs or one_target != self._one_target_:
             raise ValueError(
                 f"y has shape {np.shape(y)}, but earlier chunks had "
                 f"{'one dimension' if self._one_target_ else f'{self._space_.n_outputs} columns'}: "
                 "the outputs of every chunk must be the same."
             )
-        space, factor = self._space_.moved(self._factor_, _counted(X, weight))
+        space, factor = self._space_.moved(self._factor_, counted(X, weight))
         factor = space.accumulate(factor, X, Y, weight)
         self.n_samples_seen_ += np.count_nonzero(weight)
         self._set_solution(space, factor, self.alpha, one_target, np.result_type(self.coef_, dtype))
@@ -282,9 +278,9 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         if not alphas.size or alphas.ndim != 1:
             raise ValueError(f"`alphas` must be a non-empty list of numbers, got {self.alphas!r}.")
         for alpha in alphas:
-            _check_number(alpha, "alphas")
-        X, Y, weight, one_target, dtype = _validated(self, X, y, sample_weight)
-        space = EquivariantSpace.of(self, _counted(X, weight), Y.shape[1])
+            check_number(alpha, "alphas")
+        X, Y, weight, one_target, dtype = validated(self, X, y, sample_weight)
+        space = EquivariantSpace.of(self, counted(X, weight), Y.shape[1])
         errors, factor = _cross_validate(space, X, Y, weight, alphas, check_cv(self.cv))
         mean = errors.mean(axis=1)
         best = int(np.argmin(mean))
@@ -325,28 +321,6 @@ def _cross_validate(space, X, Y, weight, alphas, cv):
     else:
         total = space.accumulate(None, X, Y, weight)
     return errors, total
-
-
-def _validated(model, X, y, sample_weight, reset=True):
-    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
-    X, y = validate_data(
-        model, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset
-    )
-    if not get_tags(model).target_tags.multi_output:
-        y = column_or_1d(y, warn=True)
-    dtype, one_target = X.dtype, y.ndim == 1
-    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-    return X, Y, np.sqrt(checked_weights(sample_weight, len(X))), one_target, dtype
-
-
-def _counted(X, weight):
-    """The rows of positive weight, without a copy where that is all."""
-    return X if weight.all() else X[weight > 0]
-
-
-def _check_number(value, name):
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < np.inf:
-        raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")
 
 
 def _violation(here, there, coef, rho):

@@ -17,7 +17,7 @@ from sksym.discover.invariants import InvariantFeatures
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
 from sksym.equivariant import on_features, place
-from sksym.libraries import PolynomialLibrary, evaluate, input_names
+from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 from sksym.representations import represent
 from sksym.spectra import (
     Verdict,
@@ -27,6 +27,7 @@ from sksym.spectra import (
     fitted_evidence,
     fitted_symmetries,
     in_units_of,
+    readable,
     verdict,
 )
 
@@ -274,10 +275,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     def _publish(self, candidates, B, X, found):
         verdict, spectrum = found.verdict, found.evidence.spectrum
-        names = candidates.combine(verdict.generators).names
-        order = sorted(range(len(names)), key=lambda a: names[a].lstrip("-"))
-        signs = np.array([-1.0 if names[a][0] == "-" else 1.0 for a in order])
-        generators, errors = signs[:, None] * verdict.generators[order], verdict.errors
+        generators, order = readable(candidates, verdict.generators)
+        errors = verdict.errors
         if errors is not None and len(errors) == len(order):
             errors = errors[order]
         unidentified = candidates.combine(reduced_echelon(spectrum.unidentified()))
@@ -317,8 +316,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             return values[:, 0] if values.shape[1] == 1 else values
         if self.coef_ is None:
             raise ValueError("A data set has no values to predict: pass y to `fit` for those.")
-        values = evaluate(self.library_, np.atleast_2d(self.coef_), X)
-        return values[:, 0] if self.coef_.ndim == 1 else values
+        return fitted_values(self.library_, self.coef_, X)
 
     def get_feature_names_out(self, input_features=None):
         """The invariants as formulas."""

@@ -1,7 +1,7 @@
 """Trajectories as stacked rows: conversion, checks, and time derivatives of each by itself.
 
-Rows stay rows: a stack ``X`` (n, d) has the time ``t`` (n,) and the ``trajectory`` (n,) of every row
-beside it. Rows of different trajectories may alternate; within one they are in order of time.
+Rows stay rows: beside a stack ``X`` (n, d) stand the time ``t`` (n,) and the ``trajectory`` (n,)
+of every row. Rows of different trajectories may alternate; within one they are in order of time.
 """
 
 from copy import deepcopy
@@ -56,15 +56,11 @@ def split_trajectories(X, t=None, trajectory=None):
     Parameters
     ----------
     X : array-like or DataFrame of shape (n, d)
-    t : array-like of shape (n,), or float, default=None
-        Times, or the step between samples. None: unit steps.
-    trajectory : array-like of shape (n,), default=None
-        The trajectory of every row. None: all rows are one.
+    t, trajectory : see `differentiate`
 
     Returns
     -------
-    list_X : list of ndarrays or DataFrames of shape (n_i, d)
-        In the order in which the trajectories begin.
+    list_X : list of ndarrays or DataFrames of shape (n_i, d), in the order of their first rows
     list_t : list of ndarrays of shape (n_i,)
     """
     rows = X if hasattr(X, "iloc") else _as_rows(X)
@@ -123,26 +119,21 @@ def checked_times(X, t=None, trajectory=None, dt=None):
 
     Parameters
     ----------
-    X : array-like of shape (n, d)
-    t : array-like of shape (n,), or float, default=None
-        None or a float: steps of `dt` or `t`, counted within each trajectory from 0.
-    trajectory : array-like of shape (n,), default=None
-    dt : float, default=None
-        None: 1.
+    X, t, trajectory, dt : see `differentiate`
+        Without times, steps are counted within each trajectory from 0.
 
     Returns
     -------
     t : ndarray of shape (n,)
     indices : list of integer ndarrays
         Rows of each trajectory, in order of time; trajectories in the order in which they begin.
-
-    Raises
-    ------
-    ValueError
-        A list where rows are expected; numbers of rows that differ; values that are not finite;
-        times that do not increase; a trajectory of one sample.
     """
     rows = _as_rows(X)
+    if hasattr(X, "iloc") and X.index.nlevels > 1 and t is None:
+        raise ValueError(
+            "X has a MultiIndex, but no `t`. Take the times and trajectories out of the index: "
+            "`X, t, trajectory = stack_trajectories(X)`."
+        )
     ids = _checked_ids(trajectory, len(rows))
     indices = _grouped(ids)
     t = _times_of_rows(t, dt, len(rows), indices)
@@ -181,12 +172,10 @@ def _checked_ids(trajectory, n):
         return np.zeros(n, dtype=int)
     ids = np.asarray(trajectory)
     if ids.shape != (n,):
-        raise ValueError(
-            f"`trajectory` must have shape ({n},), the id of every row, got {ids.shape}."
-        )
-    missing = [k for k, one in enumerate(ids.tolist()) if one is None or one != one]
-    if missing:
-        raise ValueError(f"`trajectory` is missing for row {missing[0]}: give every row an id.")
+        raise ValueError(f"`trajectory` must have shape ({n},), one id a row, got {ids.shape}.")
+    for row, one in enumerate(ids.tolist()):
+        if one is None or one != one:
+            raise ValueError(f"`trajectory` is missing for row {row}: give every row an id.")
     return ids
 
 
@@ -200,11 +189,10 @@ def _grouped(ids):
 def _times_of_rows(t, dt, n, indices):
     """Times (n,), given or counted within each trajectory."""
     if t is None or np.ndim(t) == 0:
-        step = _checked_step(1.0 if dt is None else dt) if t is None else _checked_step(t)
         times = np.empty(n)
         for index in indices:
-            times[index] = step * np.arange(len(index))
-        return times
+            times[index] = np.arange(len(index))
+        return times * _checked_step(t if t is not None else 1.0 if dt is None else dt)
     if isinstance(t, (list, tuple)) and any(np.ndim(part) for part in t):
         raise ValueError(
             f"t must be the time of every row, got a list of {len(t)} arrays. Stack the "
@@ -325,14 +313,17 @@ def _times_of_each(parts, t):
     """Times of every trajectory of a list."""
     if t is None:
         indices = [getattr(part, "index", None) for part in parts]
-        given = [getattr(index, "dtype", np.dtype(int)).kind == "f" for index in indices]
-        t = indices if all(given) else 1.0
-    if np.ndim(t) == 0:
+        numbers = [getattr(index, "dtype", np.dtype(int)).kind == "f" for index in indices]
+        t = indices if all(numbers) else 1.0
+    if not isinstance(t, (list, tuple)) and np.ndim(t) == 0:
         return [_checked_step(t) * np.arange(len(part)) for part in parts]
+    t = list(t)
     if all(np.ndim(one) == 0 for one in t):
         t = [t] * len(parts)
     if len(t) != len(parts):
-        raise ValueError(f"There are {len(parts)} trajectories, but {len(t)} arrays of times.")
+        raise ValueError(
+            f"There are {len(parts)} trajectories, but times of {len(t)}: give each its own."
+        )
     times = [_as_numbers(one) for one in t]
     for k, (part, one) in enumerate(zip(parts, times, strict=True)):
         if one.shape != (len(part),):

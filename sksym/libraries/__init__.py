@@ -18,6 +18,7 @@ from sksym.libraries.adapters import AdaptedLibrary, from_pysindy, from_transfor
 from sksym.libraries.blocks import (
     NotClosedError,
     evaluate,
+    fitted_values,
     input_names,
     library_values,
     n_functions,
@@ -34,6 +35,7 @@ __all__ = [
     "PolynomialLibrary",
     "RadialLibrary",
     "evaluate",
+    "fitted_values",
     "from_pysindy",
     "from_transformer",
     "input_names",

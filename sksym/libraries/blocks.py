@@ -36,6 +36,12 @@ def evaluate(library, coef, X):
     return out
 
 
+def fitted_values(library, coef, X):
+    """What a model predicts: ``phi(X) @ coef.T``, (n,) for `coef` (p,), in their common dtype."""
+    values = evaluate(library, np.atleast_2d(coef), X).astype(np.result_type(X, coef), copy=False)
+    return values[:, 0] if coef.ndim == 1 else values
+
+
 def n_functions(library, X):
     """``p``; a library of others need not say."""
     known = getattr(library, "n_output_features_", None)

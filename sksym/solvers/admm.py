@@ -50,8 +50,9 @@ def penalised_least_squares(
     Solution
         Also where `tol` was not reached: look at its `gap`.
     """
-    w_ls = data.parts(alpha)[2]
-    if not any(np.any(term(w_ls)) for term in terms):  # least squares pays no penalty
+    axes, _, w_ls = data.parts(alpha)
+    determined = alpha == 0 and axes.shape[1] == len(axes)
+    if determined or not any(np.any(term(w_ls)) for term in terms):  # nothing left to choose
         return Solution(w_ls, 0, 0.0, [np.zeros(term.shape) for term in terms], 0.0)
     with one_thread():
         return _Iteration(data, terms, alpha, start).run(tol, max_iter, callback)
@@ -85,9 +86,7 @@ class _Iteration:
             self.Z = [term(w) for term in terms]
 
     def _solve(self, accuracy=None):
-        b = sum(
-            term.adjoint(Z - U) for term, Z, U in zip(self.terms, self.Z, self.U, strict=True)
-        )
+        b = sum(term.adjoint(Z - U) for term, Z, U in zip(self.terms, self.Z, self.U, strict=True))
         return self.step(b.reshape(self.w_ls.shape), accuracy)
 
     def run(self, tol, max_iter, callback):

@@ -21,7 +21,13 @@ from sksym.spectra.selection import (
     verdict,
     within_floor,
 )
-from sksym.spectra.snapping import exact_forms, fitted_conjugate, in_units_of, rounded
+from sksym.spectra.snapping import (
+    exact_forms,
+    fitted_conjugate,
+    in_units_of,
+    readable,
+    rounded,
+)
 
 __all__ = [
     "FittedEvidence",
@@ -40,6 +46,7 @@ __all__ = [
     "motion",
     "output_scale",
     "pooled_spread",
+    "readable",
     "rounded",
     "sandwich",
     "select",

@@ -19,12 +19,24 @@ _ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
 
 
 def fitted_symmetries(
-    library, candidates, B, X, Y, weight, *, count="auto", snap=True, max_defect=0.1, robust="auto"
+    library,
+    candidates,
+    B,
+    X,
+    Y,
+    weight,
+    *,
+    beside=None,
+    count="auto",
+    snap=True,
+    max_defect=0.1,
+    robust="auto",
 ):
     """Which candidates leave the function Y of X unchanged, by a fit in a library.
 
     Least squares, then selection by enforcing; see `select`. With ``robust="auto"`` errors of
-    unequal size are allowed for where errors of equal size let nothing be found.
+    unequal size are allowed for where errors of equal size let nothing be found. The symmetries
+    `beside` (algebra, B) hold anyhow.
 
     Returns
     -------
@@ -34,7 +46,7 @@ def fitted_symmetries(
 
     def decided(evidence):
         def enforced(C):
-            return symmetric_functions(library, candidates, C, B, X, Y.shape[1])
+            return symmetric_functions(library, candidates, C, B, X, Y.shape[1], beside)
 
         seen = in_units_of(X, candidates)
         tune = partial(fitted_conjugate, seen, evidence=evidence, enforced=enforced)
@@ -55,10 +67,13 @@ def fitted_symmetries(
     return evidence, found
 
 
-def symmetric_functions(library, candidates, C, B, X, q):
+def symmetric_functions(library, candidates, C, B, X, q, beside=None):
     """Basis (k, q p) of the functions with the symmetries C (k, r); None where none varies."""
-    output = None if B is None else np.tensordot(C, B, 1)
-    basis = equivariant_basis(library, candidates.combine(C), output=output, points=X)
+    algebra, output = candidates.combine(C), None if B is None else np.tensordot(C, B, 1)
+    if beside is not None:
+        algebra = algebra + beside[0]
+        output = None if B is None else np.concatenate([output, beside[1]])
+    basis = equivariant_basis(library, algebra, output=output, points=X)
     if B is None:
         basis = sparse.kron(sparse.eye_array(q), basis)
     basis, p = basis.toarray(), library.n_output_features_

@@ -59,6 +59,14 @@ def _stays_closed(candidates, C):
     return len(C) == 1 or candidates.combine(C).is_closed(1e-6) or not candidates.is_closed()
 
 
+def readable(candidates, generators):
+    """Generators (k, r) without leading minus signs, sorted by name; and their former places."""
+    names = candidates.combine(generators).names
+    order = sorted(range(len(names)), key=lambda a: names[a].lstrip("-"))
+    signs = np.array([-1.0 if names[a][0] == "-" else 1.0 for a in order])
+    return signs[:, None] * generators[order], order
+
+
 def rounded(form, errors, partly=False, size=1.0):
     """Every entry as the simplest number within four standard errors, or None.
 

@@ -1,0 +1,209 @@
+"""From strong to weak promotion: a path of solutions, and alpha by cross-validation."""
+
+from itertools import chain
+from numbers import Integral
+
+import numpy as np
+from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
+
+from sksym._linalg import one_thread
+from sksym._sklearn import check_number
+from sksym.libraries import evaluate
+from sksym.promote.fitting import Samples, fitted_at
+from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
+from sksym.solvers import largest_alpha
+
+_RIDGES = np.logspace(-10, 2, 13)
+_RANGE = 1e-4  # of a grid: from the largest alpha to this fraction of it
+
+
+def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **parameters):
+    """Promotion for many alphas, from strong to weak, each started from the one before.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,) or (n, q)
+    candidates : LieAlgebra or callable, default=None
+    sample_weight : array-like of shape (n,), default=None
+    alphas : int or array-like, default=20
+        That many, geometrically from an alpha at which all candidates are symmetries to 1e-4 of
+        it; or the values themselves.
+    **parameters
+        Other parameters of `SymmetryPromotingRegressor`; `adaptive` and `refit` are False unless
+        given: the convex problem alone.
+
+    Returns
+    -------
+    Bunch
+        ``alphas`` (a,) descending, ``coefs`` (a, q, p) in ``library``, ``singular_values`` (a, k)
+        of the symmetry matrix, ascending, ``n_symmetries`` (a,), ``mean_squared_error`` (a,) on
+        these samples, ``dual_gaps`` (a,), ``n_iters`` (a,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksym import so, symmetry_path
+    >>> X = np.random.default_rng(0).uniform(-1, 1, size=(40, 3))
+    >>> symmetry_path(X, X[:, 2] + X[:, 0] * X[:, 1], so, alphas=3).n_symmetries
+    array([3, 0, 0])
+    """
+    parameters = {"adaptive": False, "refit": False, **parameters}
+    model = SymmetryPromotingRegressor(candidates, **parameters)
+    options = model._checked_options()
+    samples, _, _ = model._samples(X, y, sample_weight)
+    alphas = _grid(alphas, samples, model.ridge)
+    with one_thread():
+        fits = list(_along(samples, alphas, model.ridge, options, model.refit))
+    error = [fit.samples.rss(fit.w) / (samples.n * samples.Y.shape[1]) for fit in fits]
+    return Bunch(
+        alphas=alphas,
+        coefs=np.array([fit.coef for fit in fits]),
+        singular_values=np.array([fit.singular_values for fit in fits]),
+        n_symmetries=np.array([len(fit.C) for fit in fits]),
+        mean_squared_error=np.array(error),
+        dual_gaps=np.array([fit.gap for fit in fits]),
+        n_iters=np.array([fit.n_iter for fit in fits]),
+        library=samples.problem.space.library,
+    )
+
+
+class SymmetryPromotingRegressorCV(PromotingRegressor):
+    """`SymmetryPromotingRegressor` with its penalties chosen by cross-validation.
+
+    For every fold a path of alphas is solved from strong to weak, with the rounds and the refit
+    of the regressor itself; and one of ridge penalties with alpha = 0, for functions that have no
+    symmetry. The penalties chosen have the least mean squared error over the folds, the first of
+    equals.
+
+    Parameters
+    ----------
+    candidates, algebra, library, output, group, adaptive, refit, solver, max_iter, tol
+        As in `SymmetryPromotingRegressor`.
+    alphas : int or array-like, default=20
+        That many, geometrically from an alpha at which all candidates are symmetries to 1e-4 of
+        it; or the values themselves.
+    ridges : array-like, default=None
+        Ridge penalties to try with alpha = 0; None: 13 from 1e-10 to 100. An empty list: none.
+    cv : int, splitter or iterable of (train, test), default=None
+        As in scikit-learn; None: 5 folds.
+    verbose : int, default=0
+        1: prints the folds, 2: the solver's progress too.
+
+    Attributes
+    ----------
+    alpha_, ridge_ : float
+    cv_results_ : dict
+        ``alpha`` (a,), ``ridge`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error``
+        (a,).
+    best_score_ : float
+        Minus the least mean test error.
+    coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
+        As in `SymmetryPromotingRegressor`, fitted to all samples with those penalties.
+    """
+
+    def __init__(
+        self,
+        candidates=None,
+        *,
+        algebra=None,
+        library=None,
+        output=None,
+        group=None,
+        alphas=20,
+        ridges=None,
+        cv=None,
+        adaptive=True,
+        refit=True,
+        solver="auto",
+        max_iter=10_000,
+        tol=1e-6,
+        verbose=0,
+    ):
+        self.candidates = candidates
+        self.algebra = algebra
+        self.library = library
+        self.output = output
+        self.group = group
+        self.alphas = alphas
+        self.ridges = ridges
+        self.cv = cv
+        self.adaptive = adaptive
+        self.refit = refit
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+
+    def _fit(self, X, y, sample_weight):
+        options = self._checked_options()
+        samples, one_target, dtype = self._samples(X, y, sample_weight)
+        alphas = _grid(self.alphas, samples, 0.0)
+        ridges = _values(_RIDGES if self.ridges is None else self.ridges, "ridges")
+        with one_thread():
+            errors = self._cross_validate(samples, alphas, ridges, options)
+            mean = errors.mean(axis=1)
+            best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
+            penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
+            fit = fitted_at(samples, *penalties[best], options, self.refit)
+        self._set_fit(fit, options, one_target, dtype)
+        self.alpha_, self.ridge_ = map(float, penalties[best])
+        self.best_score_ = -float(mean[best])
+        alpha, ridge = np.transpose(penalties)
+        self.cv_results_ = {
+            "alpha": alpha,
+            "ridge": ridge,
+            "mean_squared_error": errors,
+            "mean_test_error": mean,
+        }
+
+    def _cross_validate(self, samples, alphas, ridges, options):
+        X, Y, root = samples.X, samples.Y, samples.root
+        splits = list(check_cv(self.cv).split(X, Y))
+        errors = np.empty((len(alphas) + len(ridges), len(splits)))
+        for k, (train, test) in enumerate(splits):
+            if self.verbose:
+                print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
+            mine = Samples(samples.problem, X[train], Y[train], root[train])
+            weight = root[test] ** 2
+            ridged = (fitted_at(mine, 0.0, ridge, options, self.refit) for ridge in ridges)
+            fits = chain(_along(mine, alphas, 0.0, options, self.refit), ridged)
+            for i, fit in enumerate(fits):
+                left = Y[test] - evaluate(fit.library, fit.coef, X[test])
+                errors[i, k] = weight @ np.mean(left**2, axis=1) / weight.sum()
+        return errors
+
+
+def _along(samples, alphas, ridge, options, refit):
+    """Fits for descending alphas, each started from the convex solution of the one before."""
+    fit = None
+    for alpha in alphas:
+        if fit is None or not fit.by_data:  # what the data decide does not depend on alpha
+            start = None if fit is None else fit.convex
+            fit = fitted_at(samples, alpha, ridge, options, refit, start)
+        yield fit
+
+
+def _grid(alphas, samples, ridge):
+    """Alphas in descending order."""
+    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
+        if alphas < 1:
+            raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
+        terms = samples.problem.terms
+        top = largest_alpha(samples.data(ridge), terms) if terms else 1.0
+        return np.geomspace(1.0, _RANGE, alphas) * (top or 1.0)
+    alphas = _values(alphas, "alphas")
+    if not alphas.size:
+        raise ValueError("`alphas` is empty: give values, or how many.")
+    return alphas
+
+
+def _values(values, name):
+    """A list of penalties in descending order."""
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    if values.ndim != 1:
+        raise ValueError(f"`{name}` must be a list of numbers, got shape {values.shape}.")
+    for value in values.tolist():
+        check_number(value, name)
+    return np.sort(values)[::-1]
