@@ -50,7 +50,7 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
             raise ValueError(f"The model has {values.shape[1]} outputs, but {owner} has {q}.")
     scale = output_scale(F, share)
     unit = np.sqrt(share)[:, None, None] / scale
-    square = motion(candidates, points, share, B, F, scale)
+    square = motion(candidates, points, share, None if B is None else (B, F, share), scale)
 
     def rows(values, slopes):
         moved = np.einsum("nqd,nrd->nqr", slopes, candidates.vector_field(points))

@@ -78,10 +78,11 @@ class EquivariantSpace:
         columns = self.basis.indices % self.library.n_output_features_
         return not np.isin(columns, self.constant).all()
 
-    def accumulate(self, factor, X, Y, weight):
+    def accumulate(self, factor, X, Y, weight, operator=None):
         """Triangular factor of ``[Z, Y]`` over the rows seen so far and these.
 
-        `weight` (n,) multiplies rows: the root of a sample weight.
+        `weight` (n,) multiplies rows: the root of a sample weight. With an `operator` the rows are
+        ``operator(values at X)``, as many as Y has, and all at once.
         """
         k, q = self.basis.shape[0], self.n_outputs
         width = k + (1 if self.tied else q)
@@ -91,9 +92,11 @@ class EquivariantSpace:
         functions = self.basis
         if self.tied:
             functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
+        blocks = row_blocks(len(X), width * (q if self.tied else 1))
         with one_thread():
-            for rows in row_blocks(len(X), width * (q if self.tied else 1)):
+            for rows in blocks if operator is None else [slice(None)]:
                 Z, target = evaluate(self.library, functions, X[rows]), Y[rows]
+                Z = Z if operator is None else operator(Z)
                 root = weight[rows, None]
                 if self.tied:
                     Z = Z.reshape(len(Z), k, q).transpose(0, 2, 1).reshape(len(Z) * q, k)

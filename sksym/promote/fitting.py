@@ -63,14 +63,28 @@ class Fit:
 
 
 class Samples:
-    """Rows of data, as one problem sees them."""
+    """Rows of data, as one problem sees them.
 
-    def __init__(self, problem, X, Y, root):
+    Parameters
+    ----------
+    problem : PromotionProblem
+    X : ndarray of shape (n, d)
+    Y : ndarray of shape (m, q)
+    root : ndarray of shape (m,)
+        Roots of the weights of the rows.
+    operator : callable, default=None
+        The rows of the regression are ``Y = operator(phi(X)) coef^T``; None: ``phi(X)`` itself.
+    """
+
+    def __init__(self, problem, X, Y, root, operator=None):
         kept = root > 0
         self.X, self.Y, self.root = (X, Y, root) if kept.all() else (X[kept], Y[kept], root[kept])
-        self.n = np.sum(self.root**2)
-        self.problem = problem
-        self.factor, self._data = problem.factor(self.X, self.Y, self.root), {}
+        self.n, self.problem, self.operator = np.sum(self.root**2), problem, operator
+        self.factor, self._data = problem.factor(self.X, self.Y, self.root, operator), {}
+
+    def seen_by(self, problem):
+        """The same rows for another problem."""
+        return Samples(problem, self.X, self.Y, self.root, self.operator)
 
     def data(self, ridge):
         """The quadratic part of the objective; remembered, for paths ask again and again."""
@@ -97,11 +111,19 @@ class Samples:
     @cached_property
     def evidence(self):
         """What the least-squares fit says: (FittedEvidence, Verdict)."""
-        one, weight = self.problem, self.root**2
+        one = self.problem
+        weight = self.root**2 if self.operator is None else np.ones(len(self.X))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # candidates that are enforced already
             return fitted_symmetries(
-                one.space.library, one.candidates, one.B, self.X, self.Y, weight, beside=one.beside
+                one.space.library,
+                one.candidates,
+                one.B,
+                self.X,
+                self.Y,
+                weight,
+                beside=one.beside,
+                operator=self.operator,
             )
 
     def symmetric_functions(self, C):
@@ -188,4 +210,4 @@ def _enforced(samples, C):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # candidates that are enforced already
         problem = samples.problem.enforcing(C, samples.X)
-    return None if problem is None else Samples(problem, samples.X, samples.Y, samples.root)
+    return None if problem is None else samples.seen_by(problem)

@@ -99,9 +99,9 @@ class PromotionProblem:
         """The symmetry that is enforced, and how it moves the outputs; None: no symmetry."""
         return None if self.space.algebra is None else (self.space.algebra, self.space.B)
 
-    def factor(self, X, Y, weight):
-        """Triangular factor of the rows ``[Z, Y]``; `weight` (n,) are roots of sample weights."""
-        return self.space.accumulate(None, X, Y, weight)
+    def factor(self, X, Y, root, operator=None):
+        """Triangular factor of the rows ``[Z, Y]``; `root` (n,) are roots of sample weights."""
+        return self.space.accumulate(None, X, Y, root, operator)
 
     def data(self, factor, n, ridge):
         """``1/(2n) |Y - Phi coef^T|^2 + ridge/2 |coef|^2`` as a function of w."""

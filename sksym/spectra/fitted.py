@@ -31,12 +31,14 @@ def fitted_symmetries(
     snap=True,
     max_defect=0.1,
     robust="auto",
+    operator=None,
 ):
     """Which candidates leave the function Y of X unchanged, by a fit in a library.
 
     Least squares, then selection by enforcing; see `select`. With ``robust="auto"`` errors of
     unequal size are allowed for where errors of equal size let nothing be found. The symmetries
-    `beside` (algebra, B) hold anyhow.
+    `beside` (algebra, B) hold anyhow. With an `operator` the fit is of the rows
+    ``Y = operator(phi(X)) coef^T``.
 
     Returns
     -------
@@ -56,11 +58,12 @@ def fitted_symmetries(
                 return select(evidence, enforced, max_defect, proposals)
             return verdict(evidence, count, max_defect, proposals)
 
-    evidence = fitted_evidence(library, candidates, B, X, Y, weight, robust is True)
+    data = library, candidates, B, X, Y, weight
+    evidence = fitted_evidence(*data, robust is True, operator)
     found = decided(evidence)
     plenty = weight.sum() >= _ROWS_PER_FUNCTION * library.n_output_features_
     if robust == "auto" and plenty and not len(found.generators):
-        again = fitted_evidence(library, candidates, B, X, Y, weight, True)
+        again = fitted_evidence(*data, True, operator)
         found_again = decided(again)
         if len(found_again.generators):
             return again, found_again
@@ -81,14 +84,15 @@ def symmetric_functions(library, candidates, C, B, X, q, beside=None):
     return basis if varying.any() else None
 
 
-def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
+def fitted_evidence(library, candidates, B, X, Y, weight, robust=False, operator=None):
     """The least-squares fit of Y in a library, and the candidates that might leave it unchanged.
 
     With errors of equal size, or with the HC3 sandwich covariance where they differ
     (MacKinnon and White 1985), which takes a second pass over the data.
     """
-    n, q, p = weight.sum(), Y.shape[1], library.n_output_features_
-    factor = weighted_factor(library, X, weight, Y)
+    share = weight if operator is None else np.ones(len(Y))  # of the rows that are fitted
+    n, q, p = share.sum(), Y.shape[1], library.n_output_features_
+    factor = weighted_factor(library, X, share, Y, operator)
     U, s, Vt = svd(factor[:p, :p] / np.sqrt(n))
     rank = int((s > 1e-11 * s.max(initial=0)).sum())
     seen, spread = Vt[:rank].T * s[:rank], Vt[:rank].T / s[:rank]
@@ -100,13 +104,13 @@ def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
     noise = np.sqrt(max(rss / dof, round_off) / n) if dof > 0 else 0.0
     coef = u @ spread.T
     if robust and dof > 0:
-        errors = sandwich(library, X, weight, Y, coef, spread)
+        errors = sandwich(library, X, share, Y, coef, spread, operator)
         noise = np.hstack([errors, np.sqrt(round_off / n) * np.eye(q * rank)])
     tests = sparse.csr_array(factor[:p, :p].T / np.sqrt(n))
     # Defects are relative to what the fit varies, not to noise that it leaves.
-    mean = weight @ Y / n
+    mean = share @ Y / n
     varied = np.sqrt(max(np.mean(np.sum(u**2, axis=1) - mean**2), 0.0))
-    scale = output_scale(Y, weight)
+    scale = output_scale(Y, share)
     scale = varied if varied > 1e-9 * scale else scale
     return FittedEvidence(
         L=derivative_on(library, candidates, B, X, weight, tests),
@@ -117,7 +121,7 @@ def fitted_evidence(library, candidates, B, X, Y, weight, robust=False):
         noise=noise,
         dof=dof,
         n=n * q,
-        motion=motion(candidates, X, weight, B, Y, scale),
+        motion=motion(candidates, X, weight, None if B is None else (B, Y, share), scale),
         output_scale=scale,
     )
 
@@ -135,23 +139,31 @@ def derivative_on(library, candidates, B, X, weight, tests):
     return LieDerivative(D, tests, B, np.eye(r))
 
 
-def weighted_factor(library, X, weight, Y=None):
+def weighted_factor(library, X, weight, Y=None, operator=None):
     """R factor of the rows ``sqrt(w) [phi(x), y]``, streamed."""
     factor, p = None, library.n_output_features_
     # Factorising is fastest in blocks that fit the cache but are four times as long as wide.
     with one_thread():
-        for rows in row_blocks(len(X), max(min(8 * p, 2**18 // p), 1)):
-            values = library_values(library, X[rows])
+        for rows, values in _values(library, X, max(min(8 * p, 2**18 // p), 1), operator):
             values = values if Y is None else np.hstack([values, Y[rows]])
             factor = merge_rows(factor, values * np.sqrt(weight[rows])[:, None])
     width = factor.shape[1]
     return np.pad(factor, ((0, max(width - len(factor), 0)), (0, 0)))
 
 
-def motion(candidates, X, weight, B=None, Y=None, scale=1.0):
+def _values(library, X, width, operator=None):
+    """Library values in blocks of rows, ``(rows, values)``; through an operator all at once."""
+    if operator is not None:
+        yield slice(None), operator(library_values(library, X))
+        return
+    for rows in row_blocks(len(X), width):
+        yield rows, library_values(library, X[rows])
+
+
+def motion(candidates, X, weight, outputs=None, scale=1.0):
     """Mean square (r, r) of the candidate fields, in units of the spread of the data.
 
-    Of their outputs ``B y`` too, in units of `scale`.
+    Of their outputs ``B y`` too, in units of `scale`: ``outputs = (B, Y, weight of its rows)``.
     """
     r, factor, total = candidates.dim, None, weight.sum()
     affine = isinstance(candidates, LieAlgebra)
@@ -169,8 +181,9 @@ def motion(candidates, X, weight, B=None, Y=None, scale=1.0):
         factor = (fields @ factor.T).reshape(r, fields.shape[1] * len(factor)).T
     factor = factor / (pooled_spread(X, weight) or 1.0)
     square = factor.T @ factor
-    if B is not None:
-        R = merge_rows(None, Y * np.sqrt(weight / total)[:, None])
+    if outputs is not None:
+        B, Y, share = outputs
+        R = merge_rows(None, Y * np.sqrt(share / share.sum())[:, None])
         outputs = (B @ R.T).reshape(r, B.shape[1] * len(R)) / scale
         square = square + outputs @ outputs.T
     return square
@@ -192,13 +205,13 @@ def output_scale(Y, weight):
     return (spread if spread > 1e-12 * size else size) or 1.0
 
 
-def sandwich(library, X, weight, Y, coef, spread):
+def sandwich(library, X, weight, Y, coef, spread, operator=None):
     """Factor (q rank, e) of the HC3 covariance of the fit in orthonormal coordinates."""
     n, (q, rank) = weight.sum(), (Y.shape[1], spread.shape[1])
     factor = None
     with one_thread():
-        for rows in row_blocks(len(X), library.n_output_features_ + q * rank):
-            phi = library_values(library, X[rows])
+        width = library.n_output_features_ + q * rank
+        for rows, phi in _values(library, X, width, operator):
             u = phi @ spread
             left = (Y[rows] - phi @ coef.T) / np.maximum(1 - np.sum(u**2, axis=1) / n, 1e-3)[
                 :, None
