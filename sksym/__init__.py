@@ -17,6 +17,7 @@ from sksym.algebras import (
     vector_fields,
 )
 from sksym.discover import ConservedQuantities, InvariantFeatures, SymmetryDiscoverer
+from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
 from sksym.enforce import SymmetricRidge, SymmetricRidgeCV
 from sksym.groups import FiniteGroup, cyclic, permutations, reflections
 from sksym.libraries import (
@@ -57,7 +58,9 @@ __all__ = [
     "SymmetryDisplay",
     "SymmetryPromotingRegressor",
     "SymmetryPromotingRegressorCV",
+    "SymmetryPromotingSINDy",
     "VectorFields",
+    "WeakSymmetryPromotingSINDy",
     "aff",
     "columns",
     "covector",
