@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr
+from scipy.linalg import qr, solve_triangular
 
 from sksym._linalg import merge_rows, one_thread, require_memory
 from sksym._sklearn import checked_weights
@@ -183,8 +183,8 @@ def orthonormal_generators(algebra, box):
     """Coordinates (k, r) of an orthonormal basis of the span of the generators.
 
     The inner product is ``trace(xi^T eta)`` of the homogeneous matrices in the coordinates of the
-    box (2, d). The symmetric square root is taken where the generators are independent, so that
-    orthogonal generators are only rescaled.
+    box (2, d). Independent generators are orthogonalised in turn, translations first and those of
+    few entries before others: so they stay sparse, and orthogonal ones are only rescaled.
     """
     middle, half = box.mean(axis=0), (box[1] - box[0]) / 2
     linear = algebra.linear * (half / half[:, None])
@@ -196,11 +196,17 @@ def orthonormal_generators(algebra, box):
     gram = flat @ flat.T
     if np.count_nonzero(gram - np.diag(np.diag(gram))) == 0 and np.diag(gram).all():
         return np.diag(1 / size)
+    order = np.lexsort((np.count_nonzero(flat, axis=1), algebra.linear.any(axis=(1, 2))))
+    R = np.linalg.qr(flat[order].T, mode="r")
+    diagonal = np.abs(np.diag(R))
+    if len(R) == algebra.dim and diagonal.min(initial=1) > 1e-3 * diagonal.max(initial=0):
+        basis = np.empty_like(gram)
+        basis[:, order] = solve_triangular(R * np.sign(np.diag(R))[:, None], np.eye(len(R))).T
+        return np.where(np.abs(basis) > _EPS * len(R), basis, 0.0) / size
     # The singular values of the rows themselves: a Gram matrix would lose half of the digits.
     U, s, _ = np.linalg.svd(flat, full_matrices=False)
     kept = s > 1e-10 * s.max(initial=0)
-    basis = (U[:, kept] / s[kept]).T
-    return (U @ basis if kept.all() and len(s) == algebra.dim else basis) / size
+    return (U[:, kept] / s[kept]).T / size
 
 
 def _orthonormal_fields(fields, X):

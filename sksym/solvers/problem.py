@@ -96,16 +96,20 @@ class Term:
         G = (self._transposed @ self.K).toarray()
         if self.axes is None:
             return G
-        # The square of the weight is I - axes diag(lost) axes^T.
+        # The square of the weight is I - axes diag(lost) axes^T, the same for every column.
         lost = np.sqrt(np.maximum(self.damping * (2 - self.damping), 0))
-        turn = sparse.csr_array((self.axes * lost).T)
-        along = sparse.kron(turn, sparse.eye_array(self.shape[1])) @ self.K
-        if along.nnz > 0.05 * np.prod(along.shape):
-            for rows in np.array_split(np.arange(along.shape[0]), max(len(lost), 1)):
-                block = along[rows].toarray()
-                G -= block.T @ block
-            return G
-        return G - (along.T @ along).toarray()
+        turn = (self.axes * lost).T
+        r, m = self.shape
+        by_column = self.K[np.arange(r * m).reshape(r, m).T.ravel()]
+        for j in range(m):
+            part = slice(by_column.indptr[j * r], by_column.indptr[(j + 1) * r])
+            seen, place = np.unique(by_column.indices[part], return_inverse=True)
+            row = np.repeat(np.arange(r), np.diff(by_column.indptr[j * r : (j + 1) * r + 1]))
+            block = np.zeros((r, len(seen)))
+            block[row, place] = by_column.data[part]
+            along = turn @ block
+            G[np.ix_(seen, seen)] -= along.T @ along
+        return G
 
 
 @dataclass(frozen=True, eq=False)
