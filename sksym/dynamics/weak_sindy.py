@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from sksym.dynamics.sindy import Dynamics
+from sksym.dynamics.system import Dynamics
 from sksym.dynamics.trajectories import checked_times
 from sksym.dynamics.weak import correlation_time, noise_factor, weak_operator, whitened
 from sksym.libraries import library_values

@@ -12,6 +12,7 @@ from sksym.promote.rounds import promoted
 from sksym.spectra import exact_forms, fitted_symmetries, in_units_of, symmetric_functions
 
 _ZERO = 1e-3  # singular value of a symmetry relative to the largest
+_NOTHING = 1e-5  # and relative to the function, where all are small
 _LARGEST_FIT = 4000  # coefficients up to which their covariance is formed
 _AS_GOOD = 1.2  # residual sum of squares of a refit relative to that of the promoted fit
 _ROUND_OFF = 1e-6  # residual relative to y that counts as none
@@ -188,7 +189,8 @@ def _forms(problem, w, X):
         return
     U, s, _ = np.linalg.svd(M)
     s = np.append(s, np.zeros(len(M) - len(s)))
-    zero = s <= _ZERO * s.max() if s.max() > 0 else np.full(len(s), True)
+    whole = np.linalg.norm(problem.coef(w) @ problem.L.E)
+    zero = s <= max(_ZERO * s.max(), _NOTHING * whole)
     if not zero.any():
         return
     generators = problem.L.coordinates(U[:, zero].T)

@@ -52,7 +52,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     parameters = {"adaptive": False, "refit": False, **parameters}
     model = SymmetryPromotingRegressor(candidates, **parameters)
     options = model._checked_options()
-    samples, _, _ = model._samples(X, y, sample_weight)
+    samples = model._samples(X, y, sample_weight)[0]
     alphas = _grid(alphas, samples, model.ridge)
     with one_thread():
         fits = list(_along(samples, alphas, model.ridge, options, model.refit))
@@ -138,11 +138,11 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
 
     def _fit(self, X, y, sample_weight):
         options = self._checked_options()
-        samples, one_target, dtype = self._samples(X, y, sample_weight)
+        samples, rows, one_target, dtype = self._samples(X, y, sample_weight)
         alphas = _grid(self.alphas, samples, 0.0)
         ridges = _values(_RIDGES if self.ridges is None else self.ridges, "ridges")
         with one_thread():
-            errors = self._cross_validate(samples, alphas, ridges, options)
+            errors = self._cross_validate(samples.problem, rows, alphas, ridges, options)
             mean = errors.mean(axis=1)
             best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
             penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
@@ -158,14 +158,23 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
             "mean_test_error": mean,
         }
 
-    def _cross_validate(self, samples, alphas, ridges, options):
-        X, Y, root = samples.X, samples.Y, samples.root
-        splits = list(check_cv(self.cv).split(X, Y))
+    def _cross_validate(self, problem, rows, alphas, ridges, options):
+        X, Y, root = rows
+        splits = [split for split in check_cv(self.cv).split(X, Y) if root[split[1]].any()]
+        if not splits:
+            raise ValueError(
+                "`cv` gives no test set with a row of positive weight: use other splits."
+            )
         errors = np.empty((len(alphas) + len(ridges), len(splits)))
         for k, (train, test) in enumerate(splits):
             if self.verbose:
                 print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
-            mine = Samples(samples.problem, X[train], Y[train], root[train])
+            if np.count_nonzero(root[train]) < 2:
+                raise ValueError(
+                    f"Fold {k} trains on fewer than 2 rows of positive weight: use fewer folds in "
+                    "`cv`."
+                )
+            mine = Samples(problem, X[train], Y[train], root[train])
             weight = root[test] ** 2
             ridged = (fitted_at(mine, 0.0, ridge, options, self.refit) for ridge in ridges)
             fits = chain(_along(mine, alphas, 0.0, options, self.refit), ridged)

@@ -66,6 +66,8 @@ class PromotingRegressor(RegressorMixin, BaseEstimator):
 
     def _samples(self, X, y, sample_weight):
         X, Y, root, one_target, dtype = validated(self, X, y, sample_weight)
+        if np.count_nonzero(root) < 2:
+            raise ValueError("No function can be told from 1 sample: give more samples.")
         problem = PromotionProblem.of(self, counted(X, root), Y.shape[1])
         if problem.candidates.dim and not problem.L.n_generators:
             warnings.warn(
@@ -74,7 +76,7 @@ class PromotingRegressor(RegressorMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=4,
             )
-        return Samples(problem, X, Y, root), one_target, dtype
+        return Samples(problem, X, Y, root), (X, Y, root), one_target, dtype
 
     def _set_fit(self, fit, options, one_target, dtype):
         """Fitted attributes."""
@@ -225,7 +227,7 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         check_number(self.alpha, "alpha")
         check_number(self.ridge, "ridge")
         options = self._checked_options()
-        samples, one_target, dtype = self._samples(X, y, sample_weight)
+        samples, _, one_target, dtype = self._samples(X, y, sample_weight)
         with one_thread():
             fit = fitted_at(samples, self.alpha, self.ridge, options, self.refit)
         self._set_fit(fit, options, one_target, dtype)

@@ -138,7 +138,8 @@ class FittedEvidence:
 
     @cached_property
     def spectrum(self):
-        hidden = [self.L.symmetry_matrix(c[None]) for c in self.unseen.T]
+        outputs = np.eye(1 if self.L.B is None else len(self.coef))
+        hidden = [self.L.symmetry_matrix(np.outer(e, c)) for c in self.unseen.T for e in outputs]
         return Spectrum.of(
             self.L.symmetry_matrix(self.coef) / self.output_scale,
             self.motion,
