@@ -24,6 +24,7 @@ _RELAX = 1.6
 _DENSE = 2500  # unknowns up to which the inverse of the first step is formed
 _CHECK = 25  # iterations between two looks at the gap
 _SPARE = 10  # singular vectors followed beyond the rank
+_MEMORY = 7  # steps that are combined
 _FULL = 50  # iterations between two full decompositions
 
 
@@ -53,7 +54,9 @@ def penalised_least_squares(
     axes, _, w_ls = data.parts(alpha)
     determined = alpha == 0 and axes.shape[1] == len(axes)
     if determined or not any(np.any(term(w_ls)) for term in terms):  # nothing left to choose
-        return Solution(w_ls, 0, 0.0, [np.zeros(term.shape) for term in terms], 0.0)
+        none = [np.zeros(term.shape) for term in terms]
+        penalty = sum(term.penalty.value(term(w_ls)) for term in terms)
+        return Solution(w_ls, 0, 0.0, none, float(penalty))
     with one_thread():
         return _Iteration(data, terms, alpha, start).run(tol, max_iter, callback)
 
@@ -80,6 +83,7 @@ class _Iteration:
             size = sum(np.linalg.norm(Z) / np.sqrt(min(Z.shape)) for Z in at_ls)
             self.rho = 1.0 / size
             self.Z, self.U = at_ls, [np.zeros(term.shape) for term in terms]
+        self.mixing = _Mixing()
         self.step.prepare(self.rho)
         if start is None:
             w = self._solve()
@@ -90,7 +94,7 @@ class _Iteration:
         return self.step(b.reshape(self.w_ls.shape), accuracy)
 
     def run(self, tol, max_iter, callback):
-        due, rough = _CHECK, False
+        due, turn, rough = _CHECK, 10, False
         for n_iter in count(1):
             primal, change, size = self._advance(rough)
             worst = max(primal, change)
@@ -106,8 +110,8 @@ class _Iteration:
                     return Solution(w, n_iter, float(gap), feasible, float(objective), state)
                 # The gap falls geometrically: look again when it may be there.
                 due = n_iter + int(np.clip(_CHECK * np.log10(gap / tol) / 2, 10, 4 * _CHECK))
-            if n_iter % 10 == 0:
-                self._balance(primal, change, n_iter)
+            if n_iter >= turn:  # ever less often: every change of rho begins anew
+                turn = n_iter + max(10, n_iter // 2) if self._balance(primal, change) else turn + 10
             rough = worst > 1e-3 * size
 
     def _dual(self, w):
@@ -117,30 +121,83 @@ class _Iteration:
     def _advance(self, rough):
         """One iteration; sizes of the primal residual, of the change of Z, and of Z."""
         w = self._solve(1e-3 if rough else None)
+        now = [term(w) for term in self.terms]
+        before = [Z + U for Z, U in zip(self.Z, self.U, strict=True)]
+        after = [
+            _RELAX * K_w + (1 - _RELAX) * Z + U
+            for K_w, Z, U in zip(now, self.Z, self.U, strict=True)
+        ]
+        moved = self.mixing(before, after)
         primal = change = size = 0.0
-        for t, term in enumerate(self.terms):
-            now, old = term(w), self.Z[t]
-            moved = _RELAX * now + (1 - _RELAX) * old + self.U[t]
-            self.Z[t] = self.shrink[t](moved, 1.0 / self.rho)
-            self.U[t] = moved - self.Z[t]
-            primal += np.sum((now - self.Z[t]) ** 2)
+        for t, old in enumerate(self.Z):
+            self.Z[t] = self.shrink[t](moved[t], 1.0 / self.rho)
+            self.U[t] = moved[t] - self.Z[t]
+            primal += np.sum((now[t] - self.Z[t]) ** 2)
             change += np.sum((self.Z[t] - old) ** 2)
-            size += np.sum(now**2)
+            size += np.sum(now[t] ** 2)
         return np.sqrt([primal, change, size])
 
-    def _balance(self, primal, change, n_iter):
-        """Keep the residuals of both kinds alike."""
-        ratio = primal / max(change, 1e-300)
-        if self.curvature is None:
-            if not 0.2 < ratio < 5.0:
-                self._set_rho(self.rho * (1.5 if ratio > 1 else 1 / 1.5))
-        elif not 0.1 < ratio < 10.0 and n_iter % 20 == 0:
-            self._set_rho(self.rho * float(np.clip(np.sqrt(ratio), 0.2, 5.0)))
-            self.step.prepare(self.rho)
+    def _balance(self, primal, change):
+        """Keep the residuals of both kinds alike, relative to Z and U; whether rho was changed."""
+        sizes = (np.sqrt(sum(np.sum(A**2) for A in part)) for part in (self.Z, self.U))
+        at_Z, at_U = (max(size, 1e-300) for size in sizes)
+        ratio = np.clip(primal / at_Z, 1e-100, 1e100) / np.clip(change / at_U, 1e-100, 1e100)
+        if 0.1 < ratio < 10.0:
+            return False
+        self._set_rho(self.rho * float(np.clip(np.sqrt(ratio), 0.2, 5.0)))
+        self.step.prepare(self.rho)
+        return True
 
     def _set_rho(self, rho):
+        self.mixing = _Mixing()
         self.U = [U * (self.rho / rho) for U in self.U]
         self.rho = rho
+
+
+class _Mixing:
+    """Anderson's extrapolation of the fixed-point iteration for ``Z + U``, with a safeguard.
+
+    Once ranks have settled the iteration is nearly linear, and the combination of the last few
+    steps with the least residual is far ahead of it. The residual of plain steps never grows: an
+    extrapolated one that makes it grow is taken back.
+    """
+
+    def __init__(self):
+        self.count, self.plain, self.size = 0, None, np.inf
+
+    def __call__(self, before, after):
+        shapes = [one.shape for one in after]
+        value = np.concatenate([one.ravel() for one in after])
+        residual = value - np.concatenate([one.ravel() for one in before])
+        size = np.linalg.norm(residual)
+        if self.plain is not None and size > self.size:
+            after, self.plain, self.count = self.plain, None, 0
+            return after
+        self.size, self.plain = size, None
+        share = self._remember(value, residual)
+        if share is None:
+            return after
+        self.plain = after
+        parts = np.split(share @ self.values, np.cumsum([m * n for m, n in shapes])[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _remember(self, value, residual):
+        """Shares of the steps remembered, of sum one, in the least residual; None: too few."""
+        if not self.count:
+            self.values, self.residuals = np.zeros((2, _MEMORY, len(value)))
+            self.products = np.eye(_MEMORY)
+        now = self.count % _MEMORY
+        self.count += 1
+        self.values[now], self.residuals[now] = value, residual
+        self.products[now] = self.products[:, now] = self.residuals @ residual
+        n = min(self.count, _MEMORY)
+        if n < 3:
+            return None
+        gram = self.products[:n, :n] + 1e-10 * np.trace(self.products[:n, :n]) * np.eye(n)
+        gram[np.diag_indices(n)] += np.finfo(float).tiny
+        share = np.zeros(_MEMORY)
+        share[:n] = np.linalg.solve(gram, np.ones(n))
+        return share / share.sum()
 
 
 class _DenseStep:
@@ -192,23 +249,28 @@ class _IterativeStep:
     def _gram(self, x):
         return sum(term.adjoint(term(x)) for term in self.problem.terms).reshape(x.shape)
 
+    def _free(self, x):
+        """What of x the data leave free in the limit; round-off must not build up beside it."""
+        axes = self.problem.axes
+        return x if self.d is not None else x - (x @ axes) @ axes.T
+
     def _curved(self, x):
         axes = self.problem.axes
         moved = self._gram(x)
-        return moved if self.d is None else moved + ((x @ axes) * self.d) @ axes.T
+        return self._free(moved) if self.d is None else moved + ((x @ axes) * self.d) @ axes.T
 
     def _precondition(self, r):
         axes = self.problem.axes
         return r / self.unit + ((r @ axes) * self.shift) @ axes.T
 
     def __call__(self, b, accuracy):
-        x, target = self.x, b - self._gram(self.problem.w_ls)
+        x, target = self.x, self._free(b - self._gram(self.problem.w_ls))
         r = target - self._curved(x)
         z = self._precondition(r)
         p, rz = z, np.vdot(r, z)
         size = np.sqrt(np.vdot(target, self._precondition(target))) or 1.0
         for _ in range(500):
-            if np.sqrt(max(rz, 0)) <= (accuracy or 1e-7) * size:
+            if not np.sqrt(max(rz, 0)) > (accuracy or 1e-7) * size:
                 break
             moved = self._curved(p)
             step = rz / np.vdot(p, moved)

@@ -1,8 +1,10 @@
 """The same problem through cvxpy: slow, independent, and for tests."""
 
 import threading
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.solvers.problem import Solution
@@ -48,7 +50,16 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", **options):
             root = np.sqrt(curvature)
             misfit = cp.sum_squares(cp.multiply(x, np.tile(root, (len(w_ls), 1))))
             problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty))
-        problem.solve(solver=solver, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the status is told below, in our words
+            problem.solve(solver=solver, **options)
+        if problem.status == "optimal_inaccurate":
+            warnings.warn(
+                f"cvxpy ({solver}) ends before its tolerance: the solution may be inaccurate, "
+                "rescale the data or allow a larger gap.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         if problem.status not in ("optimal", "optimal_inaccurate"):
             raise RuntimeError(
                 f"cvxpy ends with status {problem.status!r} ({solver}): rescale the data, or use "
