@@ -53,7 +53,7 @@ def penalised_least_squares(
     """
     axes, _, w_ls = data.parts(alpha)
     determined = alpha == 0 and axes.shape[1] == len(axes)
-    if determined or not any(np.any(term(w_ls)) for term in terms):  # nothing left to choose
+    if determined or not any(term.sees(w_ls) for term in terms):  # nothing left to choose
         none = [np.zeros(term.shape) for term in terms]
         penalty = sum(term.penalty.value(term(w_ls)) for term in terms)
         return Solution(w_ls, 0, 0.0, none, float(penalty))
@@ -102,7 +102,7 @@ class _Iteration:
                 w = self._solve(accuracy=1e-12)
                 dual = self._dual(w)
                 objective, gap, feasible = certificate(self.data, self.terms, self.alpha, w, dual)
-                gap = max(gap, 0.0) / (objective or 1.0)
+                gap = gap / (objective or 1.0)
                 if callback is not None:
                     callback(n_iter, objective, gap)
                 if gap <= tol or n_iter >= max_iter or worst <= 1e-15 * size:

@@ -77,6 +77,11 @@ class Term:
         """``K w`` as a matrix."""
         return self._weighted((self.K @ w.ravel()).reshape(self.shape))
 
+    def sees(self, w):
+        """Whether ``K w`` is more than round-off."""
+        size = np.linalg.norm(self.K.data) * np.linalg.norm(w)
+        return bool(np.linalg.norm(self(w)) > 16 * _EPS * size)
+
     def adjoint(self, Z):
         """``K^T Z``, flat."""
         return self._transposed @ self._weighted(Z).ravel()
@@ -153,7 +158,7 @@ class LeastSquares:
 def certificate(data, terms, alpha, w, dual):
     """Objective above least squares at w, and the duality gap with `dual` scaled to be feasible.
 
-    `dual` satisfies ``alpha K^T Y = -grad f(w)``, for alpha = 0 that K^T Y is in the range of H.
+    `dual` has K^T Y in the range of H. The gap is never less than what round-off makes of it.
 
     Returns
     -------
@@ -165,17 +170,15 @@ def certificate(data, terms, alpha, w, dual):
     t = 1.0 / polar if polar > 1.0 or (alpha == 0 and polar > 0) else 1.0
     dual = [t * Y for Y in dual]
     penalty = sum(term.penalty.value(term(w)) for term in terms)
+    bound = sum(np.vdot(Y, term(w_ls)) for term, Y in zip(terms, dual, strict=True))
+    round_off = 8 * _EPS * max(penalty, bound)
     if alpha == 0:
-        bound = sum(np.vdot(Y, term(w_ls)) for term, Y in zip(terms, dual, strict=True))
-        return penalty, penalty - bound, dual
-    x = (w - w_ls) @ axes
-    misfit = np.sum(curvature * x**2)
-    along = np.sum(curvature * x * (w_ls @ axes))  # = -alpha <Y, K w_ls> before scaling
-    return (
-        0.5 * misfit + alpha * penalty,
-        0.5 * (1 + t**2) * misfit + t * along + alpha * penalty,
-        dual,
-    )
+        return penalty, max(penalty - bound, round_off), dual
+    force = sum(term.adjoint(Y) for term, Y in zip(terms, dual, strict=True))
+    along = force.reshape(w_ls.shape) @ axes
+    misfit = 0.5 * np.sum(curvature * ((w - w_ls) @ axes) ** 2)
+    gap = misfit + alpha * (penalty - bound) + 0.5 * alpha**2 * np.sum(along**2 / curvature)
+    return misfit + alpha * penalty, max(gap, alpha * round_off), dual
 
 
 def largest_alpha(data, terms):

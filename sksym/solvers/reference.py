@@ -4,10 +4,11 @@ import threading
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sksym.penalties import GroupNorm, NuclearNorm
-from sksym.solvers.problem import Solution
+from sksym.solvers.problem import Solution, certificate
 
 _LOCK = threading.Lock()
 
@@ -31,25 +32,19 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", **options):
             'solver="cvxpy" needs cvxpy, which is not installed: pip install "sksym[cvxpy]"'
         ) from error
 
-    _, _, w_ls = data.parts(alpha)
+    axes, curvature, w_ls = data.parts(alpha)
     size = np.abs(w_ls).max(initial=0) or 1.0  # unknowns of about one
-    axes, curvature, _ = data.parts(alpha)
     with _LOCK:
         w = cp.Variable(w_ls.size)
-        penalty = 0
-        for term in terms:
-            K = term.K
-            if term.axes is not None:
-                weight = np.eye(term.shape[0]) - (term.axes * term.damping) @ term.axes.T
-                K = np.kron(weight, np.eye(term.shape[1])) @ K
-            penalty = penalty + _expression(cp, term, K @ w)
+        parts = [cp.Variable(int(np.prod(term.shape))) for term in terms]
+        links = [_map(term) @ w == Z for term, Z in zip(terms, parts, strict=True)]
+        penalty = sum(_expression(cp, term, Z) for term, Z in zip(terms, parts, strict=True))
         x = cp.reshape(w, w_ls.shape, order="C") @ axes - (w_ls @ axes) / size
         if alpha == 0:
-            problem = cp.Problem(cp.Minimize(penalty), [x == 0])
+            problem = cp.Problem(cp.Minimize(penalty), [*links, x == 0])
         else:
-            root = np.sqrt(curvature)
-            misfit = cp.sum_squares(cp.multiply(x, np.tile(root, (len(w_ls), 1))))
-            problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty))
+            misfit = cp.sum_squares(cp.multiply(x, np.tile(np.sqrt(curvature), (len(w_ls), 1))))
+            problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty), links)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the status is told below, in our words
             problem.solve(solver=solver, **options)
@@ -60,18 +55,26 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", **options):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        if problem.status not in ("optimal", "optimal_inaccurate"):
+        elif problem.status != "optimal":
             raise RuntimeError(
                 f"cvxpy ends with status {problem.status!r} ({solver}): rescale the data, or use "
                 'solver="admm".'
             )
         coef = size * w.value.reshape(w_ls.shape)
-        n_iter = problem.solver_stats.num_iters or 0
-    value = sum(term.penalty.value(term(coef)) for term in terms)
-    objective = value
-    if alpha > 0:
-        objective = alpha * value + 0.5 * np.sum(curvature * ((coef - w_ls) @ axes) ** 2)
-    return Solution(coef, int(n_iter), float("nan"), [], float(objective))
+        dual = [
+            link.dual_value.reshape(term.shape) for link, term in zip(links, terms, strict=True)
+        ]
+        n_iter = int(problem.solver_stats.num_iters or 0)
+    objective, gap, dual = certificate(data, terms, alpha, coef, dual)
+    return Solution(coef, n_iter, float(gap / (objective or 1.0)), dual, float(objective))
+
+
+def _map(term):
+    """K with its weight."""
+    if term.axes is None:
+        return term.K
+    weight = np.eye(term.shape[0]) - (term.axes * term.damping) @ term.axes.T
+    return sparse.csr_array(sparse.kron(weight, sparse.eye_array(term.shape[1])) @ term.K)
 
 
 def _expression(cp, term, moved):
