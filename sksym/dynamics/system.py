@@ -17,6 +17,7 @@ from sksym.libraries import PolynomialLibrary, evaluate, input_names
 from sksym.promote.dynamical import acting, field_problem, identified
 from sksym.promote.rounds import Options
 
+_FAR = 1e8  # times the first state, from where a simulation does not come back
 _SHOWN = 1e-10  # a coefficient that is printed, relative to the largest
 
 
@@ -97,7 +98,13 @@ class Dynamics(RegressorMixin, BaseEstimator):
         with one_thread():
             if self._discrete:
                 return self._iterated(x0, times, slope)
-            options = {"method": "LSODA", "rtol": 1e-8, "atol": 1e-8, **options}
+            far = _FAR * (1 + np.abs(x0).max())
+
+            def leaves(time, x):
+                return far - np.abs(x).max()
+
+            leaves.terminal = True
+            options = {"method": "LSODA", "rtol": 1e-8, "atol": 1e-8, "events": leaves, **options}
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what goes wrong is told below
                 path = solve_ivp(slope, (times[0], times[-1]), x0, t_eval=times, **options)
@@ -127,9 +134,9 @@ class Dynamics(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         features = input_names(self)
-        coef, names = np.atleast_2d(self.coef_), self.library_.get_feature_names_out()
+        coef, names = self.coef_, self.library_.get_feature_names_out(features)
         if hasattr(self.library_, "monomial_coef"):
-            coef, names = self.library_.monomial_coef(coef), self.library_.monomial_names
+            coef = self.library_.monomial_coef(coef)
         out = []
         for i, row in zip(self.states_, coef, strict=True):
             terms = np.flatnonzero(np.abs(row) > _SHOWN * np.abs(coef).max(initial=0))
