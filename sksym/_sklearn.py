@@ -1,10 +1,47 @@
 """Conventions of scikit-learn that its public interface leaves to us."""
 
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
 from sklearn.utils import get_tags
 from sklearn.utils.validation import column_or_1d, validate_data
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9 has no callbacks
+
+    class CallbackSupportMixin:
+        """Nothing to support."""
+
+    def with_callbacks(method):
+        """The method itself."""
+        return method
+
+
+@contextmanager
+def fit_tasks(model, X, y):
+    """Tell scikit-learn's callbacks of a fit; gives ``task(name)``, a context for each part."""
+    if not hasattr(model, "_init_callback_context"):
+        yield _no_task
+        return
+    whole = model._init_callback_context(max_subtasks=None)
+    whole.call_on_fit_task_begin(estimator=model, X=X, y=y)
+
+    @contextmanager
+    def task(name):
+        part = whole.subcontext(task_name=name)
+        part.call_on_fit_task_begin(estimator=model, X=X, y=y)
+        yield
+        part.call_on_fit_task_end(estimator=model, X=X, y=y)
+
+    yield task
+    whole.call_on_fit_task_end(estimator=model, X=X, y=y)
+
+
+@contextmanager
+def _no_task(name):
+    yield
 
 
 def adopt(model, fresh):

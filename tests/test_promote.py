@@ -342,3 +342,31 @@ def test_interrupted_and_failed_fits_leave_the_model_as_it_was(monkeypatch):
     np.testing.assert_array_equal(model.predict(X), before)
     with pytest.raises(NotFittedError):
         one.predict(X)
+
+
+def test_callbacks_of_scikit_learn_see_the_parts():
+    callback = pytest.importorskip("sklearn.callback")
+    seen = []
+
+    class Watch:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            seen.append(context.task_name)
+
+        def on_fit_task_end(self, estimator, context):
+            seen.append("end")
+
+        def teardown(self, estimator, context):
+            pass
+
+    assert isinstance(Watch(), callback.FitCallback)
+    X, y = samples(radial, n=40, noise=0.1)
+    SymmetryPromotingRegressor(so, alpha=0.01).set_callbacks(Watch()).fit(X, y)
+    parts = ["round 0", "end", "round 1", "end", "round 2", "end", "round 3", "end", "refit", "end"]
+    assert seen == ["fit", *parts, "end"]
+    seen.clear()
+    model = SymmetryPromotingRegressorCV(so, alphas=2, ridges=[], cv=2).set_callbacks(Watch())
+    model.fit(X, y)
+    assert seen == ["fit", "fold 0", "end", "fold 1", "end", "end"]

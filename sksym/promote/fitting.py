@@ -1,7 +1,8 @@
 """One fit: which candidates to keep, from the data where they say it, else from the solution."""
 
 import warnings
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -153,7 +154,9 @@ def fitted_at(samples, alpha, ridge, options, refit, start=None):
         enforced = _enforced(samples, C)
         if enforced is None:
             continue
-        mine = promoted(enforced.problem, enforced.data(ridge), 0.0, options)[-1].coef
+        with options.task("refit"):
+            quiet = replace(options, task=nullcontext)
+            mine = promoted(enforced.problem, enforced.data(ridge), 0.0, quiet)[-1].coef
         if by_data or samples.overdetermined or enforced.rss(mine) <= samples.as_good_as(w):
             return Fit(enforced, mine, C, *last, by_data)
     return Fit(samples, w, symmetries_of(samples.problem, w, samples.X), *last)

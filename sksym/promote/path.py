@@ -1,6 +1,5 @@
 """From strong to weak promotion: a path of solutions, and alpha by cross-validation."""
 
-from itertools import chain
 from numbers import Integral
 
 import numpy as np
@@ -55,7 +54,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     samples = model._samples(X, y, sample_weight)[0]
     alphas = _grid(alphas, samples, model.ridge)
     with one_thread():
-        fits = list(_along(samples, alphas, model.ridge, options, model.refit))
+        fits = list(_along(samples, [(a, model.ridge) for a in alphas], options, model.refit))
     error = [fit.samples.rss(fit.w) / (samples.n * samples.Y.shape[1]) for fit in fits]
     return Bunch(
         alphas=alphas,
@@ -136,16 +135,16 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         self.tol = tol
         self.verbose = verbose
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, task):
         options = self._checked_options()
         samples, rows, one_target, dtype = self._samples(X, y, sample_weight)
         alphas = _grid(self.alphas, samples, 0.0)
         ridges = _values(_RIDGES if self.ridges is None else self.ridges, "ridges")
+        penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
         with one_thread():
-            errors = self._cross_validate(samples.problem, rows, alphas, ridges, options)
+            errors = self._cross_validate(samples.problem, rows, penalties, options, task)
             mean = errors.mean(axis=1)
             best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
-            penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
             fit = fitted_at(samples, *penalties[best], options, self.refit)
         self._set_fit(fit, options, one_target, dtype)
         self.alpha_, self.ridge_ = map(float, penalties[best])
@@ -158,14 +157,15 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
             "mean_test_error": mean,
         }
 
-    def _cross_validate(self, problem, rows, alphas, ridges, options):
+    def _cross_validate(self, problem, rows, penalties, options, task):
+        """Mean squared test errors, (penalties, folds)."""
         X, Y, root = rows
         splits = [split for split in check_cv(self.cv).split(X, Y) if root[split[1]].any()]
         if not splits:
             raise ValueError(
                 "`cv` gives no test set with a row of positive weight: use other splits."
             )
-        errors = np.empty((len(alphas) + len(ridges), len(splits)))
+        errors = []
         for k, (train, test) in enumerate(splits):
             if self.verbose:
                 print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
@@ -174,23 +174,24 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
                     f"Fold {k} trains on fewer than 2 rows of positive weight: use fewer folds in "
                     "`cv`."
                 )
-            mine = Samples(problem, X[train], Y[train], root[train])
-            weight = root[test] ** 2
-            ridged = (fitted_at(mine, 0.0, ridge, options, self.refit) for ridge in ridges)
-            fits = chain(_along(mine, alphas, 0.0, options, self.refit), ridged)
-            for i, fit in enumerate(fits):
-                left = Y[test] - evaluate(fit.library, fit.coef, X[test])
-                errors[i, k] = weight @ np.mean(left**2, axis=1) / weight.sum()
-        return errors
+            with task(f"fold {k}"):
+                mine = Samples(problem, X[train], Y[train], root[train])
+                fits = _along(mine, penalties, options, self.refit)
+                weight = root[test] ** 2
+                left = [Y[test] - evaluate(fit.library, fit.coef, X[test]) for fit in fits]
+                errors.append(np.mean(np.square(left), axis=2) @ weight / weight.sum())
+        return np.transpose(errors)
 
 
-def _along(samples, alphas, ridge, options, refit):
-    """Fits for descending alphas, each started from the convex solution of the one before."""
-    fit = None
-    for alpha in alphas:
-        if fit is None or not fit.by_data:  # what the data decide does not depend on alpha
-            start = None if fit is None else fit.convex
+def _along(samples, penalties, options, refit):
+    """Fits for pairs (alpha, ridge), each started from the convex solution of the one before."""
+    fit, before = None, None
+    for alpha, ridge in penalties:
+        # What the data decide does not depend on alpha.
+        if fit is None or not fit.by_data or ridge != before:
+            start = fit.convex if fit is not None and ridge == before and alpha > 0 else None
             fit = fitted_at(samples, alpha, ridge, options, refit, start)
+        before = ridge
         yield fit
 
 

@@ -134,14 +134,14 @@ class PromotionProblem:
         if self.group is not None:
             K = _group_rows(self.space.library, self.group, self.output, q, self.L, X) @ basis.T
             terms.append(_term(K, len(self.group.matrices), GroupNorm()))
-        return terms
+        return [term for term in terms if term.K.nnz]
 
 
 def _term(K, rows, penalty):
     """A term without the tests that see nothing."""
     K = sparse.csr_array(K)
     K.eliminate_zeros()
-    seen = (np.diff(K.indptr) > 0).reshape(rows, -1).any(axis=0)
+    seen = (np.diff(K.indptr) > 0).reshape(rows, K.shape[0] // max(rows, 1)).any(axis=0)
     K = K[np.flatnonzero(np.tile(seen, rows))]
     return Term(sparse.csr_array(K), (rows, int(seen.sum())), penalty)
 

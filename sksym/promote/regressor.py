@@ -1,6 +1,7 @@
 """Promote: regression that keeps the candidate symmetries which the data do not contradict."""
 
 import warnings
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,7 +10,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import one_thread
-from sksym._sklearn import adopt, check_number, counted, validated
+from sksym._sklearn import (
+    CallbackSupportMixin,
+    adopt,
+    check_number,
+    counted,
+    fit_tasks,
+    validated,
+    with_callbacks,
+)
 from sksym.libraries import fitted_values
 from sksym.promote.fitting import Samples, fitted_at
 from sksym.promote.problem import PromotionProblem
@@ -17,7 +26,7 @@ from sksym.promote.rounds import Options
 from sksym.spectra import readable
 
 
-class PromotingRegressor(RegressorMixin, BaseEstimator):
+class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """What the promoting regressors share: all but the choice of alpha."""
 
     def __sklearn_tags__(self):
@@ -27,6 +36,7 @@ class PromotingRegressor(RegressorMixin, BaseEstimator):
         tags.regressor_tags.poor_score = True
         return tags
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to data.
 
@@ -42,8 +52,9 @@ class PromotingRegressor(RegressorMixin, BaseEstimator):
         self
         """
         fresh = type(self)(**self.get_params(deep=False))
-        fresh._fit(X, y, sample_weight)
-        return adopt(self, fresh)
+        with fit_tasks(self, X, y) as task:
+            fresh._fit(X, y, sample_weight, task)
+            return adopt(self, fresh)
 
     def predict(self, X):
         """Predicted targets, shape (n,) or (n, q)."""
@@ -223,10 +234,10 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         self.tol = tol
         self.verbose = verbose
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, task):
         check_number(self.alpha, "alpha")
         check_number(self.ridge, "ridge")
-        options = self._checked_options()
+        options = replace(self._checked_options(), task=task)
         samples, _, one_target, dtype = self._samples(X, y, sample_weight)
         with one_thread():
             fit = fitted_at(samples, self.alpha, self.ridge, options, self.refit)

@@ -1,5 +1,6 @@
 """The convex solve, and rounds of reweighting that follow it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ class Options:
     tol: float = 1e-6
     max_iter: int = 10_000
     callback: object = None
+    task: object = nullcontext  # task(name): the context of one convex problem
 
 
 def promoted(problem, data, alpha, options, start=None):
@@ -34,7 +36,8 @@ def promoted(problem, data, alpha, options, start=None):
     rounds = _ROUNDS if options.adaptive and terms else 0
     for k in range(rounds + 1):
         tol = options.tol if k == rounds else max(options.tol, _ROUGH)
-        solutions.append(_solve(data, terms, alpha, replace(options, tol=tol), start))
+        with options.task(f"round {k}"):
+            solutions.append(_solve(data, terms, alpha, replace(options, tol=tol), start))
         if k < rounds:
             terms = [_reweighted(term, solutions[-1].coef, k) for term in problem.terms]
             start = None

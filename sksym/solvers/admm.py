@@ -191,10 +191,10 @@ class _Mixing:
         self.values[now], self.residuals[now] = value, residual
         self.products[now] = self.products[:, now] = self.residuals @ residual
         n = min(self.count, _MEMORY)
-        if n < 3:
+        largest = np.diag(self.products)[:n].max()
+        if n < 3 or largest <= np.finfo(float).tiny:
             return None
-        gram = self.products[:n, :n] + 1e-10 * np.trace(self.products[:n, :n]) * np.eye(n)
-        gram[np.diag_indices(n)] += np.finfo(float).tiny
+        gram = self.products[:n, :n] / largest + 1e-10 * np.eye(n)
         share = np.zeros(_MEMORY)
         share[:n] = np.linalg.solve(gram, np.ones(n))
         return share / share.sum()

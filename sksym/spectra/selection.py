@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import svd
 
-from sksym._linalg import pivoted_echelon, spectral_bound
+from sksym._linalg import merge_rows, pivoted_echelon, spectral_bound
 from sksym.spectra.evidence import BEYOND, EXACT
 from sksym.spectra.snapping import rounded
 
@@ -166,8 +166,11 @@ def saturated(evidence, basis):
     Only candidates that the data determine; in reduced echelon form.
     """
     L, generators = evidence.L, evidence.spectrum.generators
-    rows = [L.symmetry_matrix(c.reshape(len(evidence.coef), -1)) for c in basis]
-    _, s, Vt = svd(np.concatenate(rows) @ generators.T)
+    factor = None
+    for c in basis:  # of many functions and tests: one after the other
+        moved = L.symmetry_matrix(c.reshape(len(evidence.coef), -1)) @ generators.T
+        factor = merge_rows(factor, moved)
+    _, s, Vt = svd(factor)
     mixing = sparse.kron(generators.T, sparse.eye_array(L.E.shape[1]))
     size = spectral_bound(L.D @ mixing)  # generators of unit motion: units do not matter
     kept = Vt[int((s > 1e-8 * size).sum()) :]
