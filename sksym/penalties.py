@@ -1,8 +1,8 @@
 """What is penalised: convex functions with a proximal operator.
 
-A penalty is any object with ``value(Z)``, ``prox(Z, step)`` and ``polar(Y)``, for matrices Z. The
-proximal operator is the minimiser over V of ``value(V) + ||V - Z||^2 / (2 step)``. The polar of a
-norm is ``max <Y, Z>`` over the Z of value one: duality gaps need it.
+A penalty is any object with ``value(Z)`` and ``prox(Z, step)``, for matrices Z. The proximal
+operator is the minimiser over V of ``value(V) + ||V - Z||^2 / (2 step)``. A norm that solvers are
+to certify has ``polar(Y)`` besides, its dual norm: ``max <Y, Z>`` over the Z of value one.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,11 @@ import numpy as np
 
 
 class Penalty(Protocol):
-    """What solvers need of a penalty."""
+    """What solvers need of a penalty; duality gaps need ``polar(Y)`` too."""
 
     def value(self, Z): ...
 
     def prox(self, Z, step): ...
-
-    def polar(self, Y): ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class NuclearNorm:
 
     def polar(self, Y):
         """Largest singular value over alpha."""
-        return np.linalg.norm(Y, 2) / self.alpha if Y.size else 0.0
+        return _over(np.linalg.norm(Y, 2) if Y.size else 0.0, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -59,4 +57,9 @@ class GroupNorm:
 
     def polar(self, Y):
         """Longest row over alpha."""
-        return np.linalg.norm(Y, axis=1).max(initial=0) / self.alpha
+        return _over(np.linalg.norm(Y, axis=1).max(initial=0), self.alpha)
+
+
+def _over(size, alpha):
+    """Size over alpha, where a norm that is switched off has an infinite polar."""
+    return float(size / alpha) if alpha else (np.inf if size else 0.0)

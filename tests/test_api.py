@@ -20,7 +20,8 @@ LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei Vect
 vector_fields FiniteGroup reflections permutations cyclic trivial vector covector tensor direct_sum
 PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
 SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
-SymmetryDisplay NuclearNorm GroupNorm
+SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor SymmetryPromotingRegressorCV
+symmetry_path SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
 """
 
 

@@ -118,3 +118,17 @@ def test_the_group_norm_switches_rows_off():
     Z = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     expected = [[2.4, 3.2], [0, 0], [0, 0]]
     assert_allclose(GroupNorm().prox(Z, 1.0), expected, atol=1e-14)
+
+
+@rows
+@shapes
+def test_polar_is_the_dual_norm(penalty, shape, rng):
+    """<Y, Z> <= polar(Y) value(Z), and what the prox takes off has the step for its polar."""
+    Y = rng.normal(size=shape)
+    if penalty.alpha == 0:
+        assert penalty.polar(Y) == (np.inf if Y.size else 0)
+        return
+    for Z in rng.normal(size=(20, *shape)):
+        assert np.vdot(Y, Z) <= penalty.polar(Y) * penalty.value(Z) + 1e-12
+    if Y.size:
+        assert penalty.polar(Y - penalty.prox(Y, 0.01)) == pytest.approx(0.01)

@@ -8,7 +8,6 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sksym import (
-    GroupNorm,
     NuclearNorm,
     PolynomialLibrary,
     SymmetryPromotingRegressor,
@@ -214,15 +213,3 @@ def test_cvxpy_refuses_penalties_that_it_is_not_told_of():
     odd = Term(terms[0].K, terms[0].shape, object())
     with pytest.raises(TypeError, match="NuclearNorm and GroupNorm"):
         solve_with_cvxpy(data, [odd], 1e-2)
-
-
-@pytest.mark.parametrize("penalty", [NuclearNorm(0.5), GroupNorm(2.0)])
-def test_polar_is_the_dual_norm(penalty):
-    """<Y, Z> <= polar(Y) value(Z), with equality for some Z."""
-    rng = np.random.default_rng(0)
-    Y = rng.normal(size=(4, 6))
-    for Z in rng.normal(size=(50, 4, 6)):
-        assert np.vdot(Y, Z) <= penalty.polar(Y) * penalty.value(Z)
-    # Moreau: what the prox takes off has polar at most the step, and that much where it bites.
-    taken = Y - penalty.prox(Y, 0.1)
-    assert penalty.polar(taken) == pytest.approx(0.1)

@@ -166,8 +166,12 @@ def _lie_derivative(library, candidates, output, X):
     try:
         return LieDerivative.exact(library, candidates, output)
     except (NotClosedError, AttributeError):
-        points = probe_points(X, library.n_output_features_ + 50)
-        return LieDerivative.sampled(library, candidates, output, points)
+        return LieDerivative.sampled(library, candidates, output, _points(library, X))
+
+
+def _points(library, X):
+    """Where a library that is not closed is tested; however often a row is repeated."""
+    return probe_points(np.unique(X, axis=0), library.n_output_features_ + 50)
 
 
 def _group_rows(library, group, output, q, L, X):
@@ -178,8 +182,7 @@ def _group_rows(library, group, output, q, L, X):
         try:
             moved, still = sparse.csr_array(library.group_matrix(g)) @ L.E, L.E
         except (NotClosedError, AttributeError):
-            if tests is None:
-                tests = probe_points(X, library.n_output_features_ + 50)
+            tests = _points(library, X) if tests is None else tests
             moved, still = (
                 sparse.csr_array(library_values(library, Z).T / np.sqrt(len(tests)))
                 for Z in (tests @ g.T, tests)
