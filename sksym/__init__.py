@@ -30,7 +30,7 @@ from sksym.libraries import (
 )
 from sksym.lie_derivative import LieDerivative
 from sksym.penalties import GroupNorm, NuclearNorm
-from sksym.plotting import SymmetryDisplay
+from sksym.plotting import SymmetryDisplay, SymmetryPathDisplay
 from sksym.promote import (
     SymmetryPromotingRegressor,
     SymmetryPromotingRegressorCV,
@@ -56,6 +56,7 @@ __all__ = [
     "SymmetricRidgeCV",
     "SymmetryDiscoverer",
     "SymmetryDisplay",
+    "SymmetryPathDisplay",
     "SymmetryPromotingRegressor",
     "SymmetryPromotingRegressorCV",
     "SymmetryPromotingSINDy",

@@ -8,14 +8,22 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Bunch
 
 from sksym import (
     PolynomialLibrary,
+    SymmetricRidge,
     SymmetryDiscoverer,
     SymmetryDisplay,
+    SymmetryPathDisplay,
+    SymmetryPromotingRegressor,
+    SymmetryPromotingRegressorCV,
     aff,
     gl,
+    so,
+    symmetry_path,
     translations,
+    vector,
     vector_fields,
 )
 
@@ -161,3 +169,96 @@ def test_bad_input(model):
     for features in ((0, 2), (0, 0), (-1, 0), (0, 1, 1), 1, ("east", "up")):
         with pytest.raises(ValueError, match="`features` must be two of the 2 features"):
             SymmetryDisplay.from_estimator(model, FRAME, kind="fields", features=features)
+
+
+PATH = Bunch(
+    alphas=np.array([1.0, 0.1, 0.01]),
+    singular_values=np.array([[0.0, 0.0], [0.0, 0.5], [0.1, 0.9]]),
+    n_symmetries=np.array([2, 1, 0]),
+    mean_squared_error=np.array([0.5, 0.2, 0.1]),
+)
+
+
+@pytest.fixture(scope="module")
+def hopf():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-0.5, 0.5, size=(40, 2))
+    F = 0.5 * X - X[:, ::-1] * [1, -1] - np.sum(X**2, axis=1)[:, None] * X
+    return X, F + 0.01 * rng.normal(size=F.shape)
+
+
+def cross_validated(**parameters):
+    return SymmetryPromotingRegressorCV(
+        so, output=vector, library=PolynomialLibrary(3), alphas=4, refit=False, **parameters
+    )
+
+
+def test_path_is_drawn_as_it_is():
+    display = SymmetryPathDisplay.from_path(PATH)
+    assert display.plot() is display
+    upper, lower = display.ax_
+    assert display.figure_ is upper.figure
+    for curve, line in zip(PATH.singular_values.T, upper.lines, strict=True):
+        assert_array_equal(line.get_xydata(), np.column_stack([PATH.alphas, curve]))
+    assert_array_equal(lower.lines[0].get_ydata(), PATH.mean_squared_error)
+    assert upper.get_xscale() == lower.get_xscale() == "log"
+    display.figure_.canvas.draw()
+    (top,) = upper.child_axes
+    assert [label.get_text() for label in top.get_xticklabels()] == ["2", "1", "0"]
+
+
+def test_path_from_symmetry_path(hopf):
+    path = symmetry_path(*hopf, so, output=vector, alphas=3)
+    display = SymmetryPathDisplay.from_path(path)
+    assert_array_equal(display.singular_values, path.singular_values)
+    assert_array_equal(display.error, path.mean_squared_error)
+    assert display.alpha is display.error_spread is None
+
+
+def test_path_marks_alpha_of_the_estimator(hopf):
+    model = SymmetryPromotingRegressor(so, output=vector, alpha=0.003, refit=False)
+    display = SymmetryPathDisplay.from_estimator(model, *hopf, alphas=[0.1, 0.003])
+    path = symmetry_path(*hopf, so, output=vector, refit=False, adaptive=True, alphas=[0.1, 0.003])
+    assert_array_equal(display.singular_values, path.singular_values)
+    for ax in display.ax_:
+        assert_array_equal(ax.lines[-1].get_xdata(), [0.003, 0.003])
+    assert not hasattr(model, "coef_")
+
+
+def test_path_of_a_cross_validation(hopf):
+    model = cross_validated().fit(*hopf)
+    display = SymmetryPathDisplay.from_estimator(model, *hopf)
+    results = model.cv_results_
+    assert_array_equal(display.alphas, results["alpha"][:4])
+    assert_array_equal(display.error, results["mean_test_error"][:4])
+    assert_array_equal(display.error_spread, results["mean_squared_error"][:4].std(axis=1))
+    assert display.error_without == results["mean_test_error"][4:].min()
+    assert display.alpha == (None if model.ridge_ else model.alpha_)
+    fresh = cross_validated()
+    again = SymmetryPathDisplay.from_estimator(fresh, *hopf)
+    assert_array_equal(again.error, display.error)
+    assert not hasattr(fresh, "coef_")
+
+
+def test_path_reaches_zero(hopf):
+    model = cross_validated(ridges=[]).set_params(alphas=[0.0, 0.01])
+    display = SymmetryPathDisplay.from_estimator(model, *hopf)
+    assert display.error_without is None
+    assert display.ax_[0].get_xscale() == "symlog"
+
+
+def test_path_divides_the_axes_it_is_given():
+    _, ax = plt.subplots()
+    display = SymmetryPathDisplay.from_path(PATH)
+    for _ in range(2):  # drawn again, not over the old picture
+        assert display.plot(ax).figure_ is ax.figure
+        assert list(display.ax_) == ax.child_axes
+    assert len(plt.get_fignums()) == 1
+
+
+def test_paths_belong_to_promoting_regressors(hopf):
+    with pytest.raises(TypeError, match="got SymmetricRidge"):
+        SymmetryPathDisplay.from_estimator(SymmetricRidge(so), *hopf)
+    model = SymmetryPromotingRegressor(so, output=vector).fit(*hopf)
+    with pytest.raises(ValueError, match="empty"):
+        SymmetryPathDisplay.from_estimator(model, *hopf, alphas=[])

@@ -38,6 +38,9 @@ def promoted(problem, data, alpha, options, start=None):
         tol = options.tol if k == rounds else max(options.tol, _ROUGH)
         with options.task(f"round {k}"):
             solutions.append(_solve(data, terms, alpha, replace(options, tol=tol), start))
+        state = solutions[-1].state
+        if state and not any(Z.any() for Z in state[0]):
+            break  # every candidate is a symmetry: what is left is round-off
         if k < rounds:
             terms = [_reweighted(term, solutions[-1].coef, k) for term in problem.terms]
             start = None
