@@ -21,7 +21,7 @@ vector_fields FiniteGroup reflections permutations cyclic trivial vector covecto
 PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
 SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
 SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor SymmetryPromotingRegressorCV
-symmetry_path SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
+symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
 """
 
 
