@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from scipy import sparse
 from scipy.integrate import solve_ivp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import column_indices, one_thread
 from sksym._sklearn import adopt, check_number
-from sksym.libraries import PolynomialLibrary, evaluate, input_names
+from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
 from sksym.promote.dynamical import acting, field_problem, identified
 from sksym.promote.rounds import Options
 
@@ -55,7 +54,7 @@ class Dynamics(RegressorMixin, BaseEstimator):
         """Time derivatives of the states, in discrete time the next states: (n, n_states)."""
         check_is_fitted(self)
         X = self._checked(X)
-        values = evaluate(self.library_, self._sparse_coef_, X)
+        values = self._slopes(X)
         return X[:, self.states_] + values if self._discrete else values
 
     def simulate(self, x0, t, u=None, **options):
@@ -93,7 +92,7 @@ class Dynamics(RegressorMixin, BaseEstimator):
 
         def slope(time, x):
             row[0, self.states_], row[0, self.controls_] = x, control(time)
-            return evaluate(self.library_, self._sparse_coef_, row)[0]
+            return self._slopes(row)[0]
 
         with one_thread():
             if self._discrete:
@@ -178,7 +177,12 @@ class Dynamics(RegressorMixin, BaseEstimator):
             raise ValueError(f"`u` must have shape ({len(times)}, {n}), got {u.shape}.")
         return lambda time: [np.interp(time, times, column) for column in u.T]
 
+    def _slopes(self, X):
+        return evaluate(self.library_, self.coef_, X)
+
     def _checked(self, X, reset=False):
+        if not reset and needs_no_validation(self, X):
+            return X
         X = X if hasattr(X, "iloc") else _rows(X)
         given = np.shape(X)[1] if np.ndim(X) == 2 else None
         if not reset and len(self.controls_) and given == len(self.states_):
@@ -219,7 +223,6 @@ class Dynamics(RegressorMixin, BaseEstimator):
     def _solve(self, samples, options):
         """Promote, decide, and make the result sparse inside what is left."""
         vars(self).update(identified(samples, self, options))
-        self._sparse_coef_ = sparse.csr_array(self.coef_)
 
 
 def _rows(X):

@@ -22,6 +22,7 @@ from sksym.libraries.blocks import (
     input_names,
     library_values,
     n_functions,
+    needs_no_validation,
     row_blocks,
 )
 from sksym.libraries.fourier import FourierLibrary
@@ -41,5 +42,6 @@ __all__ = [
     "input_names",
     "library_values",
     "n_functions",
+    "needs_no_validation",
     "row_blocks",
 ]
