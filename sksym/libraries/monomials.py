@@ -133,18 +133,24 @@ class Monomials:
         ``multiply[i]`` (p, p) multiplies by the coordinate ``u_i`` in that basis, whose first
         function is 1: every monomial is its parent times one coordinate.
         """
+        stacked = sparse.csr_array(sparse.vstack(multiply))
         rows = [sparse.csr_array(([1.0], ([0], [0])), shape=(1, self.p))]
         for g in range(1, self.degree + 1):
             level = np.arange(self.level[g], self.level[g + 1])
-            lower, start = rows[-1], self.level[g - 1]
-            order, parts = [], []
-            for i in range(self.d):
-                mine = level[self.last[level] == i]
-                scale = 1 / np.sqrt(self.exponents[mine, i])
-                parts.append(scale[:, None] * (lower[self.parent[mine] - start] @ multiply[i]))
-                order.append(mine)
-            rank = np.argsort(np.concatenate(order))
-            rows.append(sparse.csr_array(sparse.vstack(parts).tocsr()[rank]))
+            last = self.last[level]
+            parents = rows[-1][self.parent[level] - self.level[g - 1]]
+            each = np.diff(parents.indptr)
+            scale = 1 / np.sqrt(self.exponents[level, last])
+            # Each parent in the block of columns that its last factor multiplies.
+            placed = sparse.csr_array(
+                (
+                    parents.data * np.repeat(scale, each),
+                    parents.indices + np.repeat(last * self.p, each),
+                    parents.indptr,
+                ),
+                shape=(len(level), self.d * self.p),
+            )
+            rows.append(placed @ stacked)
         return sparse.csr_array(sparse.vstack(rows))
 
     def times(self, i):

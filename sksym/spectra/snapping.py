@@ -25,6 +25,7 @@ _RATIONAL = np.unique([s * i / j for i in range(1, 11) for j in range(1, 11) for
 _NEAR = 0.15  # relative distance of an eigenvalue from the simple ratio that it is taken for
 _RATIOS = np.array([0.0, 1, -1, 1 / 2, -1 / 2, 1 / 3, -1 / 3, 2 / 3, -2 / 3])
 _DEGENERATE = 1e-2
+_MANY = 3000  # entries of all generators
 
 
 def exact_forms(candidates, form, errors, tune=None):
@@ -153,8 +154,11 @@ def _of_form(H):
     if not size.all():
         return None
     A, b = A / size[:, None, None], b / size[:, None]
-    rows = [(a.T @ units + units @ a).reshape(len(i), -1).T for a in A]
-    _, s, Vt = np.linalg.svd(np.concatenate(rows))
+    some = A
+    if A.size > _MANY:  # a few random combinations have the same forms
+        some = np.tensordot(np.random.default_rng(0).normal(size=(8, len(A))), A, 1)
+    rows = [(a.T @ units + units @ a).reshape(len(i), -1).T for a in some]
+    _, s, Vt = np.linalg.svd(np.linalg.qr(np.concatenate(rows), mode="r"))
     G = np.tensordot(Vt[-1], units, 1)
     eigenvalues = np.abs(np.linalg.eigvalsh(G))
     if s[-1] > 0.3 * s[-2] or eigenvalues.min() < _DEGENERATE * eigenvalues.max():
