@@ -1,5 +1,7 @@
 """From strong to weak promotion: a path of solutions, and alpha by cross-validation."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -14,6 +16,7 @@ from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegress
 from sksym.solvers import largest_alpha
 
 _RIDGES = np.logspace(-10, 2, 13)
+_ROUGH = 1e-4  # gap while comparing penalties
 _RANGE = 1e-4  # of a grid: from the largest alpha to this fraction of it
 
 
@@ -142,7 +145,8 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         ridges = _values(_RIDGES if self.ridges is None else self.ridges, "ridges")
         penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
         with one_thread():
-            errors = self._cross_validate(samples.problem, rows, penalties, options, task)
+            rough = replace(options, tol=max(options.tol, _ROUGH), task=nullcontext)
+            errors = self._cross_validate(samples.problem, rows, penalties, rough, task)
             mean = errors.mean(axis=1)
             best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
             fit = fitted_at(samples, *penalties[best], options, self.refit)

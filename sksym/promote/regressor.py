@@ -120,9 +120,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
 
     Then, in this order:
 
-    * `adaptive`: three times the same with ``eps sum_i log(1 + s_i / eps)`` of the singular
-      values for the nuclear norm, linearised at the last solution, eps = 0.1, 0.03 and 0.009 of
-      the largest: what is broken is hardly shrunk any more.
+    * `adaptive`: eight times the same with ``eps sum_i log(1 + s_i / eps)`` of the singular
+      values for the nuclear norm, linearised at the last solution, eps from 0.3 to 0.008 of the
+      largest: what is broken is hardly shrunk any more.
     * `refit`: the symmetries that the data do not contradict are decided, written in exact
       numbers and enforced, and the limit alpha -> 0 of the problem is solved among the functions
       that have them. They are those that `SymmetryDiscoverer` declares from the least-squares fit;

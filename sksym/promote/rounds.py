@@ -8,8 +8,8 @@ import numpy as np
 from sksym.penalties import NuclearNorm
 from sksym.solvers import penalised_least_squares, solve_with_cvxpy
 
-_FIRST, _SHRINK, _ROUNDS = 0.1, 0.3, 3  # eps relative to the largest singular value
-_ROUGH = 1e-4  # gap of all but the last problem
+_FIRST, _SHRINK, _ROUNDS = 0.3, 0.6, 8  # eps relative to the largest singular value
+_ROUGH = 1e-2  # gap of all but the last problem
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def promoted(problem, data, alpha, options, start=None):
 
     Round k replaces the penalty ``sum_i s_i`` by ``eps sum_i log(1 + s_i / eps)`` linearised at
     the singular values of the round before: the symmetry matrix times
-    ``V diag(eps / (s + eps)) V^T``, with eps = 0.1 * 0.3^k of the largest singular value. Rows of
+    ``V diag(eps / (s + eps)) V^T``, with eps = 0.3 * 0.6^k of the largest singular value. Rows of
     a group norm are weighted likewise.
     """
     solutions, terms = [], problem.terms
@@ -43,7 +43,7 @@ def promoted(problem, data, alpha, options, start=None):
             break  # every candidate is a symmetry: what is left is round-off
         if k < rounds:
             terms = [_reweighted(term, solutions[-1].coef, k) for term in problem.terms]
-            start = None
+            start = solutions[-1]
     return solutions
 
 
