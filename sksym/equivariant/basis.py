@@ -151,16 +151,19 @@ def _solve(motions, q, rtol):
     basis = sparse.eye_array(size, format="csr")
     if parts:
         basis = null_space(sparse.vstack(parts), rtol, scale=max(bounds))
-    rng = np.random.default_rng(0)
+    rng, n_random = np.random.default_rng(0), 1
     while r and basis.shape[0]:
-        C = rng.normal(size=(1, r)) * weights
-        D, E = motions.derivative(C)
-        moving = np.tensordot(C, B, 1)[0]
-        scale = spectral_bound(D) + np.linalg.norm(moving, 2) * spectral_bound(E)
-        kept = null_space(_along(D, E, moving, basis).T, rtol, scale=scale)
+        parts, bounds = [], []
+        for C in rng.normal(size=(n_random, 1, r)) * weights:
+            D, E = motions.derivative(C)
+            moving = np.tensordot(C, B, 1)[0]
+            bounds.append(spectral_bound(D) + np.linalg.norm(moving, 2) * spectral_bound(E))
+            parts.append(_along(D, E, moving, basis).T)
+        kept = null_space(sparse.vstack(parts), rtol, scale=max(bounds))
         if kept.shape[0] == basis.shape[0]:
             break
         basis = sparse.csr_array(kept @ basis)
+        n_random = min(2 * n_random, r)  # where brackets give little, as of translations
     return basis
 
 
