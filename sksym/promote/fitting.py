@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from sksym._linalg import pivoted_echelon
-from sksym.algebras import LieAlgebra
 from sksym.promote.rounds import promoted
 from sksym.spectra import exact_forms, fitted_symmetries, in_units_of, symmetric_functions
 
 _ZERO = 1e-3  # singular value of a symmetry relative to the largest
 _NOTHING = 1e-5  # and relative to the function, where all are small
 _LARGEST_FIT = 4000  # coefficients up to which their covariance is formed
+_ROUNDING = 1e-3  # of the entries of generators, where the fit will judge
 _AS_GOOD = 1.2  # residual sum of squares of a refit relative to that of the promoted fit
 _ROUND_OFF = 1e-6  # residual relative to y that counts as none
 
@@ -99,9 +99,14 @@ class Samples:
         k = self.problem.space.basis.shape[0]
         return np.sum((self.factor[:, :k] @ w.T - self.factor[:, k:]) ** 2)
 
-    @property
+    @cached_property
     def overdetermined(self):
-        """Whether least squares leaves residuals from which the noise can be told."""
+        """Whether least squares is determined and leaves residuals that tell the noise."""
+        return self.noisy and not self.evidence[0].unseen.size
+
+    @property
+    def noisy(self):
+        """Whether least squares leaves residuals."""
         p = self.problem.space.library.n_output_features_
         return self.n > p and p * self.Y.shape[1] <= _LARGEST_FIT
 
@@ -176,17 +181,22 @@ def _worth_enforcing(samples, w):
         return
     for C in _forms(samples.problem, w, samples.X):
         yield C, False
+    if samples.noisy and len(samples.evidence[1].generators):  # of what the data determine
+        yield samples.evidence[1].generators, True
 
 
 def symmetries_of(problem, w, X):
     """Candidates (k, r) that leave the function w unchanged, in a readable form."""
-    for C in _forms(problem, w, X):
+    for C in _forms(problem, w, X, (0.0,)):
         return C
     return np.zeros((0, problem.candidates.dim))
 
 
-def _forms(problem, w, X):
-    """Generators (k, r) along which w changes next to nothing: rounded, conjugate, and as found."""
+def _forms(problem, w, X, roundings=(0.0, _ROUNDING)):
+    """Generators (k, r) along which w changes next to nothing: rounded, conjugate, and as found.
+
+    Rounded as far as w tells, then more boldly: who enforces them sees whether they fit.
+    """
     M = problem.symmetry_matrix(w)
     if not len(M):
         return
@@ -198,13 +208,14 @@ def _forms(problem, w, X):
         return
     generators = problem.L.coordinates(U[:, zero].T)
     form, _ = pivoted_echelon(generators)
+    form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
     if zero.all():
         yield np.eye(problem.candidates.dim)
         return
     reach = s[zero].max() / s[~zero].min()
-    errors = np.full(form.shape, max(reach, 1e-7))
     seen = in_units_of(X, problem.candidates)
-    if isinstance(problem.candidates, LieAlgebra):
+    for rounding in roundings:
+        errors = np.full(form.shape, max(reach, rounding, 1e-7))
         for exact, _ in exact_forms(seen, form, errors):
             yield exact
     yield form
