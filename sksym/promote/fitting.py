@@ -110,6 +110,10 @@ class Samples:
         p = self.problem.space.library.n_output_features_
         return self.n > p and p * self.Y.shape[1] <= _LARGEST_FIT
 
+    def can_judge(self, problem):
+        """Whether a fit with fewer unknowns than there are numbers to explain might have failed."""
+        return problem.space.n_free < self.n * self.Y.shape[1]
+
     def as_good_as(self, w):
         """Largest residual sum of squares of a fit that explains the data as well as w does."""
         size = np.sum((self.Y * self.root[:, None]) ** 2)
@@ -149,15 +153,17 @@ def fitted_at(samples, alpha, ridge, options, refit, start=None):
     First those that the least-squares fit shows beyond its noise, as `SymmetryDiscoverer` does.
     Else those that the promoted function has, in the first exact form under which the enforced
     function fits as well: by BIC and an F test where least squares leaves residuals, and by the
-    residuals themselves where it leaves none.
+    residuals themselves where it leaves none, if there are more of them than free coefficients.
     """
-    solutions = promoted(samples.problem, samples.data(ridge), alpha, options, start)
+    moving = refit and samples.problem.L.n_generators and samples.Y.any()
+    told = moving and samples.overdetermined and len(samples.evidence[1].generators)
+    how = replace(options, adaptive=False) if told else options  # the refit is known already
+    solutions = promoted(samples.problem, samples.data(ridge), alpha, how, start)
     w = solutions[-1].coef
     last = solutions[0], solutions[-1].gap, sum(one.n_iter for one in solutions)
-    moving = refit and samples.problem.L.n_generators and samples.Y.any()
     for C, by_data in _worth_enforcing(samples, w) if moving else ():
         enforced = _enforced(samples, C)
-        if enforced is None:
+        if enforced is None or not (by_data or samples.can_judge(enforced.problem)):
             continue
         with options.task("refit"):
             quiet = replace(options, task=nullcontext)

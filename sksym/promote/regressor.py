@@ -128,8 +128,8 @@ class SymmetryPromotingRegressor(PromotingRegressor):
       that have them. They are those that `SymmetryDiscoverer` declares from the least-squares fit;
       where it declares none, or there are too few samples for it, those of the promoted function,
       if the enforced function fits as well (by BIC and an F test with more samples than
-      functions, else with at most 1.2 times the residual). Where none remains, the promoted
-      function stands.
+      functions, else with at most 1.2 times the residual and more samples than free
+      coefficients). Where none remains, the promoted function stands.
 
     Parameters
     ----------
@@ -181,6 +181,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
 
     Notes
     -----
+    With too few samples another function through them breaks fewer symmetries than the true one,
+    and nothing tells: look at held-out samples.
+
     Solved by the alternating direction method of multipliers with a certificate of the gap, from
     a streamed R factor of the data: O(n p^2) once, then O((q p)^3) for one inverse and O((q p)^2)
     plus a partial singular value decomposition of an (r, q p) matrix per iteration. Inner

@@ -37,14 +37,14 @@ def promoted(problem, data, alpha, options, start=None):
     for k in range(rounds + 1):
         tol = options.tol if k == rounds else max(options.tol, _ROUGH)
         with options.task(f"round {k}"):
-            solutions.append(_solve(data, terms, alpha, replace(options, tol=tol), start))
-        state = solutions[-1].state
-        if state and not any(Z.any() for Z in state[0]):
-            break  # every candidate is a symmetry: what is left is round-off
-        if k < rounds:
-            terms = [_reweighted(term, solutions[-1].coef, k) for term in problem.terms]
-            start = solutions[-1]
-    return solutions
+            start = _solve(data, terms, alpha, replace(options, tol=tol), start)
+            nothing_left = start.state and not any(Z.any() for Z in start.state[0])
+            if nothing_left and k < rounds:  # every candidate is a symmetry: the rest is round-off
+                start = _solve(data, terms, alpha, options, start)
+        solutions.append(start)
+        if nothing_left or k == rounds:
+            return solutions
+        terms = [_reweighted(term, start.coef, k) for term in problem.terms]
 
 
 def _solve(data, terms, alpha, options, start):
