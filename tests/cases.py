@@ -218,7 +218,7 @@ ESTIMATORS = [
     SymmetryPromotingRegressor(translations, group=permutations, alpha=0.1),
     SymmetryPromotingRegressor(translations, library=FourierLibrary()),
     SymmetryPromotingRegressor(translations, algebra=so),
-    SymmetryPromotingRegressorCV(translations, alphas=3, ridges=[1e-3], cv=3),
+    SymmetryPromotingRegressorCV(translations, alphas=3, ridges=[1e-3], cv=3, adaptive=False),
     PolynomialLibrary(),
     PolynomialLibrary(0),
     PolynomialLibrary(3, center=0.0, scale=1.0, domain=(-1, 1)),
