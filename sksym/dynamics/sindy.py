@@ -4,9 +4,8 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from sksym._sklearn import checked_weights
-from sksym.dynamics.system import Dynamics
+from sksym.dynamics.system import Dynamics, thinned
 from sksym.dynamics.trajectories import checked_times, differentiate
-from sksym.libraries import evaluate
 from sksym.promote.fitting import Samples
 
 
@@ -157,7 +156,7 @@ class SymmetryPromotingSINDy(Dynamics):
         problem, root = self._problem(X), np.sqrt(weight)
         samples = Samples(problem, X, Y, root)
         if indices is not None and samples.overdetermined:
-            samples = _thinned(samples, indices)
+            samples = thinned(samples, indices)
         self._solve(samples, options)
 
     def _regression(self, X, sample_weight, t, trajectory):
@@ -185,29 +184,3 @@ class SymmetryPromotingSINDy(Dynamics):
         place = np.cumsum(known) - 1
         indices = [place[index[known[index]]] for index in indices]
         return rows[known], Y[known], weight[known], indices
-
-
-def _thinned(samples, indices):
-    """The same rows, weighing as many independent ones as they are worth.
-
-    What least squares leaves is correlated along a trajectory where it stems from differentiated
-    noise: weights are divided by ``1 + 2 sum of autocorrelations`` up to the first that is not
-    positive.
-    """
-    problem, data = samples.problem, samples.data(0.0)
-    coef = problem.coef(data.parts(0.0)[2])
-    left = samples.Y - evaluate(problem.space.library, coef, samples.X)
-    left = left * samples.root[:, None]
-    lags = min(max(len(index) for index in indices) - 1, 200)
-    products = np.zeros(lags + 1)
-    for index in indices:
-        one = left[index]
-        for lag in range(min(lags, len(one) - 1) + 1):
-            products[lag] += np.sum(one[lag:] * one[: len(one) - lag])
-    if not products[0] > 0:
-        return samples
-    rho = products / products[0]
-    end = np.flatnonzero(rho <= 0)
-    time = 1 + 2 * np.sum(rho[1 : end[0] if len(end) else None])
-    root = samples.root / np.sqrt(max(time, 1.0))
-    return Samples(problem, samples.X, samples.Y, root)

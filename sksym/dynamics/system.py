@@ -12,8 +12,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import column_indices, one_thread
 from sksym._sklearn import adopt, check_number
-from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
+from sksym.libraries import (
+    PolynomialLibrary,
+    evaluate,
+    input_names,
+    library_values,
+    needs_no_validation,
+)
 from sksym.promote.dynamical import acting, field_problem, identified
+from sksym.promote.fitting import Samples
 from sksym.promote.rounds import Options
 
 _FAR = 1e8  # times the first state, from where a simulation does not come back
@@ -235,3 +242,33 @@ def _rows(X):
             "trajectory=trajectory."
         )
     return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def thinned(samples, indices):
+    """The same rows, weighing as many independent ones as they are worth.
+
+    What least squares leaves is correlated along a trajectory where it stems from differentiated
+    noise, and from window to window where they overlap: weights are divided by
+    ``1 + 2 sum of autocorrelations`` up to the first that is not positive.
+    """
+    problem, data = samples.problem, samples.data(0.0)
+    coef = problem.coef(data.parts(0.0)[2])
+    if samples.operator is None:
+        left = samples.Y - evaluate(problem.space.library, coef, samples.X)
+    else:
+        values = samples.operator(library_values(problem.space.library, samples.X))
+        left = samples.Y - values @ coef.T
+    left = left * samples.root[:, None]
+    lags = min(max(len(index) for index in indices) - 1, 200)
+    products = np.zeros(lags + 1)
+    for index in indices:
+        one = left[index]
+        for lag in range(min(lags, len(one) - 1) + 1):
+            products[lag] += np.sum(one[lag:] * one[: len(one) - lag])
+    if not products[0] > 0:
+        return samples
+    rho = products / products[0]
+    end = np.flatnonzero(rho <= 0)
+    time = 1 + 2 * np.sum(rho[1 : end[0] if len(end) else None])
+    root = samples.root / np.sqrt(max(time, 1.0))
+    return Samples(problem, samples.X, samples.Y, root, samples.operator)

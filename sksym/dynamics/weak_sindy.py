@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from sksym.dynamics.system import Dynamics
+from sksym.dynamics.system import Dynamics, thinned
 from sksym.dynamics.trajectories import checked_times
 from sksym.dynamics.weak import correlation_time, noise_factor, weak_operator, whitened
 from sksym.libraries import library_values
@@ -103,7 +103,7 @@ class WeakSymmetryPromotingSINDy(Dynamics):
         check_is_fitted(self)
         if y is not None:
             return super().score(X, y, sample_weight)
-        rows, target, operator = self._weak_form(X, sample_weight, t, trajectory)
+        rows, target, operator, _ = self._weak_form(X, sample_weight, t, trajectory)
         moved = operator(library_values(self.library_, rows))
         return r2_score(target, moved @ self.coef_.T)
 
@@ -115,13 +115,15 @@ class WeakSymmetryPromotingSINDy(Dynamics):
             )
         options = self._options()
         self._split_columns(X)
-        rows, target, operator = self._weak_form(X, sample_weight, t, trajectory)
+        rows, target, operator, windows = self._weak_form(X, sample_weight, t, trajectory)
         self._checked(X, reset=True)
         samples = Samples(self._problem(rows), rows, target, np.ones(len(target)), operator)
+        if samples.overdetermined:
+            samples = thinned(samples, windows)
         self._solve(samples, options)
 
     def _weak_form(self, X, sample_weight, t, trajectory):
-        """States, the left sides b, and what makes rows of values at the states."""
+        """States, the left sides b, what makes rows of values, and the rows of each trajectory."""
         if sample_weight is not None:
             raise ValueError(
                 "The rows of the weak form are windows, not samples: `sample_weight` has no "
@@ -134,4 +136,10 @@ class WeakSymmetryPromotingSINDy(Dynamics):
         width = 2 * time if self.width is None else self.width
         V, W = weak_operator(t, indices, width=width, n_windows=self.n_windows, order=self.order)
         factor = noise_factor(V, W, np.pi / (2 * time))
-        return rows, whitened(factor, W @ states), lambda values: whitened(factor, V @ values)
+        owner = np.empty(len(rows), dtype=int)
+        for k, index in enumerate(indices):
+            owner[index] = k
+        owner = owner[V.indices[V.indptr[:-1]]]
+        windows = [np.flatnonzero(owner == k) for k in range(len(indices))]
+        target = whitened(factor, W @ states)
+        return rows, target, lambda values: whitened(factor, V @ values), windows

@@ -135,6 +135,7 @@ class Samples:
                 weight,
                 beside=one.beside,
                 operator=self.operator,
+                share=self.root**2,
             )
 
     def symmetric_functions(self, C):

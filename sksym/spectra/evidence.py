@@ -110,8 +110,9 @@ class FittedEvidence:
         Back again: ``coef = u @ spread.T``.
     unseen : ndarray of shape (p, p - rank)
         Functions of the library that vanish on the data.
-    noise : ndarray of shape (q rank, e), or float
-        The error of ``u.ravel()`` is ``noise @ N(0, I)``; a float: the same for all.
+    noise : ndarray of shape (q rank, e) or (q rank,), or float
+        The error of ``u.ravel()`` is ``noise @ N(0, I)``; a vector: of each by itself; a float:
+        the same for all.
     dof : float
         Degrees of freedom behind the noise; 0: nothing is known of it.
     n : float
@@ -159,7 +160,7 @@ class FittedEvidence:
         if self.L.B is not None:
             change = change - np.kron(np.tensordot(xi, self.L.B, 1), self.L.E.T @ self.spread)
         change = change / self.output_scale
-        return change @ self.noise if np.ndim(self.noise) else change * self.noise
+        return change @ self.noise if np.ndim(self.noise) == 2 else change * self.noise
 
     def floor_test(self, k):
         """Whether the k smallest singular values may be zero, and their noise floor.
@@ -205,7 +206,7 @@ class FittedEvidence:
         """Functions (k, q p) in coordinates of unit noise on the data: (k, e)."""
         q = len(self.coef)
         u = (np.reshape(basis, (len(basis) * q, -1)) @ self.seen).reshape(len(basis), -1)
-        if np.ndim(self.noise):
+        if np.ndim(self.noise) == 2:
             return np.linalg.lstsq(self.noise, u.T, rcond=None)[0].T
         return u / self.noise
 

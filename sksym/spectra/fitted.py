@@ -16,6 +16,7 @@ from sksym.spectra.selection import select, verdict
 from sksym.spectra.snapping import exact_forms, fitted_conjugate, in_units_of
 
 _ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
+_DIFFER = 5.0  # standard errors by which the errors of two outputs differ
 
 
 def fitted_symmetries(
@@ -32,13 +33,14 @@ def fitted_symmetries(
     max_defect=0.1,
     robust="auto",
     operator=None,
+    share=None,
 ):
     """Which candidates leave the function Y of X unchanged, by a fit in a library.
 
     Least squares, then selection by enforcing; see `select`. With ``robust="auto"`` errors of
     unequal size are allowed for where errors of equal size let nothing be found. The symmetries
     `beside` (algebra, B) hold anyhow. With an `operator` the fit is of the rows
-    ``Y = operator(phi(X)) coef^T``.
+    ``Y = operator(phi(X)) coef^T``, weighted by `share`.
 
     Returns
     -------
@@ -59,11 +61,11 @@ def fitted_symmetries(
             return verdict(evidence, count, max_defect, proposals)
 
     data = library, candidates, B, X, Y, weight
-    evidence = fitted_evidence(*data, robust is True, operator)
+    evidence = fitted_evidence(*data, robust is True, operator, share)
     found = decided(evidence)
     plenty = weight.sum() >= _ROWS_PER_FUNCTION * library.n_output_features_
     if robust == "auto" and plenty and not len(found.generators):
-        again = fitted_evidence(*data, True, operator)
+        again = fitted_evidence(*data, True, operator, share)
         found_again = decided(again)
         if len(found_again.generators):
             return again, found_again
@@ -84,24 +86,24 @@ def symmetric_functions(library, candidates, C, B, X, q, beside=None):
     return basis if varying.any() else None
 
 
-def fitted_evidence(library, candidates, B, X, Y, weight, robust=False, operator=None):
+def fitted_evidence(library, candidates, B, X, Y, weight, robust=False, operator=None, share=None):
     """The least-squares fit of Y in a library, and the candidates that might leave it unchanged.
 
     With errors of equal size, or with the HC3 sandwich covariance where they differ
     (MacKinnon and White 1985), which takes a second pass over the data.
     """
-    share = weight if operator is None else np.ones(len(Y))  # of the rows that are fitted
+    share = weight if share is None else share  # of the rows that are fitted
     n, q, p = share.sum(), Y.shape[1], library.n_output_features_
     factor = weighted_factor(library, X, share, Y, operator)
     U, s, Vt = svd(factor[:p, :p] / np.sqrt(n))
     rank = int((s > 1e-11 * s.max(initial=0)).sum())
     seen, spread = Vt[:rank].T * s[:rank], Vt[:rank].T / s[:rank]
     u = (U[:, :rank].T @ factor[:p, p:] / np.sqrt(n)).T
-    rss = np.linalg.norm(U[:, rank:].T @ factor[:p, p:]) ** 2
-    rss += np.linalg.norm(factor[p:, p:]) ** 2
+    left = np.vstack([U[:, rank:].T @ factor[:p, p:], factor[p:, p:]])
     dof = q * (n - rank)
     round_off = (1e-12 * np.linalg.norm(factor[:, p:])) ** 2 / n  # is noise too
-    noise = np.sqrt(max(rss / dof, round_off) / n) if dof > 0 else 0.0
+    noise = output_noise(np.sum(left**2, axis=0), n - rank, round_off)
+    noise = np.repeat(noise / np.sqrt(n), rank) if np.ndim(noise) else noise / np.sqrt(n)
     coef = u @ spread.T
     if robust and dof > 0:
         errors = sandwich(library, X, share, Y, coef, spread, operator)
@@ -124,6 +126,16 @@ def fitted_evidence(library, candidates, B, X, Y, weight, robust=False, operator
         motion=motion(candidates, X, weight, None if B is None else (B, Y, share), scale),
         output_scale=scale,
     )
+
+
+def output_noise(rss, dof, round_off):
+    """Standard deviation of the errors: of each output (q,) where they differ, else of all."""
+    if dof <= 0:
+        return 0.0
+    variance = np.maximum(rss / dof, round_off)
+    # The logarithm of an estimated variance has the variance 2 / dof.
+    differ = variance.max() > variance.min() * np.exp(_DIFFER * np.sqrt(2 / dof))
+    return np.sqrt(variance if differ else max(rss.mean() / dof, round_off))
 
 
 def derivative_on(library, candidates, B, X, weight, tests):
