@@ -111,7 +111,7 @@ class Samples:
         return self.n > p and p * self.Y.shape[1] <= _LARGEST_FIT
 
     def can_judge(self, problem):
-        """Whether a fit with fewer unknowns than there are numbers to explain might have failed."""
+        """Whether the problem has fewer unknowns than there are numbers, so that it might fail."""
         return problem.space.n_free < self.n * self.Y.shape[1]
 
     def as_good_as(self, w):
@@ -207,18 +207,17 @@ def _forms(problem, w, X, roundings=(0.0, _ROUNDING)):
     M = problem.symmetry_matrix(w)
     if not len(M):
         return
-    U, s, _ = np.linalg.svd(M)
+    U, s, _ = np.linalg.svd(M, full_matrices=M.shape[0] > M.shape[1])
     s = np.append(s, np.zeros(len(M) - len(s)))
     whole = np.linalg.norm(problem.coef(w) @ problem.L.E)
     zero = s <= max(_ZERO * s.max(), _NOTHING * whole)
     if not zero.any():
         return
-    generators = problem.L.coordinates(U[:, zero].T)
-    form, _ = pivoted_echelon(generators)
-    form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
     if zero.all():
         yield np.eye(problem.candidates.dim)
         return
+    form, _ = pivoted_echelon(problem.L.coordinates(U[:, zero].T))
+    form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
     reach = s[zero].max() / s[~zero].min()
     seen = in_units_of(X, problem.candidates)
     for rounding in roundings:
