@@ -14,6 +14,7 @@ from sksym.spectra import exact_forms, fitted_symmetries, in_units_of, symmetric
 _ZERO = 1e-3  # singular value of a symmetry relative to the largest
 _NOTHING = 1e-5  # and relative to the function, where all are small
 _LARGEST_FIT = 4000  # coefficients up to which their covariance is formed
+_GAP = 0.4  # of a singular value to the next, where the fit will judge
 _ROUNDING = 1e-3  # of the entries of generators, where the fit will judge
 _AS_GOOD = 1.2  # residual sum of squares of a refit relative to that of the promoted fit
 _ROUND_OFF = 1e-6  # residual relative to y that counts as none
@@ -186,7 +187,7 @@ def _worth_enforcing(samples, w):
             if basis is not None and evidence.information(basis) < 0:
                 yield C, False
         return
-    for C in _forms(samples.problem, w, samples.X):
+    for C in _forms(samples.problem, w, samples.X, guess=True):
         yield C, False
     if samples.noisy and len(samples.evidence[1].generators):  # of what the data determine
         yield samples.evidence[1].generators, True
@@ -194,37 +195,38 @@ def _worth_enforcing(samples, w):
 
 def symmetries_of(problem, w, X):
     """Candidates (k, r) that leave the function w unchanged, in a readable form."""
-    for C in _forms(problem, w, X, (0.0,)):
+    for C in _forms(problem, w, X, judged=False):
         return C
     return np.zeros((0, problem.candidates.dim))
 
 
-def _forms(problem, w, X, roundings=(0.0, _ROUNDING)):
+def _forms(problem, w, X, judged=True, guess=False):
     """Generators (k, r) along which w changes next to nothing: rounded, conjugate, and as found.
 
-    Rounded as far as w tells, then more boldly: who enforces them sees whether they fit.
+    Where who asks can judge how they fit once enforced, rounded more boldly too; and to `guess`
+    those, in exact forms only, along which w changes less than half as much as along the next.
     """
     M = problem.symmetry_matrix(w)
     if not len(M):
         return
     U, s, _ = np.linalg.svd(M, full_matrices=M.shape[0] > M.shape[1])
-    s = np.append(s, np.zeros(len(M) - len(s)))
+    U, s = U[:, ::-1], np.append(s, np.zeros(len(M) - len(s)))[::-1]
     whole = np.linalg.norm(problem.coef(w) @ problem.L.E)
-    zero = s <= max(_ZERO * s.max(), _NOTHING * whole)
-    if not zero.any():
-        return
-    if zero.all():
+    n_zero = int((s <= max(_ZERO * s[-1], _NOTHING * whole)).sum())
+    if n_zero == len(s):
         yield np.eye(problem.candidates.dim)
         return
-    form, _ = pivoted_echelon(problem.L.coordinates(U[:, zero].T))
-    form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
-    reach = s[zero].max() / s[~zero].min()
+    gaps = [k for k in range(len(s) - 1, n_zero, -1) if s[k - 1] <= _GAP * s[k]] if guess else []
     seen = in_units_of(X, problem.candidates)
-    for rounding in roundings:
-        errors = np.full(form.shape, max(reach, rounding, 1e-7))
-        for exact, _ in exact_forms(seen, form, errors):
-            yield exact
-    yield form
+    for k in [n_zero, *gaps] if n_zero else gaps:
+        form, _ = pivoted_echelon(problem.L.coordinates(U[:, :k].T))
+        form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
+        for rounding in (0.0, _ROUNDING) if judged else (0.0,):
+            errors = np.full(form.shape, max(s[k - 1] / s[k], rounding, 1e-7))
+            for exact, _ in exact_forms(seen, form, errors):
+                yield exact
+        if k == n_zero:
+            yield form
 
 
 def _enforced(samples, C):
