@@ -13,10 +13,11 @@ from sksym.solvers.problem import Solution, certificate
 _LOCK = threading.Lock()
 
 
-def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", **options):
+def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", positive=False, **options):
     """Minimise ``f(w) + alpha sum_t penalty_t(K_t w)`` by an interior-point method.
 
-    Parameters as in `penalised_least_squares`; `options` go to the solver.
+    Parameters as in `penalised_least_squares`; `options` go to the solver. With `positive` w has no
+    negative entries, and the gap returned is that of the problem without this constraint.
 
     Raises
     ------
@@ -38,13 +39,14 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", **options):
         w = cp.Variable(w_ls.size)
         parts = [cp.Variable(int(np.prod(term.shape))) for term in terms]
         links = [_map(term) @ w == Z for term, Z in zip(terms, parts, strict=True)]
+        bounds = [w >= 0] if positive else []
         penalty = sum(_expression(cp, term, Z) for term, Z in zip(terms, parts, strict=True))
         x = cp.reshape(w, w_ls.shape, order="C") @ axes - (w_ls @ axes) / size
         if alpha == 0:
-            problem = cp.Problem(cp.Minimize(penalty), [*links, x == 0])
+            problem = cp.Problem(cp.Minimize(penalty), [*links, *bounds, x == 0])
         else:
             misfit = cp.sum_squares(cp.multiply(x, np.tile(np.sqrt(curvature), (len(w_ls), 1))))
-            problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty), links)
+            problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty), links + bounds)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the status is told below, in our words
             problem.solve(solver=solver, **options)
