@@ -29,8 +29,9 @@ from sksym.libraries import (
     from_transformer,
 )
 from sksym.lie_derivative import LieDerivative
+from sksym.mirror import MirrorSparseRegressor
 from sksym.penalties import GroupNorm, NuclearNorm
-from sksym.plotting import SymmetryDisplay, SymmetryPathDisplay
+from sksym.plotting import MirrorPathDisplay, SymmetryDisplay, SymmetryPathDisplay
 from sksym.promote import (
     SymmetryPromotingRegressor,
     SymmetryPromotingRegressorCV,
@@ -48,6 +49,8 @@ __all__ = [
     "InvariantFeatures",
     "LieAlgebra",
     "LieDerivative",
+    "MirrorPathDisplay",
+    "MirrorSparseRegressor",
     "NotClosedError",
     "NuclearNorm",
     "PolynomialLibrary",

@@ -77,16 +77,23 @@ def checked_weights(sample_weight, n):
     return weight
 
 
-def validated(model, X, y, sample_weight, reset=True):
+def validated(model, X, y, sample_weight, reset=True, accept_sparse=False):
     """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
     X, y = validate_data(
-        model, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, reset=reset
+        model,
+        X,
+        y,
+        accept_sparse=accept_sparse,
+        dtype=[np.float64, np.float32],
+        multi_output=True,
+        y_numeric=True,
+        reset=reset,
     )
     if not get_tags(model).target_tags.multi_output:
         y = column_or_1d(y, warn=True)
     dtype, one_target = X.dtype, y.ndim == 1
-    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(X), -1)
-    return X, Y, np.sqrt(checked_weights(sample_weight, len(X))), one_target, dtype
+    X, Y = X.astype(np.float64, copy=False), np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    return X, Y, np.sqrt(checked_weights(sample_weight, len(Y))), one_target, dtype
 
 
 def counted(X, weight):

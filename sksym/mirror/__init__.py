@@ -1,0 +1,25 @@
+"""Mirror symmetries of the parameters, for sparse, grouped, low-rank and fused models."""
+
+from sksym.mirror.mirrors import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
+from sksym.mirror.regressor import MirrorSparseRegressor
+from sksym.mirror.theory import (
+    decay_threshold,
+    is_mirror_symmetric,
+    mirror_hessian_blocks,
+    noise_exponents,
+)
+
+__all__ = [
+    "Mirror",
+    "MirrorSparseRegressor",
+    "decay_threshold",
+    "exchange",
+    "groups",
+    "is_mirror_symmetric",
+    "low_rank",
+    "mirror_hessian_blocks",
+    "noise_exponents",
+    "rescaling",
+    "sum_zero",
+    "trend",
+]

@@ -1,0 +1,227 @@
+"""One fit: which strategy the mirrors ask for, and the coefficients that it finds.
+
+Objective, with n the sum of the sample weights::
+
+    1/(2n) |Y - X W - 1 b^T|^2 + alpha sum_k weight_k |O_k^T W|
+
+A product of D factors in place of two has ``D/2 |.|^(2/D)`` for the length, which is concave
+beyond D = 2: its tangents at the last solution make convex problems, solved in turn.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.optimize import nnls
+
+from sksym._linalg import one_thread
+from sksym.mirror.analysis import Analysis, Reference
+from sksym.mirror.samples import Samples
+from sksym.mirror.strategies import Blocks, Chain, CoordinateDescent, Outcome, Spectral
+from sksym.mirror.structure import block_coordinates, path_of
+
+_EPS = np.finfo(float).eps
+_FEW_COLUMNS = 20  # up to which compiled coordinate descent is faster
+_ROUNDS = 40  # tangents, at most
+_SHARPER = 0.5  # of the length at which a tangent is taken in place of zero, from one to the next
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What a fit needs besides data, mirrors and alpha."""
+
+    overlap: str = "analysis"
+    depth: int = 2
+    positive: bool = False
+    fit_intercept: bool = True
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 10_000
+    callback: object = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Coefficients and their certificate.
+
+    Attributes
+    ----------
+    W : ndarray of shape (p, q)
+    intercept : ndarray of shape (q,)
+    active : ndarray of shape (m,), bool
+        Elementary mirrors that the data break.
+    objective, gap : float
+        Of the objective above, and by what it may exceed the least.
+    n_iter : int
+    converged : bool
+    state : object
+        To start from with another alpha.
+    """
+
+    W: np.ndarray
+    intercept: np.ndarray
+    active: np.ndarray
+    objective: float
+    gap: float
+    n_iter: int
+    converged: bool
+    state: object = field(default=None, repr=False)
+
+
+class MirrorProblem:
+    """Data, mirrors and options, ready for any alpha."""
+
+    def __init__(self, X, Y, root, rows, options):
+        self.rows, self.options = rows, options
+        self.samples = Samples(X, Y, root, options.fit_intercept)
+        with one_thread():
+            self.strategy = _strategy(self.samples, rows, options)
+
+    def largest_alpha(self):
+        """An alpha from which on every mirror holds, the least where there is a closed form."""
+        if self.strategy is None:
+            return 0.0
+        with one_thread():
+            return float(self.strategy.largest_alpha()) / self.samples.size
+
+    def fit(self, alpha, start=None):
+        """The minimiser, from the state of another fit."""
+        n, options = self.samples.size, self.options
+        with one_thread():
+            if alpha == 0 or self.strategy is None:
+                outcome = self._unpenalised()
+            elif options.depth > 2:
+                outcome = self._deep(n * alpha, start)
+            else:
+                outcome = self.strategy.solve(
+                    n * alpha, options.tol, options.max_iter, start, options.callback
+                )
+        W, active = outcome.W, outcome.active
+        if self.rows.nuclear:
+            s = np.linalg.svd(W, compute_uv=False)
+            active = np.concatenate([active, s > options.tol * 1e-3 * s.max(initial=0)])
+        intercept = self.samples.intercept(W)
+        objective, gap = outcome.objective / n, outcome.gap / n
+        # The residual is known to round-off of Y only.
+        floor = (16 * _EPS * np.linalg.norm(self.samples.Y)) ** 2 / n
+        return Fit(
+            W,
+            intercept,
+            active,
+            objective,
+            gap,
+            outcome.n_iter,
+            gap <= options.tol * objective + floor,
+            outcome.state,
+        )
+
+    def state_of(self, W):
+        """What to start from, of coefficients (p, q); None where they do not tell."""
+        if isinstance(self.strategy, Blocks) and self.strategy.coordinates.inverse is not None:
+            return self.strategy.coordinates.inverse(W)
+        return W if isinstance(self.strategy, Spectral) else None
+
+    def _unpenalised(self):
+        """Least squares; of its solutions that of the least norm."""
+        samples = self.samples
+        if self.options.positive:
+            X, Y, _ = samples.reduced
+            W = np.transpose([nnls(X, y)[0] for y in Y.T])
+        else:
+            W = samples.least_squares()
+        residual = samples.residual(W)
+        active = self.rows.lengths(W) > 8 * _EPS * np.abs(W).max(initial=0)
+        return Outcome(W, active, 0.5 * np.vdot(residual, residual), 0.0, 0, None)
+
+    def _deep(self, alpha, start):
+        """Tangents of ``D/2 |.|^(2/D)``: ``(|O_k^T W| + e)^(2/D - 1)``, e ever smaller."""
+        options, power = self.options, 2 / self.options.depth - 1
+        outcome = self.strategy.solve(alpha, options.tol, options.max_iter, start)
+        smooth = self.rows.lengths(outcome.W).max(initial=0)
+        n_iter, state = outcome.n_iter, outcome.state
+        for _ in range(_ROUNDS if smooth else 0):
+            smooth *= _SHARPER
+            before = outcome.W
+            factors = (self.rows.lengths(before) + smooth) ** power
+            outcome = self.strategy.solve(
+                alpha, options.tol, options.max_iter, state, options.callback, factors
+            )
+            n_iter, state = n_iter + outcome.n_iter, outcome.state
+            if np.abs(outcome.W - before).max() <= options.tol * np.abs(before).max(initial=0):
+                break
+        residual = self.samples.residual(outcome.W)
+        lengths = self.rows.lengths(outcome.W)
+        penalty = options.depth / 2 * (self.rows.weights @ lengths ** (2 / options.depth))
+        objective = 0.5 * np.vdot(residual, residual) + alpha * penalty
+        return replace(outcome, objective=objective, n_iter=n_iter)
+
+
+def _strategy(samples, rows, options):
+    """What solves these mirrors; None where nothing is penalised."""
+    K, q, solver = rows.K, samples.Y.shape[1], options.solver
+    if not K.shape[0] and not rows.nuclear:
+        return None
+    if rows.nuclear and (options.overlap == "latent" and K.shape[0]):
+        raise ValueError(
+            'overlap="latent" splits the coefficients between mirrors, which `low_rank` with '
+            'others does not do here: use overlap="analysis", or `low_rank()` alone.'
+        )
+    coordinates = None if rows.nuclear else block_coordinates(rows, options.overlap)
+    if options.positive:
+        _check_positive(coordinates, q, options)
+    if solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
+        return Chain(samples, rows, path_of(K))
+    if coordinates is not None and solver != "admm":
+        single = coordinates.columns is not None and (rows.sizes == 1).all()
+        if solver == "cd" or (solver == "auto" and single and _suits_descent(samples)):
+            if not single or (options.positive and q > 1):
+                raise ValueError(
+                    'solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".'
+                )
+            return CoordinateDescent(samples, rows, coordinates, options.positive)
+        chosen = Blocks(samples, rows, coordinates, options.positive)
+    elif solver == "cd":
+        raise ValueError('solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".')
+    elif rows.nuclear and not K.shape[0] and solver != "admm":
+        chosen = Spectral(samples, rows)
+    elif solver == "newton":
+        raise ValueError(
+            'solver="newton" is for mirrors that are independent of each other, or `low_rank()` '
+            'alone: use "auto" or "admm".'
+        )
+    elif options.positive or options.overlap == "latent":
+        raise ValueError(
+            'solver="admm" does not know positive=True or overlap="latent": use "auto".'
+        )
+    else:
+        chosen = Analysis(samples, rows)
+    return Reference(chosen, samples) if solver == "cvxpy" else chosen
+
+
+def _check_positive(coordinates, q, options):
+    """Raise unless the sign of every coefficient can be kept."""
+    plain = coordinates is not None and coordinates.columns is not None
+    if not plain or coordinates.inverse is None or len(coordinates.free):
+        raise ValueError(
+            "positive=True is for mirrors of single columns and for groups that do not overlap and "
+            "cover all columns: drop it, or choose such mirrors."
+        )
+    if q > 1:
+        raise ValueError(
+            "positive=True with several outputs that share their mirrors is not supported: use "
+            "multi_task=False."
+        )
+
+
+def _is_chain(samples, rows):
+    """Whether each coefficient of a chain of differences is observed by itself."""
+    X = samples.X
+    n, p = X.shape
+    if not samples.is_sparse or n != p or X.nnz != n or path_of(rows.K) is None:
+        return False
+    diagonal = X.diagonal()
+    return bool(diagonal.all()) and (samples.ones is None or np.ptp(samples.per_row) == 0)
+
+
+def _suits_descent(samples):
+    """Whether scikit-learn's coordinate descent is faster: few columns, see `bench_mirror.py`."""
+    return not samples.is_sparse and samples.X.shape[1] <= _FEW_COLUMNS

@@ -1,0 +1,196 @@
+"""How a mirror problem is solved, by its structure.
+
+With r the residual of the rows as `Samples` scales them, every strategy minimises
+``1/2 |r|^2 + alpha sum_k factors_k weights_k |O_k^T W|`` by ``solve(alpha, ...)``, and knows its
+``largest_alpha()``, from which on every mirror holds.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Lasso, MultiTaskLasso
+
+from sksym.mirror.structure import Constraints
+from sksym.solvers import (
+    BlockNorm,
+    Design,
+    SpectralNorm,
+    block_least_squares,
+    duality_gap,
+    proximal_newton,
+    taut_string,
+)
+
+_EPS = np.finfo(float).eps
+_SIGMA = 30.0  # first proximal step, for columns of length one
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A solution and its certificate.
+
+    Attributes
+    ----------
+    W : ndarray of shape (p, q)
+    active : ndarray of shape (m,), bool
+    objective, gap : float
+    n_iter : int
+    state : object
+        To start from with another alpha.
+    """
+
+    W: np.ndarray
+    active: np.ndarray
+    objective: float
+    gap: float
+    n_iter: int
+    state: object
+
+
+class Blocks:
+    """Mirrors that are blocks in suitable coordinates: working sets and Newton's method."""
+
+    def __init__(self, samples, rows, coordinates, positive):
+        self.rows, self.coordinates, self.positive = rows, coordinates, positive
+        self.p, ones = samples.X.shape[1], None
+        columns, free = coordinates.columns, coordinates.free
+        if columns is None:
+            X, Y, self.rest = samples.reduced
+            A, F = coordinates.design(X)
+        else:
+            lazy = samples.is_sparse or not (samples.tall or len(free))
+            A, Y, self.rest = (samples.X, samples.Y, 0.0) if lazy else samples.reduced
+            ones = samples.ones if lazy else None
+            F = A[:, free].toarray() if samples.is_sparse else A[:, free]
+            F = F if ones is None else F - ones @ (ones.T @ F)
+            columns = None if np.array_equal(columns, np.arange(self.p)) else columns
+        U, s, Vt = np.linalg.svd(F, full_matrices=False)
+        kept = s > max(F.shape) * _EPS * s.max(initial=0)
+        self.Y, self._free = Y, (Vt[kept].T / s[kept]) @ U[:, kept].T
+        Q = U[:, kept] if ones is None else np.hstack([ones, U[:, kept]])
+        self.design = Design(A, columns, Q if Q.size else None)
+        self.target = Y - Q @ (Q.T @ Y)
+
+    def norm(self, factors=1.0):
+        """The penalty in these coordinates."""
+        return BlockNorm(self.rows.sizes, factors * self.rows.weights, self.positive)
+
+    def largest_alpha(self):
+        """The dual norm of the gradient where every mirror holds."""
+        return self.norm().polar(self.design.correlate(self.target))
+
+    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+        """See the module."""
+        norm = self.norm(alpha * factors)
+        found = block_least_squares(
+            self.design,
+            self.target,
+            norm,
+            tol=tol,
+            max_iter=max_iter,
+            start=start,
+            callback=callback,
+        )
+        return self.outcome(found.coef, norm, found.n_iter, found.objective, found.gap)
+
+    def outcome(self, x, norm, n_iter, objective, share):
+        """In the original coordinates."""
+        active, W = norm.lengths(x) > 0, self.coefficients(x)
+        if self.coordinates.ties:
+            W = Constraints(self.rows.rows_of(~active)).write(W)
+        whole = objective + 0.5 * self.rest
+        return Outcome(W, active, whole, share * objective, n_iter, x)
+
+    def coefficients(self, x):
+        """W (p, q) of blocks x, with what is free fitted."""
+        seen = np.flatnonzero(np.any(x, axis=1))
+        columns = self.design.columns
+        A = self.design.X[:, seen if columns is None else columns[seen]]
+        z = self._free @ (self.Y - A @ x[seen])
+        return self.coordinates.forward(x, z)
+
+
+class CoordinateDescent(Blocks):
+    """Single columns by scikit-learn: its loops are compiled, ours are not."""
+
+    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+        """See the module."""
+        T, norm = self.design.rows(np.arange(self.design.shape[1])), self.norm(alpha * factors)
+        weights = norm.weights
+        scaled = np.asfortranarray(T.T / weights)
+        n, q = self.target.shape
+        share, n_iter, goal = np.inf, 0, tol
+        x = np.zeros((len(T), q)) if start is None else start
+        kind = {"positive": self.positive} if q == 1 else {}
+        model = (Lasso if q == 1 else MultiTaskLasso)(
+            1 / n, fit_intercept=False, warm_start=True, max_iter=max_iter, **kind
+        )
+        model.coef_ = (x * weights[:, None]).T.copy(order="F")
+        model.coef_ = model.coef_[0] if q == 1 else model.coef_
+        while share > tol and n_iter < max_iter and goal > _EPS:
+            model.set_params(tol=goal)
+            with warnings.catch_warnings():  # the gap is told below, in our terms
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(scaled, self.target[:, 0] if q == 1 else self.target)
+            x = np.reshape(model.coef_, (q, -1)).T / weights[:, None]
+            r = self.target - T.T @ x
+            gap, objective, _ = duality_gap(norm, x, r, T @ r, self.target)
+            share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
+            if callback is not None:
+                callback(n_iter, objective, share)
+        return self.outcome(x, norm, n_iter, objective, share)
+
+
+class Chain:
+    """Differences along a chain of coefficients that are observed one by one: the taut string."""
+
+    def __init__(self, samples, rows, steps):
+        self.rows, self.samples, self.steps = rows, samples, steps
+        self.d = samples.X.diagonal()
+
+    def largest_alpha(self):
+        """The height of the tube that a straight string fits."""
+        mean = (self.d @ self.samples.Y) / (self.d @ self.d)
+        return self._heights(np.ones((len(self.d), 1)) * mean, self.rows.weights).max()
+
+    def _heights(self, W, weights):
+        r = self.d[:, None] * (self.samples.Y - self.d[:, None] * W)
+        return np.abs(np.cumsum(r, axis=0)[:-1]) / (weights * self.steps)[:, None]
+
+    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+        """See the module."""
+        penalties, Y = alpha * factors * self.rows.weights * self.steps, self.samples.Y
+        w = taut_string(Y[:, 0] / self.d, penalties, self.d**2)
+        r = Y[:, 0] - self.d * w
+        step = np.diff(w)
+        value = penalties @ np.abs(step)
+        # The sums of the residual are the dual point, feasible but for round-off.
+        sums = np.clip(np.cumsum(self.d * r)[:-1], -penalties, penalties)
+        gap = value + sums @ step
+        objective = 0.5 * (r @ r) + value
+        return Outcome(w[:, None], step != 0, objective, max(gap, _EPS * objective), 1, None)
+
+
+class Spectral:
+    """The nuclear norm alone: proximal Newton on the whole matrix."""
+
+    def __init__(self, samples, rows):
+        X, self.Y, self.rest = samples.reduced
+        self.rows = rows
+        self.scale = np.linalg.norm(X) / np.sqrt(max(X.shape[1], 1)) or 1.0
+        self.T = np.ascontiguousarray(X.T) / self.scale
+
+    def largest_alpha(self):
+        """The largest singular value of the gradient at zero."""
+        return np.linalg.norm(self.T @ self.Y, 2) * self.scale / self.rows.nuclear
+
+    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+        """See the module."""
+        norm = SpectralNorm(alpha * self.rows.nuclear / self.scale)
+        x = np.zeros((len(self.T), self.Y.shape[1])) if start is None else start * self.scale
+        found = proximal_newton(self.T, self.Y, norm, x, tol=tol, sigma=_SIGMA, max_iter=max_iter)
+        W = found.x / self.scale
+        none = np.zeros(0, bool)
+        return Outcome(W, none, found.objective + 0.5 * self.rest, found.gap, found.n_iter, W)

@@ -1,0 +1,176 @@
+"""What a set of mirrors asks of a solver: blocks of coefficients, singular values, or neither.
+
+Mirrors whose rows K are independent are blocks in other coordinates: with ``w = M c + N z``, where
+``K M = I`` and ``K N = 0``, the penalty is ``sum_k weight_k |c_k|`` and z is free. Columns of the
+identity need no M, chains and trees have a sparse one. In the latent meaning ``M = K^T`` always
+does. What is left, graphs with cycles and overlapping groups, is penalised as it stands.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
+from scipy.sparse.linalg import LinearOperator, lsqr, onenormest, splu
+
+from sksym._linalg import null_space
+
+_WORST = 1e10  # condition of new coordinates, in the 1-norm
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """``w = M c + N z``: c is penalised block by block, z is free.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (t,), default=None
+        Where M is columns of the identity: which; no other array is needed then.
+    free : ndarray of shape (f,), default=None
+        The other columns.
+    forward : callable
+        ``forward(c, z)``: w (p, q).
+    design : callable, default=None
+        ``design(X)``: ``X M`` (n, t) and ``X N`` (n, f), dense.
+    inverse : callable, default=None
+        c of a w, to start from; None where many c give it.
+    ties : bool
+        Whether a constraint may still have to be written onto w: it is not a zero of c.
+    """
+
+    forward: object
+    columns: np.ndarray | None = None
+    free: np.ndarray | None = None
+    design: object = None
+    inverse: object = None
+    ties: bool = False
+
+
+def block_coordinates(rows, overlap):
+    """Coordinates in which the mirrors are blocks, None where there are none.
+
+    Parameters
+    ----------
+    rows : MirrorRows
+    overlap : {"analysis", "latent"}
+    """
+    K = rows.K
+    p = K.shape[1]
+    single = np.all(np.diff(K.indptr) == 1) and np.allclose(np.abs(K.data), 1, atol=1e-14)
+    repeated = len(np.unique(K.indices)) < len(K.indices)
+    if single and (overlap == "latent" or not repeated):
+        columns, free = K.indices, np.setdiff1d(np.arange(p), K.indices)
+
+        def forward(c, z):
+            W = np.zeros((p, c.shape[1]))
+            if repeated:
+                np.add.at(W, columns, c)
+            else:
+                W[columns] = c
+            W[free] = z
+            return W
+
+        inverse = None if repeated else lambda W: W[columns]
+        return Coordinates(forward, columns, free, inverse=inverse)
+    if overlap == "latent":
+        return _synthesis(K)
+    return _independent(K)
+
+
+def _synthesis(K):
+    """The latent meaning: ``M = K^T``, N an orthonormal basis of what no mirror reaches."""
+    N = null_space(K).T
+    return Coordinates(
+        forward=lambda c, z: K.T @ c + N @ z,
+        design=lambda X: (_dense(X @ K.T), _dense(X @ N)),
+    )
+
+
+def _independent(K):
+    """Rows of unit vectors make K square and invertible, if its own are independent."""
+    m, p = K.shape
+    partner = maximum_bipartite_matching(sparse.csr_matrix(K), perm_type="column")
+    if m > p or (partner < 0).any():
+        return None
+    rest = np.setdiff1d(np.arange(p), partner)
+    pins = sparse.csr_array((np.ones(p - m), (np.arange(p - m), rest)), shape=(p - m, p))
+    whole = sparse.csc_array(sparse.vstack([K, pins]))
+    try:
+        factor = splu(whole)
+    except RuntimeError:  # singular
+        return None
+    inverse = LinearOperator(
+        (p, p), matvec=factor.solve, rmatvec=lambda v: factor.solve(v, "T"), dtype=float
+    )
+    if not abs(whole).sum(axis=0).max() * onenormest(inverse) < _WORST:
+        return None
+
+    def design(X):
+        moved = factor.solve(np.ascontiguousarray(_dense(X).T), "T")
+        return np.ascontiguousarray(moved[:m].T), np.ascontiguousarray(moved[m:].T)
+
+    return Coordinates(
+        forward=lambda c, z: factor.solve(np.concatenate([c, z])),
+        design=design,
+        inverse=lambda W: K @ W,
+        ties=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """``K w = 0`` for some rows, written onto coefficients without round-off where that can be.
+
+    Single entries are zero and pairs of equal size are equal (or opposite) to the last digit.
+    """
+
+    K: sparse.csr_array
+
+    @cached_property
+    def _ties(self):
+        """Columns that vanish, and the sets of columns that are equal."""
+        K = self.K
+        count = np.diff(K.indptr)
+        zero = np.zeros(K.shape[1], bool)
+        zero[K.indices[K.indptr[:-1][count == 1]]] = True
+        first = K.indptr[:-1][count == 2]
+        first = first[K.data[first] == -K.data[first + 1]]
+        ends = (K.indices[first], K.indices[first + 1])
+        graph = sparse.coo_array((np.ones(len(first)), ends), shape=(K.shape[1],) * 2)
+        number, label = connected_components(graph, directed=False)
+        return zero, number, label
+
+    def write(self, W):
+        """The W (p, q) nearest to the one given that satisfies them."""
+        zero, number, label = self._ties
+        plain = np.diff(self.K.indptr) <= 2
+        if not plain.all():
+            for j in range(W.shape[1]):
+                W[:, j] -= lsqr(self.K, self.K @ W[:, j], atol=1e-15, btol=1e-15)[0]
+        size = np.bincount(label, minlength=number)
+        total = np.zeros((number, W.shape[1]))
+        np.add.at(total, label, W)
+        dead = np.zeros(number, bool)
+        dead[label[zero]] = True
+        total[dead] = 0.0
+        tied = (size > 1) | dead
+        mean = total / size[:, None]
+        return np.where(tied[label][:, None], mean[label], W)
+
+
+def path_of(K):
+    """Columns along a chain of differences that joins all of them in a row, None if K is none."""
+    m, p = K.shape
+    if m != p - 1 or not (np.diff(K.indptr) == 2).all():
+        return None
+    ends = K.indices.reshape(m, 2)
+    values = K.data.reshape(m, 2)
+    ordered = np.sort(ends, axis=1)
+    chained = np.array_equal(ordered[:, 0], np.arange(m)) and (np.diff(ordered, axis=1) == 1).all()
+    opposite = (values[:, 0] == -values[:, 1]).all()
+    return np.abs(values[:, 0]) if chained and opposite else None
+
+
+def _dense(X):
+    return X.toarray() if sparse.issparse(X) else np.asarray(X)
