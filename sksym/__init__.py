@@ -29,7 +29,7 @@ from sksym.libraries import (
     from_transformer,
 )
 from sksym.lie_derivative import LieDerivative
-from sksym.mirror import MirrorSparseRegressor
+from sksym.mirror import MirrorSparseRegressor, MirrorSparseRegressorCV, mirror_path
 from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.plotting import MirrorPathDisplay, SymmetryDisplay, SymmetryPathDisplay
 from sksym.promote import (
@@ -51,6 +51,7 @@ __all__ = [
     "LieDerivative",
     "MirrorPathDisplay",
     "MirrorSparseRegressor",
+    "MirrorSparseRegressorCV",
     "NotClosedError",
     "NuclearNorm",
     "PolynomialLibrary",
@@ -75,6 +76,7 @@ __all__ = [
     "galilei",
     "gl",
     "lorentz",
+    "mirror_path",
     "permutations",
     "poincare",
     "reflections",

@@ -1,6 +1,7 @@
 """Mirror symmetries of the parameters, for sparse, grouped, low-rank and fused models."""
 
 from sksym.mirror.mirrors import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
+from sksym.mirror.path import MirrorSparseRegressorCV, mirror_path
 from sksym.mirror.regressor import MirrorSparseRegressor
 from sksym.mirror.theory import (
     decay_threshold,
@@ -12,12 +13,14 @@ from sksym.mirror.theory import (
 __all__ = [
     "Mirror",
     "MirrorSparseRegressor",
+    "MirrorSparseRegressorCV",
     "decay_threshold",
     "exchange",
     "groups",
     "is_mirror_symmetric",
     "low_rank",
     "mirror_hessian_blocks",
+    "mirror_path",
     "noise_exponents",
     "rescaling",
     "sum_zero",

@@ -74,7 +74,7 @@ class Rescaling:
 
     def rows(self, names):
         """Elementary mirrors on features of these names."""
-        columns = np.arange(len(names)) if self.columns is None else columns_of(self.columns, names)
+        columns = _one_set(self.columns, names)
         K = selection(columns, len(names))
         ones = np.ones(len(columns), int)
         return stacked(K, ones, self.weight, [names[j] for j in columns])
@@ -89,13 +89,12 @@ class Groups:
 
     def rows(self, names):
         """Elementary mirrors on features of these names."""
-        members, labels = _members(self.columns, names)
-        for label, columns in zip(labels, members, strict=True):
-            if not len(columns):
-                raise ValueError(f"Group {label} is empty: a group needs one column or more.")
-        sizes = np.array([len(columns) for columns in members])
+        columns, sizes, labels = _members(self.columns, names)
+        if not sizes.all():
+            empty = int(np.flatnonzero(sizes == 0)[0])
+            raise ValueError(f"Group {empty} is empty: a group needs one column or more.")
         weight = np.sqrt(sizes) if self.weight is None else self.weight
-        return stacked(selection(np.concatenate(members), len(names)), sizes, weight, labels)
+        return stacked(selection(columns, len(names)), sizes, weight, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +130,7 @@ class Trend:
 
     def rows(self, names):
         """Elementary mirrors on features of these names."""
-        columns = np.arange(len(names)) if self.columns is None else columns_of(self.columns, names)
+        columns = _one_set(self.columns, names)
         order = self.order
         if not isinstance(order, Integral) or isinstance(order, bool) or order < 1:
             raise ValueError(f"The order of a trend must be an integer >= 1, got {order!r}.")
@@ -243,7 +242,7 @@ class SumZero:
 
     def rows(self, names):
         """Elementary mirrors on features of these names."""
-        columns = columns_of(self.columns, names)
+        columns = columns_of([self.columns], names)[0]
         if not len(columns):
             raise ValueError("`sum_zero` needs one column or more, got none.")
         entries = np.full(len(columns), 1 / np.sqrt(len(columns)))
@@ -297,21 +296,28 @@ def mirror_rows(mirrors, names):
     return MirrorRows(whole.rows_of(on), whole.sizes[on], weights[on], named, whole.nuclear)
 
 
+def _one_set(columns, names):
+    """Indices of some columns, of all for None."""
+    return np.arange(len(names)) if columns is None else columns_of([columns], names)[0]
+
+
 def _members(columns, names):
-    """Indices of the columns of each group, and the groups' labels."""
+    """Indices of the columns of all groups in a row, the groups' sizes and labels."""
     columns = list(columns)
-    if columns and all(np.ndim(one) == 0 for one in columns):
+    if not columns:
+        raise ValueError("`groups` got no group: give lists of columns, or one label per column.")
+    if all(np.ndim(one) == 0 for one in columns):
         if len(columns) != len(names):
             raise ValueError(
                 f"Labels of groups need one for each of the {len(names)} features, got "
                 f"{len(columns)}. Groups as lists of columns are a list of lists."
             )
-        labels, of = np.unique(columns, return_inverse=True)
-        return [np.flatnonzero(of == k) for k in range(len(labels))], [str(one) for one in labels]
-    if not columns:
-        raise ValueError("`groups` got no group: give lists of columns, or one label per column.")
-    members = [columns_of(one, names) for one in columns]
-    return members, [_joined([names[j] for j in one]) for one in members]
+        labels, of, sizes = np.unique(columns, return_inverse=True, return_counts=True)
+        return np.argsort(of, kind="stable"), sizes, [str(label) for label in labels]
+    flat, sizes = columns_of(columns, names)
+    ends = np.cumsum(sizes)
+    firsts = [flat[end - size : end][:4] for end, size in zip(ends, sizes, strict=True)]
+    return flat, sizes, [_joined([names[j] for j in first]) for first in firsts]
 
 
 def _joined(names):
@@ -329,7 +335,7 @@ def _ends(pairs, names):
     for pair in pairs:
         if pair[0] == pair[1]:
             raise ValueError(f"A column cannot change places with itself, got the pair {pair}.")
-    return np.array([columns_of(pair, names) for pair in pairs]).T
+    return columns_of(pairs, names)[0].reshape(-1, 2).T
 
 
 def _edges(adjacency, p):

@@ -6,8 +6,6 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from sksym._linalg import column_indices
-
 
 @dataclass(frozen=True, eq=False)
 class MirrorRows:
@@ -79,7 +77,29 @@ def selection(columns, p):
     return sparse.csr_array((np.ones(m), (np.arange(m), columns)), shape=(m, p))
 
 
-def columns_of(columns, names):
-    """Validated indices of columns given by index or name."""
-    columns = list(columns)
-    return column_indices(columns, names, len(columns))[0]
+def columns_of(sets, names):
+    """Indices (t,) of the columns of all sets in a row, given by index or name; the sets' sizes."""
+    sets = [list(one) for one in sets]
+    sizes, flat = np.array([len(one) for one in sets]), [column for one in sets for column in one]
+    if any(isinstance(column, str) for column in flat):
+        where = {name: j for j, name in enumerate(names)}
+        missing = sorted({str(c) for c in flat if isinstance(c, str) and c not in where})
+        if missing:
+            raise ValueError(f"Columns {missing[:5]} are not among the features {_few(names)}.")
+        flat = [where[column] if isinstance(column, str) else column for column in flat]
+    columns, p = np.array(flat), len(names)
+    if len(flat) and columns.dtype.kind not in "iu":
+        raise TypeError(f"Columns must be given by index or by name, got {_few(flat)}.")
+    columns = columns.astype(int)
+    if columns.size and not (columns.min() >= 0 and columns.max() < p):
+        wrong = columns[(columns < 0) | (columns >= p)]
+        raise ValueError(f"Columns must be in 0..{p - 1}, got {_few(wrong)}.")
+    if len(np.unique(np.repeat(np.arange(len(sets)), sizes) * p + columns)) < len(columns):
+        wrong = next(one for one in np.split(columns, np.cumsum(sizes)) if len(set(one)) < len(one))
+        raise ValueError(f"Columns must be distinct, got {_few(wrong)}.")
+    return columns, sizes
+
+
+def _few(values):
+    values = [getattr(value, "item", lambda v=value: v)() for value in values[:5]]
+    return f"{values}"[:-1] + (", ..]" if len(values) == 5 else "]")

@@ -9,6 +9,8 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.linalg import svd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, MultiTaskLasso
 
@@ -24,7 +26,7 @@ from sksym.solvers import (
 )
 
 _EPS = np.finfo(float).eps
-_SIGMA = 30.0  # first proximal step, for columns of length one
+_SIGMA = 3.0  # first proximal step, for columns of length one
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +179,15 @@ class Spectral:
     """The nuclear norm alone: proximal Newton on the whole matrix."""
 
     def __init__(self, samples, rows):
-        X, self.Y, self.rest = samples.reduced
+        X, Y, self.rest = samples.reduced
         self.rows = rows
-        self.scale = np.linalg.norm(X) / np.sqrt(max(X.shape[1], 1)) or 1.0
-        self.T = np.ascontiguousarray(X.T) / self.scale
+        # Rotations of rows and of coefficients change nothing: the design becomes diagonal.
+        U, s, Vt = svd(X, full_matrices=False, check_finite=False)
+        kept = s > max(X.shape) * _EPS * s.max(initial=0)
+        self.axes, self.Y = Vt[kept].T, U[:, kept].T @ Y
+        self.rest += np.sum((Y - U[:, kept] @ self.Y) ** 2)
+        self.scale = np.sqrt(np.mean(s[kept] ** 2)) if kept.any() else 1.0
+        self.T = sparse.csr_array(sparse.diags_array(s[kept] / self.scale))
 
     def largest_alpha(self):
         """The largest singular value of the gradient at zero."""
@@ -189,8 +196,8 @@ class Spectral:
     def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
         """See the module."""
         norm = SpectralNorm(alpha * self.rows.nuclear / self.scale)
-        x = np.zeros((len(self.T), self.Y.shape[1])) if start is None else start * self.scale
+        x = np.zeros_like(self.Y) if start is None else self.axes.T @ start * self.scale
         found = proximal_newton(self.T, self.Y, norm, x, tol=tol, sigma=_SIGMA, max_iter=max_iter)
-        W = found.x / self.scale
+        W = self.axes @ found.x / self.scale
         none = np.zeros(0, bool)
         return Outcome(W, none, found.objective + 0.5 * self.rest, found.gap, found.n_iter, W)

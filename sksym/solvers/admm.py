@@ -67,8 +67,7 @@ class _Iteration:
     def __init__(self, data, terms, alpha, start):
         self.data, self.terms, self.alpha = data, terms, alpha
         self.axes, self.curvature, self.w_ls = data.parts(alpha)
-        dense = self.w_ls.size <= _DENSE
-        self.step = (_DenseStep if dense else _IterativeStep)(self)
+        self.step = _first_step(self)
         self.shrink = [
             _WarmShrinkage(term.penalty.alpha, k)
             if isinstance(term.penalty, NuclearNorm)
@@ -198,6 +197,48 @@ class _Mixing:
         share = np.zeros(_MEMORY)
         share[:n] = np.linalg.solve(gram, np.ones(n))
         return share / share.sum()
+
+
+def _first_step(problem):
+    """The cheapest exact first step that the sizes allow."""
+    rank, p = problem.axes.shape[1], problem.w_ls.shape[1]
+    gram = _diagonal_gram(problem.terms) if 2 * rank <= p else None
+    if gram is not None and gram.min() > 0:
+        return _DiagonalStep(problem, gram.reshape(problem.w_ls.shape))
+    return (_DenseStep if problem.w_ls.size <= _DENSE else _IterativeStep)(problem)
+
+
+def _diagonal_gram(terms):
+    """Diagonal of the sum of ``K^T K``, None where there is more."""
+    if any(term.axes is not None or np.diff(term.K.indptr).max(initial=0) > 1 for term in terms):
+        return None
+    return sum(np.bincount(t.K.indices, t.K.data**2, minlength=t.K.shape[1]) for t in terms)
+
+
+class _DiagonalStep:
+    """The first step where every row of K sees one unknown, and the data few directions."""
+
+    def __init__(self, problem, gram):
+        self.problem, self.gram = problem, gram
+
+    def prepare(self, rho):
+        one = self.problem
+        bend = np.zeros(one.axes.shape[1]) if one.curvature is None else one.alpha * rho
+        if one.curvature is not None:
+            bend = bend / one.curvature
+        self.factors = []
+        for gram in self.gram:
+            thin = one.axes / gram[:, None]
+            self.factors.append((thin, np.linalg.inv(one.axes.T @ thin + np.diag(bend))))
+
+    def __call__(self, b, accuracy):
+        one = self.problem
+        moved = (b - self.gram * one.w_ls) / self.gram
+        inside = [
+            thin @ (inverse @ (one.axes.T @ row))
+            for row, (thin, inverse) in zip(moved, self.factors, strict=True)
+        ]
+        return one.w_ls + moved - np.array(inside)
 
 
 class _DenseStep:
