@@ -20,7 +20,8 @@ from sksym.mirror.strategies import Blocks, Chain, CoordinateDescent, Outcome, S
 from sksym.mirror.structure import block_coordinates, path_of
 
 _EPS = np.finfo(float).eps
-_FEW_COLUMNS = 20  # up to which compiled coordinate descent is faster
+_FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster
+_SWEEPS = 100  # of coordinate descent, after which Newton's method takes over
 _ROUNDS = 40  # tangents, at most
 _SHARPER = 0.5  # of the length at which a tangent is taken in place of zero, from one to the next
 
@@ -70,9 +71,9 @@ class Fit:
 class MirrorProblem:
     """Data, mirrors and options, ready for any alpha."""
 
-    def __init__(self, X, Y, root, rows, options):
+    def __init__(self, X, Y, root, rows, options, many=False):
         self.rows, self.options = rows, options
-        self.samples = Samples(X, Y, root, options.fit_intercept)
+        self.samples = Samples(X, Y, root, options.fit_intercept, many)
         with one_thread():
             self.strategy = _strategy(self.samples, rows, options)
 
@@ -177,7 +178,8 @@ def _strategy(samples, rows, options):
                 raise ValueError(
                     'solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".'
                 )
-            return CoordinateDescent(samples, rows, coordinates, options.positive)
+            sweeps = _SWEEPS if solver == "auto" else options.max_iter
+            return CoordinateDescent(samples, rows, coordinates, options.positive, sweeps)
         chosen = Blocks(samples, rows, coordinates, options.positive)
     elif solver == "cd":
         raise ValueError('solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".')

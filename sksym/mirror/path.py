@@ -52,7 +52,7 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     model = MirrorSparseRegressor(mirrors, **parameters)
     options = model._checked_options()
     (X, Y, root, one_target, _), rows = model._data(X, y, sample_weight)
-    problems = model._problems(X, Y, root, rows, options)
+    problems = model._problems(X, Y, root, rows, options, many=True)
     alphas = _grid(alphas, eps, problems)
     return _path(alphas, _along(problems, alphas), (X, Y, root, one_target), rows)
 
@@ -175,7 +175,7 @@ class MirrorSparseRegressorCV(MirrorRegressor):
     def _fit(self, X, y, sample_weight, before):
         options = self._checked_options()
         (X, Y, root, one_target, dtype), rows = self._data(X, y, sample_weight)
-        problems = self._problems(X, Y, root, rows, options)
+        problems = self._problems(X, Y, root, rows, options, many=True)
         alphas = _grid(self.alphas, self.eps, problems)
         splits = [split for split in check_cv(self.cv).split(X, Y) if root[split[1]].any()]
         if not splits:
@@ -199,7 +199,7 @@ def _fold_errors(model, X, Y, root, rows, options, alphas, train, test):
     """Mean squared errors (a,) on the test rows of one fold."""
     if not root[train].any():
         raise ValueError("A fold trains on no row of positive weight: use fewer folds in `cv`.")
-    problems = model._problems(X[train], Y[train], root[train], rows, options)
+    problems = model._problems(X[train], Y[train], root[train], rows, options, many=True)
     return _errors(*_coefficients(_along(problems, alphas)), X[test], Y[test], root[test] ** 2)
 
 

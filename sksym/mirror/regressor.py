@@ -91,10 +91,10 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
             )
         return data, rows
 
-    def _problems(self, X, Y, root, rows, options):
+    def _problems(self, X, Y, root, rows, options, many=False):
         """One problem for all outputs, or one for each."""
         parts = [Y] if self.multi_task else np.split(Y, Y.shape[1], axis=1)
-        return [MirrorProblem(X, part, root, rows, options) for part in parts]
+        return [MirrorProblem(X, part, root, rows, options, many) for part in parts]
 
     def _set_fits(self, fits, rows, one_target, dtype):
         """Fitted attributes."""
@@ -156,9 +156,9 @@ class MirrorSparseRegressor(MirrorRegressor):
         each other (single columns, disjoint groups, chains, trees, trends; all in the latent
         meaning) and for `low_rank`. "cd": scikit-learn's coordinate descent, for single columns.
         "admm": alternating directions, for overlapping groups and graphs with cycles. "cvxpy":
-        the slow reference. "auto" takes "cd" for single columns of dense data with at most 20 of
-        them, where it is two to five times faster, else the first of "newton" and "admm" that
-        can; a chain that is observed point by point (X diagonal) is solved in one pass.
+        the slow reference. "auto" begins with "cd" for single columns of dense data with at most
+        200 of them, where it is up to twice as fast, else takes the first of "newton" and "admm"
+        that can; a chain that is observed point by point (X diagonal) is solved in one pass.
     max_iter : int, default=10_000
         Newton steps, or sweeps.
     tol : float, default=1e-6

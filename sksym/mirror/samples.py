@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 
 from sksym._linalg import require_memory
 
-_TALL = 2  # rows for each column from which a triangular factor takes their place
+_TALL = 20000
 
 
 class Samples:
@@ -26,9 +26,12 @@ class Samples:
         The unit vector that the intercept fits.
     size : float
         Sum of the weights: n in the objective.
+    many : bool
+        Whether many fits to these data are to come.
     """
 
-    def __init__(self, X, Y, root, fit_intercept):
+    def __init__(self, X, Y, root, fit_intercept, many=False):
+        self.many = many
         kept = root > 0
         if not kept.all():
             X, Y, root = X[kept], Y[kept], root[kept]
@@ -52,8 +55,9 @@ class Samples:
 
     @property
     def tall(self):
+        """Whether fewer rows pay for their making."""
         n, p = self.X.shape
-        return not self.is_sparse and n >= _TALL * p
+        return n >= _TALL * p
 
     def intercept(self, W):
         """Of coefficients W (p, q)."""

@@ -6,7 +6,7 @@ With r the residual of the rows as `Samples` scales them, every strategy minimis
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -26,6 +26,7 @@ from sksym.solvers import (
 )
 
 _EPS = np.finfo(float).eps
+_PART = 0.1  # first tolerance of scikit-learn, which is relative to Y, over ours
 _SIGMA = 3.0  # first proximal step, for columns of length one
 
 
@@ -62,7 +63,7 @@ class Blocks:
             X, Y, self.rest = samples.reduced
             A, F = coordinates.design(X)
         else:
-            lazy = samples.is_sparse or not (samples.tall or len(free))
+            lazy = samples.is_sparse or not (samples.many and samples.tall)
             A, Y, self.rest = (samples.X, samples.Y, 0.0) if lazy else samples.reduced
             ones = samples.ones if lazy else None
             F = A[:, free].toarray() if samples.is_sparse else A[:, free]
@@ -115,34 +116,44 @@ class Blocks:
 
 
 class CoordinateDescent(Blocks):
-    """Single columns by scikit-learn: its loops are compiled, ours are not."""
+    """Single columns by scikit-learn, whose loops are compiled; by Newton's method if they last."""
+
+    def __init__(self, samples, rows, coordinates, positive, sweeps):
+        super().__init__(samples, rows, coordinates, positive)
+        self.sweeps = sweeps
+        self.T = self.design.rows(np.arange(self.design.shape[1]))
+        self.plain = np.asfortranarray(self.T.T / rows.weights)
 
     def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
         """See the module."""
-        T, norm = self.design.rows(np.arange(self.design.shape[1])), self.norm(alpha * factors)
-        weights = norm.weights
-        scaled = np.asfortranarray(T.T / weights)
         n, q = self.target.shape
-        share, n_iter, goal = np.inf, 0, tol
-        x = np.zeros((len(T), q)) if start is None else start
+        norm, x, goal = self.norm(alpha * factors), start, tol * _PART
+        scale = self.rows.weights * factors
+        scaled = self.plain if np.ndim(factors) == 0 else np.asfortranarray(self.T.T / scale)
         kind = {"positive": self.positive} if q == 1 else {}
         model = (Lasso if q == 1 else MultiTaskLasso)(
-            1 / n, fit_intercept=False, warm_start=True, max_iter=max_iter, **kind
+            alpha / n, fit_intercept=False, warm_start=True, copy_X=False, **kind
         )
-        model.coef_ = (x * weights[:, None]).T.copy(order="F")
-        model.coef_ = model.coef_[0] if q == 1 else model.coef_
-        while share > tol and n_iter < max_iter and goal > _EPS:
-            model.set_params(tol=goal)
-            with warnings.catch_warnings():  # the gap is told below, in our terms
-                warnings.simplefilter("ignore", ConvergenceWarning)
+        if x is not None:
+            first = np.asfortranarray((x * scale[:, None]).T)
+            model.coef_ = first[0] if q == 1 else first
+        n_iter, share, sweeps = 0, np.inf, min(self.sweeps, max_iter)
+        with warnings.catch_warnings():  # the gap is told in our terms
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            while share > tol and n_iter < sweeps and goal > _EPS:
+                model.set_params(tol=goal, max_iter=sweeps - n_iter)
                 model.fit(scaled, self.target[:, 0] if q == 1 else self.target)
-            x = np.reshape(model.coef_, (q, -1)).T / weights[:, None]
-            r = self.target - T.T @ x
-            gap, objective, _ = duality_gap(norm, x, r, T @ r, self.target)
-            share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
-            if callback is not None:
-                callback(n_iter, objective, share)
-        return self.outcome(x, norm, n_iter, objective, share)
+                x = np.reshape(model.coef_, (q, -1)).T / scale[:, None]
+                r = self.target - self.T.T @ x
+                gap, objective, _ = duality_gap(norm, x, r, self.T @ r, self.target)
+                share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
+                if callback is not None:
+                    callback(n_iter, objective, share)
+        if share > tol and n_iter < max_iter:
+            rest = max_iter - n_iter
+            found = super().solve(alpha, tol, rest, x, callback, factors)
+            return replace(found, n_iter=n_iter + found.n_iter)
+        return self.outcome(x, norm, n_iter, objective, max(share, _EPS))
 
 
 class Chain:
