@@ -29,7 +29,8 @@ _ROUND_OFF = 1e-15
 _LEAST = 1e-6  # derivative of the prox, at least, in Newton's matrix
 _LARGEST = 1e8  # sigma, for columns of length one: beyond it Newton's matrix is singular
 _SHORTEST = 1e-6
-_CG_STEPS = 200
+_CG_STEPS, _CG_PART = 200, 3e-2
+_COSTLY, _MOST_CG = 5e8, 40  # products from which, and steps to which, iterations pay
 _IDLE, _IDLE_GAIN = 25, 0.9  # Newton steps without a gap that is so much less
 _STALLS = 3  # times that round-off may stop it
 
@@ -122,6 +123,10 @@ class BlockNorm:
         scalar = (self.sizes == 1) if q == 1 else np.zeros(len(self.sizes), bool)
         # J is share on a block, and 1 along the block itself.
         share = np.where(scalar, 1.0, np.maximum(share, _LEAST))
+        if len(active) > len(grad) and len(active) * len(grad) ** 2 > _COSTLY:
+            d, reached = self._iterated(active, grad, z, size, share, block, sigma)
+            if reached:
+                return d
         invert = _inverse(active, sigma * share[block], None if gram is None else gram(shrunk.rows))
         d = -invert(grad)
         soft = ~scalar[block]
@@ -142,6 +147,21 @@ class BlockNorm:
         seen = np.einsum("qan,nq->a", V, d, optimize=True)
         inside = cho_solve(cho_factor(C, check_finite=False), seen, check_finite=False)
         return d - np.einsum("qan,a->nq", moved, inside, optimize=True)
+
+    def _iterated(self, active, grad, z, size, share, block, sigma):
+        """Newton's direction by conjugate gradients, and whether they got there."""
+        ends = np.flatnonzero(np.diff(block, append=-1)) + 1
+        starts = np.concatenate([[0], ends[:-1]])
+        unit, part = z / size[block][:, None], share[block][:, None]
+        rest = 1 - share[block[starts]]
+
+        def curved(d):
+            H = active @ d
+            along = np.add.reduceat(np.einsum("ij,ij->i", unit, H), starts) * rest
+            H = part * H + unit * np.repeat(along, ends - starts)[:, None]
+            return d + sigma * (active.T @ H)
+
+        return _conjugate_gradients(curved, -grad, _MOST_CG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +211,7 @@ class SpectralNorm:
         def curved(d):
             return d + sigma * (active.T @ derivative(active @ d))
 
-        return _conjugate_gradients(curved, -grad)
+        return _conjugate_gradients(curved, -grad, _CG_STEPS)[0]
 
 
 def _inverse(active, scale, gram):
@@ -211,11 +231,12 @@ def _inverse(active, scale, gram):
     return lambda B: cho_solve(factor, B, check_finite=False)
 
 
-def _conjugate_gradients(apply, target, rtol=3e-2):
+def _conjugate_gradients(apply, target, steps):
+    """The solution of ``apply(x) = target`` to a part of its residual, and whether it got there."""
     x, r = np.zeros_like(target), target
     p, rr = r, np.vdot(r, r)
-    goal = rtol**2 * rr
-    for _ in range(_CG_STEPS):
+    goal = _CG_PART**2 * rr
+    for _ in range(steps):
         if rr <= goal:
             break
         moved = apply(p)
@@ -223,7 +244,7 @@ def _conjugate_gradients(apply, target, rtol=3e-2):
         x, r = x + step * p, r - step * moved
         before, rr = rr, np.vdot(r, r)
         p = r + (rr / before) * p
-    return x
+    return x, rr <= goal
 
 
 @dataclass(eq=False)
@@ -289,12 +310,14 @@ def proximal_newton(T, Y, norm, x, *, tol, sigma, max_iter, gram=None):
     """
     n_iter, stalls, idle, scale = 0, 0, 0, np.linalg.norm(Y)
     best = Descent(x, Y - T.T @ x, np.inf, np.inf, sigma, 0)
+    rows = active = None
     while True:
         start = u = Y - T.T @ x
         z = x + sigma * (T @ u)
         shrunk, step = norm.prox(z, sigma), 1.0
         while True:
-            active = T[shrunk.rows]
+            if rows is None or not np.array_equal(rows, shrunk.rows):
+                rows, active = shrunk.rows, T[shrunk.rows]
             residual = Y - active.T @ shrunk.x[shrunk.rows]
             gap, objective, _ = duality_gap(norm, shrunk.x, residual, T @ residual, Y)
             idle = 0 if gap < _IDLE_GAIN * best.gap else idle + 1

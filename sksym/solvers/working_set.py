@@ -15,13 +15,13 @@ from scipy import sparse
 from sksym.solvers.newton import duality_gap, proximal_newton
 from sksym.solvers.problem import Solution
 
-_FIRST = 10  # blocks
+_FIRST = 100  # columns, at least, by which the set grows
 _SIGMA = 30.0  # first proximal step, in units of one over the mean square of a column
 _BACK = 0.3  # of the last proximal step, where the set has grown
-_AHEAD, _SETTLED = 0.3, 0.01  # accuracy on the set relative to the bound of the whole
+_AHEAD, _SETTLED = 0.3, 0.1  # accuracy on the set relative to the bound of the whole
 _FEW = 0.05  # a set that grows by less has settled
 _GRAM = 2.0  # times n: sets up to this size have their Gram matrix kept
-_MOST_SETTLED = 1e-6  # part of `tol` beyond which a set that grows no more is not solved
+_LEAST = 1e-6  # part of `tol` beyond which a set that grows no more is not solved
 _ROUND_OFF = 8 * np.finfo(float).eps
 
 
@@ -112,7 +112,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
     x = np.zeros((design.shape[1], q)) if start is None else start
     chosen = _Chosen(design, norm)
     chosen.add(np.flatnonzero(norm.lengths(x) > 0))
-    residual, n_iter, rounds, sigma, settled = Y - design.apply(x), 0, 0, 0.0, _AHEAD
+    residual, n_iter, rounds, sigma, least = Y - design.apply(x), 0, 0, 0.0, _AHEAD
     floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
     while True:
         corr = design.correlate(residual)
@@ -121,7 +121,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
         share = gap / objective if objective else 0.0
         if callback is not None:
             callback(n_iter, objective, share)
-        if share <= tol or gap <= 2 * floor or n_iter >= max_iter or settled < _MOST_SETTLED:
+        if share <= tol or gap <= 2 * floor or n_iter >= max_iter or least < _LEAST:
             return Solution(x, n_iter, share, [t * residual], objective)
         if not rounds and start is not None:
             left = _unscreened(design, norm, t * corr, gap)
@@ -142,15 +142,15 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
         scores = norm.scores(corr)
         scores[chosen.blocks] = 0
         outside = np.flatnonzero(scores > 1)
-        many = max(_FIRST, int((norm.lengths(x) > 0).sum()))
+        least_many = int(_FIRST * len(norm.sizes) / design.shape[1]) + 1
+        many = max(least_many, int((norm.lengths(x) > 0).sum()))
         if len(outside) > many:
             outside = outside[np.argpartition(-scores[outside], many)[:many]]
         chosen.add(outside)
-        if len(outside):
-            few = len(outside) <= _FEW * len(chosen.blocks)
-            goal = max(_AHEAD * tol, (_SETTLED if few else _AHEAD) * share)
-        else:
-            goal, settled = settled * tol, settled / 10
+        few = len(outside) <= _FEW * len(chosen.blocks)
+        goal = max(least * tol, (_SETTLED if few else _AHEAD) * share)
+        if not len(outside) and goal == least * tol:
+            least /= 10
         sigma = max(_BACK * sigma, _SIGMA)
         found = proximal_newton(
             chosen.T,
