@@ -108,7 +108,7 @@ class Reference:
         small = norm.lengths(x) <= _SMALL * np.abs(x).max(initial=0)
         x[small[norm.block]] = 0.0
         r = problem.target - T.T @ x
-        gap, objective, _ = duality_gap(norm, x, r, T @ r, problem.target)
+        gap, objective, _ = duality_gap(norm, x, norm.value(x), r, T @ r, problem.target)
         return problem.outcome(x, norm, found.n_iter, objective, gap / (objective or 1.0))
 
 

@@ -145,7 +145,7 @@ class CoordinateDescent(Blocks):
                 model.fit(scaled, self.target[:, 0] if q == 1 else self.target)
                 x = np.reshape(model.coef_, (q, -1)).T / scale[:, None]
                 r = self.target - self.T.T @ x
-                gap, objective, _ = duality_gap(norm, x, r, self.T @ r, self.target)
+                gap, objective, _ = duality_gap(norm, x, norm.value(x), r, self.T @ r, self.target)
                 share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
                 if callback is not None:
                     callback(n_iter, objective, share)

@@ -44,12 +44,15 @@ class Shrunk:
     x : ndarray of shape (t, q)
     rows : ndarray of int
         Those of x that are not zero.
+    value : float
+        The norm of x.
     parts : tuple
         Of z, as the norm likes it.
     """
 
     x: np.ndarray
     rows: np.ndarray
+    value: float
     parts: tuple
 
 
@@ -114,7 +117,7 @@ class BlockNorm:
         x = z * share[self.block][:, None]
         active = on[self.block] & (z[:, 0] > 0) if self.positive else on[self.block]
         rows = np.flatnonzero(active)
-        return Shrunk(x, rows, (z[rows], size, share))
+        return Shrunk(x, rows, float(self.weights @ (share * size)), (z[rows], size, share))
 
     def direction(self, active, grad, shrunk, sigma, gram):
         """Newton's direction ``-(I + sigma A J A^T)^-1 grad``; `active` holds those rows of T."""
@@ -184,29 +187,31 @@ class SpectralNorm:
         kept = np.maximum(s - step * self.weight, 0)
         on = kept > 0
         x = (U[:, on] * kept[on]) @ Vt[on]
-        return Shrunk(x, np.arange(len(z)) if on.any() else np.arange(0), (U, s, Vt, kept))
+        rows = np.arange(len(z) if on.any() else 0)
+        return Shrunk(x, rows, self.weight * float(kept.sum()), (U, s, Vt, kept))
 
     def direction(self, active, grad, shrunk, sigma, gram):
         """Newton's direction, by conjugate gradients."""
         U, s, Vt, kept = shrunk.parts
         if not len(shrunk.rows):
             return -grad
-        V = Vt.T
         # Divided differences of the shrinkage act on the symmetric part in the singular bases,
-        # divided sums on the skew part.
+        # divided sums on the skew part, and ratios on what the longer side has besides.
         gap = s[:, None] - s
         near = np.abs(gap) <= 1e-10 * s[0]
         slope = np.where(kept > 0, 1.0, 0.0)[:, None]
         fall = np.where(near, slope, (kept[:, None] - kept) / np.where(near, 1.0, gap))
         rise = (kept[:, None] + kept) / np.maximum(s[:, None] + s, np.finfo(float).tiny)
+        same, turned = (fall + rise) / 2, (fall - rise) / 2
         ratio = kept / np.maximum(s, np.finfo(float).tiny)
+        tall = len(U) >= Vt.shape[1]
+        long, square = (U, Vt.T) if tall else (Vt.T, U)
 
         def derivative(H):
-            left, right = U.T @ H, H @ V
-            M = left @ V
-            inside = fall * (M + M.T) / 2 + rise * (M - M.T) / 2
-            right = U @ inside + (right - U @ M) * ratio
-            return right @ Vt + U @ (ratio[:, None] * (left - M @ Vt))
+            right = (H if tall else H.T) @ square
+            M = long.T @ right
+            moved = right * ratio + long @ (same * M + turned * M.T - M * ratio)
+            return moved @ square.T if tall else square @ moved.T
 
         def curved(d):
             return d + sigma * (active.T @ derivative(active @ d))
@@ -270,17 +275,16 @@ class Descent:
     n_iter: int
 
 
-def duality_gap(norm, x, r, corr, Y):
-    """Duality gap and objective at x with residual r and ``corr = A^T r``; and t.
+def duality_gap(norm, x, value, r, corr, Y):
+    """Duality gap and objective at x of norm `value`, residual r and ``corr = A^T r``; and t.
 
     The dual point is ``t r``, feasible for t up to 1 / polar(corr). Written without differences of
-    large numbers: ``gap = 1/2 (1 - t)^2 |r|^2 + norm(x) - t <corr, x>``.
+    large numbers: ``gap = 1/2 (1 - t)^2 |r|^2 + value - t <corr, x>``.
     """
     polar, square = norm.polar(corr), np.vdot(r, r)
     t = np.vdot(Y, r) / square if square else 0.0
     if polar > 0:
         t = np.clip(t, -1 / polar, 1 / polar)
-    value = norm.value(x)
     gap = 0.5 * (1 - t) ** 2 * square + value - t * np.vdot(corr, x)
     return float(gap), float(0.5 * square + value), float(t)
 
@@ -319,7 +323,7 @@ def proximal_newton(T, Y, norm, x, *, tol, sigma, max_iter, gram=None):
             if rows is None or not np.array_equal(rows, shrunk.rows):
                 rows, active = shrunk.rows, T[shrunk.rows]
             residual = Y - active.T @ shrunk.x[shrunk.rows]
-            gap, objective, _ = duality_gap(norm, shrunk.x, residual, T @ residual, Y)
+            gap, objective, _ = duality_gap(norm, shrunk.x, shrunk.value, residual, T @ residual, Y)
             idle = 0 if gap < _IDLE_GAIN * best.gap else idle + 1
             if gap < best.gap:
                 best = Descent(shrunk.x, residual, gap, objective, sigma, n_iter)

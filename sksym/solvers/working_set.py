@@ -116,7 +116,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
     floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
     while True:
         corr = design.correlate(residual)
-        gap, objective, t = duality_gap(norm, x, residual, corr, Y)
+        gap, objective, t = duality_gap(norm, x, norm.value(x), residual, corr, Y)
         gap = max(gap, floor, _ROUND_OFF * objective)
         share = gap / objective if objective else 0.0
         if callback is not None:
