@@ -23,6 +23,8 @@ from sksym import (
     GroupNorm,
     InvariantFeatures,
     LieAlgebra,
+    MirrorSparseRegressor,
+    MirrorSparseRegressorCV,
     NuclearNorm,
     PolynomialLibrary,
     RadialLibrary,
@@ -54,6 +56,7 @@ from sksym import (
     trivial,
     vector,
 )
+from sksym.mirror import low_rank, rescaling, sum_zero
 
 
 @dataclass
@@ -219,6 +222,17 @@ ESTIMATORS = [
     SymmetryPromotingRegressor(translations, library=FourierLibrary()),
     SymmetryPromotingRegressor(translations, algebra=so),
     SymmetryPromotingRegressorCV(translations, alphas=3, ridges=[1e-3], cv=3, adaptive=False),
+    MirrorSparseRegressor(),
+    MirrorSparseRegressor(alpha=0.0),
+    MirrorSparseRegressor(alpha=0.1, solver="newton"),
+    MirrorSparseRegressor(alpha=0.1, solver="admm"),
+    MirrorSparseRegressor(alpha=0.1, positive=True, multi_task=False),
+    MirrorSparseRegressor(alpha=0.1, depth=3),
+    MirrorSparseRegressor(sum_zero([0]), alpha=0.1),
+    MirrorSparseRegressor([rescaling(), low_rank()], alpha=0.1),
+    MirrorSparseRegressor(low_rank(), alpha=0.1),
+    MirrorSparseRegressorCV(alphas=5, cv=3),
+    MirrorSparseRegressorCV(low_rank(), alphas=[0.1, 0.01], cv=3),
     PolynomialLibrary(),
     PolynomialLibrary(0),
     PolynomialLibrary(3, center=0.0, scale=1.0, domain=(-1, 1)),

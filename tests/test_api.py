@@ -22,6 +22,7 @@ PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer Lie
 SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
 SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor SymmetryPromotingRegressorCV
 symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
+MirrorSparseRegressor MirrorSparseRegressorCV MirrorPathDisplay mirror_path
 """
 
 

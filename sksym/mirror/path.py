@@ -135,8 +135,9 @@ class MirrorSparseRegressorCV(MirrorRegressor):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(60, 6))
     >>> y = X[:, 0] - 2 * X[:, 1] + 0.1 * rng.normal(size=60)
-    >>> MirrorSparseRegressorCV(groups([0, 0, 1, 1, 2, 2])).fit(X, y).coef_.round(1)
-    array([ 1., -2.,  0., -0., -0.,  0.])
+    >>> model = MirrorSparseRegressorCV(groups([0, 0, 1, 1, 2, 2])).fit(X, y)
+    >>> model.coef_[:2].round(1)
+    array([ 1., -2.])
     """
 
     def __init__(

@@ -46,7 +46,13 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
     def predict(self, X):
         """Predicted targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=True, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=[np.float64, np.float32],
+            reset=False,
+        )
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
     def _checked_options(self, **others):
