@@ -1,7 +1,7 @@
 """Mirror symmetries of the parameters, for sparse, grouped, low-rank and fused models."""
 
 from sksym.mirror.mirrors import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
-from sksym.mirror.path import MirrorSparseRegressorCV, mirror_path
+from sksym.mirror.path import MirrorSparseRegressorCV, alpha_max, mirror_path
 from sksym.mirror.regressor import MirrorSparseRegressor
 from sksym.mirror.theory import (
     decay_threshold,
@@ -14,6 +14,7 @@ __all__ = [
     "Mirror",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
+    "alpha_max",
     "decay_threshold",
     "exchange",
     "groups",

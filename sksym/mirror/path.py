@@ -57,6 +57,40 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     return _path(alphas, _along(problems, alphas), (X, Y, root, one_target), rows)
 
 
+def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
+    """The least alpha at which every mirror holds, in closed form.
+
+    The dual norm of the gradient where all of them hold (`decay_threshold`). For overlapping groups
+    and graphs with cycles an alpha that may be greater than that.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix of shape (n, p)
+    y : array-like of shape (n,) or (n, q)
+    mirrors : mirror or list of them, default=None
+    sample_weight : array-like of shape (n,), default=None
+    **parameters
+        Other parameters of `MirrorSparseRegressor`.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksym.mirror import alpha_max
+    >>> X = np.diag([3.0, 1.0, 1.0])
+    >>> alpha_max(X, [1, 1, -2], fit_intercept=False)
+    1.0
+    """
+    model = MirrorSparseRegressor(mirrors, **parameters)
+    options = model._checked_options()
+    (X, Y, root, _, _), rows = model._data(X, y, sample_weight)
+    problems = model._problems(X, Y, root, rows, options)
+    return max(problem.largest_alpha() for problem in problems)
+
+
 def _along(problems, alphas):
     """Fits, a tuple of all problems for each alpha, each started from the one before."""
     fits = []

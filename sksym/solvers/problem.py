@@ -193,8 +193,9 @@ def largest_alpha(data, terms):
     free = weight <= 1e-12 * max(weight.max(initial=0), _EPS)
     V0, V1 = V[:, free], V[:, ~free]
     root = np.sqrt(curvature)
-    design = np.einsum("qkf,kr->qrf", V0.reshape(-1, k, V0.shape[1]), axes * root)
-    design, target = design.reshape(-1, V0.shape[1]), ((w_ls @ axes) * root).ravel()
+    design = np.einsum("qkf,kr->qrf", V0.reshape(len(w_ls), k, V0.shape[1]), axes * root)
+    target = ((w_ls @ axes) * root).ravel()
+    design = design.reshape(len(target), V0.shape[1])
     w = (V0 @ np.linalg.lstsq(design, target, rcond=None)[0]).reshape(w_ls.shape)
     force = ((((w_ls - w) @ axes) * curvature) @ axes.T).ravel()
     v = (V1 @ ((V1.T @ force) / weight[~free])).reshape(w_ls.shape)
