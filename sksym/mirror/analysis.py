@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import lsqr
 
+from sksym._linalg import null_space
 from sksym.mirror.strategies import Blocks, Outcome
 from sksym.mirror.structure import Constraints
 from sksym.penalties import GroupNorm, NuclearNorm
@@ -16,7 +18,6 @@ from sksym.solvers import (
     LeastSquares,
     Term,
     duality_gap,
-    largest_alpha,
     penalised_least_squares,
     solve_with_cvxpy,
 )
@@ -38,8 +39,17 @@ class Analysis:
         return penalty_terms(self.rows, self.q, factors)
 
     def largest_alpha(self):
-        """An alpha from which on every mirror holds; the least one may be smaller."""
-        return largest_alpha(self.data, self.terms())
+        """An alpha from which on every mirror holds, of the least dual point; maybe too large."""
+        terms, p = self.terms(), self.data.R.shape[1]
+        K = sparse.csr_array(sparse.vstack([term.K for term in terms]))
+        N = null_space(K)
+        inside = [self.data.R @ N[:, p * j : p * (j + 1)].T for j in range(self.q)]
+        free, Y = np.vstack(inside), self.data.Y.T.ravel()
+        left = (Y - free @ np.linalg.lstsq(free, Y)[0]).reshape(self.q, -1)
+        point = lsqr(K.T, (left @ self.data.R).ravel(), atol=1e-12, btol=1e-12)[0]
+        ends = np.cumsum([np.prod(term.shape) for term in terms])[:-1]
+        parts = zip(terms, np.split(point, ends), strict=True)
+        return max(term.penalty.polar(part.reshape(term.shape)) for term, part in parts)
 
     def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
         """See `strategies`."""

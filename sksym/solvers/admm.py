@@ -24,6 +24,8 @@ _RELAX = 1.6
 _DENSE = 2500  # unknowns up to which the inverse of the first step is formed
 _CHECK = 25  # iterations between two looks at the gap
 _SPARE = 10  # singular vectors followed beyond the rank
+_ROUGHEST = 1e-3  # relative accuracy of an iterative first step, at most
+_INEXACT = 1e-2  # the same relative to the residuals
 _MEMORY = 7  # steps that are combined
 _FULL = 50  # iterations between two full decompositions
 
@@ -88,14 +90,14 @@ class _Iteration:
             w = self._solve()
             self.Z = [term(w) for term in terms]
 
-    def _solve(self, accuracy=None):
+    def _solve(self, accuracy=1e-7):
         b = sum(term.adjoint(Z - U) for term, Z, U in zip(self.terms, self.Z, self.U, strict=True))
         return self.step(b.reshape(self.w_ls.shape), accuracy)
 
     def run(self, tol, max_iter, callback):
-        due, turn, rough = _CHECK, 10, False
+        due, turn, accuracy = _CHECK, 10, _ROUGHEST
         for n_iter in count(1):
-            primal, change, size = self._advance(rough)
+            primal, change, size = self._advance(accuracy)
             worst = max(primal, change)
             if n_iter >= due or n_iter >= max_iter or worst <= 1e-14 * size:
                 w = self._solve(accuracy=1e-12)
@@ -111,15 +113,16 @@ class _Iteration:
                 due = n_iter + int(np.clip(_CHECK * np.log10(gap / tol) / 2, 10, 4 * _CHECK))
             if n_iter >= turn:  # ever less often: every change of rho begins anew
                 turn = n_iter + max(10, n_iter // 2) if self._balance(primal, change) else turn + 10
-            rough = worst > 1e-3 * size
+            # As accurate as the iteration has come: rougher steps would keep it where it is.
+            accuracy = float(np.clip(_INEXACT * worst / (size or 1.0), 1e-12, _ROUGHEST))
 
     def _dual(self, w):
         parts = zip(self.terms, self.Z, self.U, strict=True)
         return [self.rho * (term(w) - Z + U) for term, Z, U in parts]
 
-    def _advance(self, rough):
+    def _advance(self, accuracy):
         """One iteration; sizes of the primal residual, of the change of Z, and of Z."""
-        w = self._solve(1e-3 if rough else None)
+        w = self._solve(accuracy)
         now = [term(w) for term in self.terms]
         before = [Z + U for Z, U in zip(self.Z, self.U, strict=True)]
         after = [
@@ -311,7 +314,7 @@ class _IterativeStep:
         p, rz = z, np.vdot(r, z)
         size = np.sqrt(np.vdot(target, self._precondition(target))) or 1.0
         for _ in range(500):
-            if not np.sqrt(max(rz, 0)) > (accuracy or 1e-7) * size:
+            if not np.sqrt(max(rz, 0)) > accuracy * size:
                 break
             moved = self._curved(p)
             step = rz / np.vdot(p, moved)
