@@ -106,10 +106,10 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
     Returns
     -------
     Solution
-        ``coef`` (t, q); also where `tol` was not reached: look at its `gap`.
+        ``coef`` (t, q); also where `tol` was not reached: look at its `gap`, which is relative to
+        the objective.
     """
-    q = Y.shape[1]
-    x = np.zeros((design.shape[1], q)) if start is None else start
+    x = np.zeros((design.shape[1], Y.shape[1])) if start is None else start
     chosen = _Chosen(design, norm)
     chosen.add(np.flatnonzero(norm.lengths(x) > 0))
     residual, n_iter, rounds, sigma, least = Y - design.apply(x), 0, 0, 0.0, _AHEAD
@@ -139,13 +139,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
                 x = np.zeros_like(x)
                 x[rows] = inside.coef
                 return replace(inside, coef=x)
-        scores = norm.scores(corr)
-        scores[chosen.blocks] = 0
-        outside = np.flatnonzero(scores > 1)
-        least_many = int(_FIRST * len(norm.sizes) / design.shape[1]) + 1
-        many = max(least_many, int((norm.lengths(x) > 0).sum()))
-        if len(outside) > many:
-            outside = outside[np.argpartition(-scores[outside], many)[:many]]
+        outside = _violating(norm, corr, x, chosen.blocks)
         chosen.add(outside)
         few = len(outside) <= _FEW * len(chosen.blocks)
         goal = max(least * tol, (_SETTLED if few else _AHEAD) * share)
@@ -166,6 +160,17 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
         x[chosen.rows] = found.x / chosen.scale[:, None]
         residual, sigma = found.residual, found.sigma
         n_iter, rounds = n_iter + found.n_iter, rounds + 1
+
+
+def _violating(norm, corr, x, inside):
+    """Those blocks outside the set that want most to be in it: as many as are not zero."""
+    scores = norm.scores(corr)
+    scores[inside] = 0
+    found = np.flatnonzero(scores > 1)
+    many = max(_FIRST * len(norm.sizes) // len(x) + 1, int((norm.lengths(x) > 0).sum()))
+    if len(found) <= many:
+        return found
+    return found[np.argpartition(-scores[found], many)[:many]]
 
 
 def _unscreened(design, norm, dual, gap):
