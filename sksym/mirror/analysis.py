@@ -51,7 +51,7 @@ class Analysis:
         parts = zip(terms, np.split(point, ends), strict=True)
         return max(term.penalty.polar(part.reshape(term.shape)) for term, part in parts)
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See `strategies`."""
         terms, n_iter, goal = self.terms(factors), 0, tol
         for _ in range(_TRIES):
@@ -62,7 +62,6 @@ class Analysis:
                 tol=goal,
                 max_iter=max_iter - n_iter,
                 start=start,
-                callback=callback,
             )
             n_iter, goal, start = n_iter + found.n_iter, goal / 10, found
             outcome = self.written(found, terms, alpha)
@@ -88,7 +87,8 @@ class Analysis:
         bound = 0.5 * np.vdot(least, least) + (1 - found.gap) * found.objective
         gap = max(objective - bound, 8 * np.finfo(float).eps * objective)
         whole = objective + 0.5 * self.rest
-        return Outcome(W, active, float(whole), float(gap), found.n_iter, found)
+        lengths = np.where(active, self.rows.lengths(W), 0.0)
+        return Outcome(W, lengths, float(whole), float(gap), found.n_iter, found)
 
 
 class Reference:
@@ -98,7 +98,7 @@ class Reference:
         self.problem, self.largest_alpha = problem, problem.largest_alpha
         self.samples = samples
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See `strategies`."""
         problem = self.problem
         if not isinstance(problem, Blocks):

@@ -37,7 +37,6 @@ class Options:
     solver: str = "auto"
     tol: float = 1e-6
     max_iter: int = 10_000
-    callback: object = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +92,8 @@ class MirrorProblem:
             elif options.depth > 2:
                 outcome = self._deep(n * alpha, start)
             else:
-                outcome = self.strategy.solve(
-                    n * alpha, options.tol, options.max_iter, start, options.callback
-                )
-        W, active = outcome.W, outcome.active
+                outcome = self.strategy.solve(n * alpha, options.tol, options.max_iter, start)
+        W, active = outcome.W, outcome.lengths > 0
         if self.rows.nuclear:
             s = np.linalg.svd(W, compute_uv=False)
             active = np.concatenate([active, s > options.tol * 1e-3 * s.max(initial=0)])
@@ -130,28 +127,27 @@ class MirrorProblem:
         else:
             W = samples.least_squares()
         residual = samples.residual(W)
-        active = self.rows.lengths(W) > 8 * _EPS * np.abs(W).max(initial=0)
-        return Outcome(W, active, 0.5 * np.vdot(residual, residual), 0.0, 0, None)
+        lengths = self.rows.lengths(W)
+        lengths[lengths <= 8 * _EPS * np.abs(W).max(initial=0)] = 0.0
+        return Outcome(W, lengths, 0.5 * np.vdot(residual, residual), 0.0, 0, None)
 
     def _deep(self, alpha, start):
-        """Tangents of ``D/2 |.|^(2/D)``: ``(|O_k^T W| + e)^(2/D - 1)``, e ever smaller."""
+        """Tangents of ``D/2 |.|^(2/D)``: weights ``(|.| + e)^(2/D - 1)`` for ever smaller e."""
         options, power = self.options, 2 / self.options.depth - 1
         outcome = self.strategy.solve(alpha, options.tol, options.max_iter, start)
-        smooth = self.rows.lengths(outcome.W).max(initial=0)
+        smooth = outcome.lengths.max(initial=0)
         n_iter, state = outcome.n_iter, outcome.state
         for _ in range(_ROUNDS if smooth else 0):
             smooth *= _SHARPER
             before = outcome.W
-            factors = (self.rows.lengths(before) + smooth) ** power
-            outcome = self.strategy.solve(
-                alpha, options.tol, options.max_iter, state, options.callback, factors
-            )
+            factors = (outcome.lengths + smooth) ** power
+            outcome = self.strategy.solve(alpha, options.tol, options.max_iter, state, factors)
             n_iter, state = n_iter + outcome.n_iter, outcome.state
             if np.abs(outcome.W - before).max() <= options.tol * np.abs(before).max(initial=0):
                 break
         residual = self.samples.residual(outcome.W)
-        lengths = self.rows.lengths(outcome.W)
-        penalty = options.depth / 2 * (self.rows.weights @ lengths ** (2 / options.depth))
+        roots = outcome.lengths ** (2 / options.depth)
+        penalty = options.depth / 2 * (self.rows.weights @ roots)
         objective = 0.5 * np.vdot(residual, residual) + alpha * penalty
         return replace(outcome, objective=objective, n_iter=n_iter)
 

@@ -55,7 +55,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         )
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
-    def _checked_options(self, **others):
+    def _checked_options(self):
         """The parameters that all fits share, as `Options`."""
         for name, known in (("solver", _SOLVERS), ("overlap", _OVERLAPS)):
             value = getattr(self, name)
@@ -79,7 +79,6 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
             self.solver,
             float(self.tol),
             int(self.max_iter),
-            **others,
         )
 
     def _data(self, X, y, sample_weight):

@@ -37,7 +37,8 @@ class Outcome:
     Attributes
     ----------
     W : ndarray of shape (p, q)
-    active : ndarray of shape (m,), bool
+    lengths : ndarray of shape (m,)
+        Of the components that are penalised: zero exactly where a mirror holds.
     objective, gap : float
     n_iter : int
     state : object
@@ -45,7 +46,7 @@ class Outcome:
     """
 
     W: np.ndarray
-    active: np.ndarray
+    lengths: np.ndarray
     objective: float
     gap: float
     n_iter: int
@@ -84,27 +85,21 @@ class Blocks:
         """The dual norm of the gradient where every mirror holds."""
         return self.norm().polar(self.design.correlate(self.target))
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
         norm = self.norm(alpha * factors)
         found = block_least_squares(
-            self.design,
-            self.target,
-            norm,
-            tol=tol,
-            max_iter=max_iter,
-            start=start,
-            callback=callback,
+            self.design, self.target, norm, tol=tol, max_iter=max_iter, start=start
         )
         return self.outcome(found.coef, norm, found.n_iter, found.objective, found.gap)
 
     def outcome(self, x, norm, n_iter, objective, share):
         """In the original coordinates."""
-        active, W = norm.lengths(x) > 0, self.coefficients(x)
+        lengths, W = norm.lengths(x), self.coefficients(x)
         if self.coordinates.ties:
-            W = Constraints(self.rows.rows_of(~active)).write(W)
+            W = Constraints(self.rows.rows_of(lengths == 0)).write(W)
         whole = objective + 0.5 * self.rest
-        return Outcome(W, active, whole, share * objective, n_iter, x)
+        return Outcome(W, lengths, whole, share * objective, n_iter, x)
 
     def coefficients(self, x):
         """W (p, q) of blocks x, with what is free fitted."""
@@ -124,7 +119,7 @@ class CoordinateDescent(Blocks):
         self.T = self.design.rows(np.arange(self.design.shape[1]))
         self.plain = np.asfortranarray(self.T.T / rows.weights)
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
         n, q = self.target.shape
         norm, x, goal = self.norm(alpha * factors), start, tol * _PART
@@ -147,11 +142,9 @@ class CoordinateDescent(Blocks):
                 r = self.target - self.T.T @ x
                 gap, objective, _ = duality_gap(norm, x, norm.value(x), r, self.T @ r, self.target)
                 share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
-                if callback is not None:
-                    callback(n_iter, objective, share)
         if share > tol and n_iter < max_iter:
             rest = max_iter - n_iter
-            found = super().solve(alpha, tol, rest, x, callback, factors)
+            found = super().solve(alpha, tol, rest, x, factors)
             return replace(found, n_iter=n_iter + found.n_iter)
         return self.outcome(x, norm, n_iter, objective, max(share, _EPS))
 
@@ -172,7 +165,7 @@ class Chain:
         r = self.d[:, None] * (self.samples.Y - self.d[:, None] * W)
         return np.abs(np.cumsum(r, axis=0)[:-1]) / (weights * self.steps)[:, None]
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
         penalties, Y = alpha * factors * self.rows.weights * self.steps, self.samples.Y
         w = taut_string(Y[:, 0] / self.d, penalties, self.d**2)
@@ -183,7 +176,8 @@ class Chain:
         sums = np.clip(np.cumsum(self.d * r)[:-1], -penalties, penalties)
         gap = value + sums @ step
         objective = 0.5 * (r @ r) + value
-        return Outcome(w[:, None], step != 0, objective, max(gap, _EPS * objective), 1, None)
+        lengths = self.steps * np.abs(step)
+        return Outcome(w[:, None], lengths, objective, max(gap, _EPS * objective), 1, None)
 
 
 class Spectral:
@@ -204,11 +198,11 @@ class Spectral:
         """The largest singular value of the gradient at zero."""
         return np.linalg.norm(self.T @ self.Y, 2) * self.scale / self.rows.nuclear
 
-    def solve(self, alpha, tol, max_iter, start=None, callback=None, factors=1.0):
+    def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
         norm = SpectralNorm(alpha * self.rows.nuclear / self.scale)
         x = np.zeros_like(self.Y) if start is None else self.axes.T @ start * self.scale
         found = proximal_newton(self.T, self.Y, norm, x, tol=tol, sigma=_SIGMA, max_iter=max_iter)
         W = self.axes @ found.x / self.scale
-        none = np.zeros(0, bool)
-        return Outcome(W, none, found.objective + 0.5 * self.rest, found.gap, found.n_iter, W)
+        none, objective = np.zeros(0), found.objective + 0.5 * self.rest
+        return Outcome(W, none, objective, found.gap, found.n_iter, W)

@@ -86,7 +86,7 @@ class Design:
         return Design(self.X[:, columns], None, self.Q)
 
 
-def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=None):
+def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
     """Minimise ``1/2 |Y - A x|^2 + sum_g weights_g |x_g|`` on a growing set of blocks.
 
     Parameters
@@ -100,8 +100,6 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
     max_iter : int
         Newton steps.
     start : ndarray of shape (t, q), default=None
-    callback : callable, default=None
-        ``callback(n_iter, objective, gap)`` each time the set has grown; the gap is relative.
 
     Returns
     -------
@@ -119,8 +117,6 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
         gap, objective, t = duality_gap(norm, x, norm.value(x), residual, corr, Y)
         gap = max(gap, floor, _ROUND_OFF * objective)
         share = gap / objective if objective else 0.0
-        if callback is not None:
-            callback(n_iter, objective, share)
         if share <= tol or gap <= 2 * floor or n_iter >= max_iter or least < _LEAST:
             return Solution(x, n_iter, share, [t * residual], objective)
         if not rounds and start is not None:
@@ -134,7 +130,6 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None, callback=
                     tol=tol,
                     max_iter=max_iter,
                     start=x[rows],
-                    callback=callback,
                 )
                 x = np.zeros_like(x)
                 x[rows] = inside.coef
