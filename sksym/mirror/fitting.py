@@ -92,25 +92,39 @@ class MirrorProblem:
             elif options.depth > 2:
                 outcome = self._deep(n * alpha, start)
             else:
-                outcome = self.strategy.solve(n * alpha, options.tol, options.max_iter, start)
+                outcome = self._convex(n * alpha, start)
         W, active = outcome.W, outcome.lengths > 0
         if self.rows.nuclear:
             s = np.linalg.svd(W, compute_uv=False)
             active = np.concatenate([active, s > options.tol * 1e-3 * s.max(initial=0)])
         intercept = self.samples.intercept(W)
-        objective, gap = outcome.objective / n, outcome.gap / n
-        # The residual is known to round-off of Y only.
-        floor = (16 * _EPS * np.linalg.norm(self.samples.Y)) ** 2 / n
         return Fit(
             W,
             intercept,
             active,
-            objective,
-            gap,
+            outcome.objective / n,
+            outcome.gap / n,
             outcome.n_iter,
-            gap <= options.tol * objective + floor,
+            self._converged(outcome),
             outcome.state,
         )
+
+    def _converged(self, outcome):
+        # The residual is known to round-off of Y only.
+        floor = (16 * _EPS * np.linalg.norm(self.samples.Y)) ** 2
+        return bool(outcome.gap <= self.options.tol * outcome.objective + floor)
+
+    def _convex(self, alpha, start):
+        """By alternating directions where Newton's method stalls, on ill-conditioned chains."""
+        options, strategy = self.options, self.strategy
+        outcome = strategy.solve(alpha, options.tol, options.max_iter, start)
+        left = options.max_iter - outcome.n_iter
+        chained = isinstance(strategy, Blocks) and strategy.coordinates.ties
+        if not chained or options.solver != "auto" or self._converged(outcome) or left <= 0:
+            return outcome
+        other = Analysis(self.samples, self.rows).solve(alpha, options.tol, left)
+        best = min(outcome, other, key=lambda one: one.gap)
+        return replace(best, n_iter=outcome.n_iter + other.n_iter, state=outcome.state)
 
     def state_of(self, W):
         """What to start from, of coefficients (p, q); None where they do not tell."""
@@ -165,7 +179,8 @@ def _strategy(samples, rows, options):
     coordinates = None if rows.nuclear else block_coordinates(rows, options.overlap)
     if options.positive:
         _check_positive(coordinates, q, options)
-    if solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
+    analysis = options.overlap == "analysis"
+    if analysis and solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
         return Chain(samples, rows, path_of(K))
     if coordinates is not None and solver != "admm":
         single = coordinates.columns is not None and (rows.sizes == 1).all()

@@ -137,7 +137,8 @@ class Trend:
         m = len(columns) - order
         if m < 1:
             raise ValueError(
-                f"A trend of order {order} needs more than {order} columns, got {len(columns)}."
+                f"A trend of order {order} needs more than {order} columns, got {len(columns)} "
+                "feature(s)."
             )
         stencil = np.array([(-1.0) ** (order - i) * comb(order, i) for i in range(order + 1)])
         size = np.linalg.norm(stencil)

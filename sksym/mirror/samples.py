@@ -9,7 +9,8 @@ from scipy.sparse.linalg import LinearOperator, lsqr
 
 from sksym._linalg import require_memory
 
-_TALL = 20000
+_TALL = 2  # rows for each column from which a triangular factor takes their place
+_FAR = 1e-8  # part of a column's square that is left about its mean
 
 
 class Samples:
@@ -58,6 +59,14 @@ class Samples:
         """Whether fewer rows pay for their making."""
         n, p = self.X.shape
         return n >= _TALL * p
+
+    @cached_property
+    def far(self):
+        """Whether dense columns lie so far from zero that products with them lose digits."""
+        if self.is_sparse or self.ones is None:
+            return False
+        square = np.einsum("ij,ij->j", self.X, self.X)
+        return bool((self.size * self.mean_X**2 > (1 - _FAR) * square).any())
 
     def intercept(self, W):
         """Of coefficients W (p, q)."""

@@ -14,6 +14,7 @@ from scipy.linalg import svd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, MultiTaskLasso
 
+from sksym._linalg import require_memory
 from sksym.mirror.structure import Constraints
 from sksym.solvers import (
     BlockNorm,
@@ -64,11 +65,19 @@ class Blocks:
             X, Y, self.rest = samples.reduced
             A, F = coordinates.design(X)
         else:
-            lazy = samples.is_sparse or not (samples.many and samples.tall)
+            lazy = samples.is_sparse or not (samples.far or (samples.many and samples.tall))
             A, Y, self.rest = (samples.X, samples.Y, 0.0) if lazy else samples.reduced
             ones = samples.ones if lazy else None
-            F = A[:, free].toarray() if samples.is_sparse else A[:, free]
-            F = F if ones is None else F - ones @ (ones.T @ F)
+            F = A[:, free]
+            if samples.is_sparse:
+                require_memory(
+                    24.0 * F.shape[0] * F.shape[1],
+                    f"Fitting {F.shape[1]:,} columns of sparse data that no mirror touches",
+                    "Put mirrors on them, of a small weight.",
+                )
+                F = F.toarray()
+            for _ in range(0 if ones is None else 2):  # twice is enough for far offsets
+                F = F - ones @ (ones.T @ F)
             columns = None if np.array_equal(columns, np.arange(self.p)) else columns
         U, s, Vt = np.linalg.svd(F, full_matrices=False)
         kept = s > max(F.shape) * _EPS * s.max(initial=0)

@@ -129,34 +129,40 @@ class Constraints:
 
     @cached_property
     def _ties(self):
-        """Columns that vanish, and the sets of columns that are equal."""
-        K = self.K
-        count = np.diff(K.indptr)
-        zero = np.zeros(K.shape[1], bool)
-        zero[K.indices[K.indptr[:-1][count == 1]]] = True
-        first = K.indptr[:-1][count == 2]
-        first = first[K.data[first] == -K.data[first + 1]]
-        ends = (K.indices[first], K.indices[first + 1])
-        graph = sparse.coo_array((np.ones(len(first)), ends), shape=(K.shape[1],) * 2)
-        number, label = connected_components(graph, directed=False)
-        return zero, number, label
+        """The rows that tie; the set of each column, its sign there, and whether it vanishes."""
+        K, p = self.K, self.K.shape[1]
+        count, start = np.diff(K.indptr), K.indptr[:-1]
+        single, pair = count == 1, count == 2
+        first = start[pair]
+        pair[pair] = np.abs(K.data[first]) == np.abs(K.data[first + 1])
+        first = start[pair]
+        i, j = K.indices[first], K.indices[first + 1]
+        turned = p * (K.data[first] == K.data[first + 1])
+        # Column i stands for w_i, and p + i for -w_i.
+        ends = np.concatenate([i, p + i]), np.concatenate([j, p + j]) + np.tile(turned, 2)
+        graph = sparse.coo_array((np.ones(2 * len(i)), (ends[0], ends[1] % (2 * p))), (2 * p,) * 2)
+        label = connected_components(graph, directed=False)[1]
+        same, opposite = label[:p], label[p:]
+        zero = same == opposite
+        zero[K.indices[start[single]]] = True
+        sign = np.where(same <= opposite, 1.0, -1.0)
+        return single | pair, np.minimum(same, opposite), sign[:, None], zero
 
     def write(self, W):
         """The W (p, q) nearest to the one given that satisfies them."""
-        zero, number, label = self._ties
-        plain = np.diff(self.K.indptr) <= 2
-        if not plain.all():
+        tying, label, sign, zero = self._ties
+        if not tying.all():
             for j in range(W.shape[1]):
                 W[:, j] -= lsqr(self.K, self.K @ W[:, j], atol=1e-15, btol=1e-15)[0]
-        size = np.bincount(label, minlength=number)
-        total = np.zeros((number, W.shape[1]))
-        np.add.at(total, label, W)
-        dead = np.zeros(number, bool)
+        size = np.bincount(label)
+        total = np.zeros((len(size), W.shape[1]))
+        np.add.at(total, label, sign * W)
+        dead = np.zeros(len(size), bool)
         dead[label[zero]] = True
         total[dead] = 0.0
         tied = (size > 1) | dead
-        mean = total / size[:, None]
-        return np.where(tied[label][:, None], mean[label], W)
+        mean = total / np.maximum(size, 1)[:, None]
+        return np.where(tied[label][:, None], sign * mean[label] + 0.0, W)
 
 
 def path_of(K):

@@ -282,9 +282,9 @@ def duality_gap(norm, x, value, r, corr, Y):
     large numbers: ``gap = 1/2 (1 - t)^2 |r|^2 + value - t <corr, x>``.
     """
     polar, square = norm.polar(corr), np.vdot(r, r)
-    t = np.vdot(Y, r) / square if square else 0.0
-    if polar > 0:
-        t = np.clip(t, -1 / polar, 1 / polar)
+    t = max(np.vdot(Y, r) / square, 0.0) if square else 0.0  # of -r the polar is another if x >= 0
+    if t * polar > 1:
+        t = 1 / polar
     gap = 0.5 * (1 - t) ** 2 * square + value - t * np.vdot(corr, x)
     return float(gap), float(0.5 * square + value), float(t)
 

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from sksym._linalg import require_memory
 from sksym.solvers.newton import duality_gap, proximal_newton
 from sksym.solvers.problem import Solution
 
@@ -57,7 +58,15 @@ class Design:
         """Some columns of A, as rows."""
         where = where if self.columns is None else self.columns[where]
         taken = self.X[:, where]
-        T = np.ascontiguousarray((taken.toarray() if sparse.issparse(taken) else taken).T)
+        if sparse.issparse(taken):
+            n, t = taken.shape
+            require_memory(
+                16.0 * n * t,
+                f"Working with {t:,} sparse columns of {n:,} rows at a time",
+                'Increase `alpha`, or use solver="auto", so that fewer are needed.',
+            )
+            taken = taken.toarray()
+        T = np.ascontiguousarray(taken.T)
         for _ in range(0 if self.Q is None else 2):  # twice is enough for far offsets
             T -= (T @ self.Q) @ self.Q.T
         return T
@@ -111,6 +120,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
     chosen = _Chosen(design, norm)
     chosen.add(np.flatnonzero(norm.lengths(x) > 0))
     residual, n_iter, rounds, sigma, least = Y - design.apply(x), 0, 0, 0.0, _AHEAD
+    before = np.inf
     floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
     while True:
         corr = design.correlate(residual)
@@ -137,9 +147,11 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         outside = _violating(norm, corr, x, chosen.blocks)
         chosen.add(outside)
         few = len(outside) <= _FEW * len(chosen.blocks)
-        goal = max(least * tol, (_SETTLED if few else _AHEAD) * share)
+        idle = not len(outside) and share >= before
+        goal = least * tol if idle else max(least * tol, (_SETTLED if few else _AHEAD) * share)
         if not len(outside) and goal == least * tol:
             least /= 10
+        before = share
         sigma = max(_BACK * sigma, _SIGMA)
         found = proximal_newton(
             chosen.T,
