@@ -29,7 +29,12 @@ from sksym.libraries import (
     from_transformer,
 )
 from sksym.lie_derivative import LieDerivative
-from sksym.mirror import MirrorSparseRegressor, MirrorSparseRegressorCV, mirror_path
+from sksym.mirror import (
+    MirrorSGDRegressor,
+    MirrorSparseRegressor,
+    MirrorSparseRegressorCV,
+    mirror_path,
+)
 from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.plotting import MirrorPathDisplay, SymmetryDisplay, SymmetryPathDisplay
 from sksym.promote import (
@@ -50,6 +55,7 @@ __all__ = [
     "LieAlgebra",
     "LieDerivative",
     "MirrorPathDisplay",
+    "MirrorSGDRegressor",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
     "NotClosedError",

@@ -3,6 +3,7 @@
 from sksym.mirror.mirrors import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
 from sksym.mirror.path import MirrorSparseRegressorCV, alpha_max, mirror_path
 from sksym.mirror.regressor import MirrorSparseRegressor
+from sksym.mirror.sgd import MirrorSGDRegressor
 from sksym.mirror.theory import (
     decay_threshold,
     is_mirror_symmetric,
@@ -12,6 +13,7 @@ from sksym.mirror.theory import (
 
 __all__ = [
     "Mirror",
+    "MirrorSGDRegressor",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
     "alpha_max",

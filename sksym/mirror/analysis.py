@@ -53,7 +53,7 @@ class Analysis:
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See `strategies`."""
-        terms, n_iter, goal = self.terms(factors), 0, tol
+        terms, n_iter, goal = self.terms(factors), 0, max(tol, np.finfo(float).eps)
         for _ in range(_TRIES):
             found = penalised_least_squares(
                 self.data,

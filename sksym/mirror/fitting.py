@@ -17,7 +17,7 @@ from sksym._linalg import one_thread
 from sksym.mirror.analysis import Analysis, Reference
 from sksym.mirror.samples import Samples
 from sksym.mirror.strategies import Blocks, Chain, CoordinateDescent, Outcome, Spectral
-from sksym.mirror.structure import block_coordinates, path_of
+from sksym.mirror.structure import Constraints, block_coordinates, path_of
 
 _EPS = np.finfo(float).eps
 _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster
@@ -140,9 +140,10 @@ class MirrorProblem:
             W = np.transpose([nnls(X, y)[0] for y in Y.T])
         else:
             W = samples.least_squares()
-        residual = samples.residual(W)
         lengths = self.rows.lengths(W)
         lengths[lengths <= 8 * _EPS * np.abs(W).max(initial=0)] = 0.0
+        W = Constraints(self.rows.rows_of(lengths == 0)).write(W)
+        residual = samples.residual(W)
         return Outcome(W, lengths, 0.5 * np.vdot(residual, residual), 0.0, 0, None)
 
     def _deep(self, alpha, start):

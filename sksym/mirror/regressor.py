@@ -109,7 +109,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         intercept = np.concatenate([fit.intercept for fit in fits]).astype(dtype)
         objective, gap = (sum(getattr(fit, name) for fit in fits) for name in ("objective", "gap"))
         active = fits[0].active if len(fits) == 1 else np.array([fit.active for fit in fits])
-        if self.depth == 2 and not all(fit.converged for fit in fits):
+        if not all(fit.converged for fit in fits):
             warnings.warn(
                 f"The duality gap is {gap / (objective or 1.0):.2g} of the objective after "
                 f"{sum(fit.n_iter for fit in fits)} iterations, more than tol={self.tol}: increase "

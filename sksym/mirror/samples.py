@@ -42,6 +42,10 @@ class Samples:
         if fit_intercept:
             share = root**2 / self.size
             self.mean_X, self.mean_Y = np.asarray(X.T @ share).ravel(), share @ Y
+            if not sparse.issparse(X):  # of constants nothing is to be left, to the last digit
+                same = np.flatnonzero((X[0] == X[-1]) & (X[0] == X[len(X) // 2]))
+                same = same[(X[:, same] == X[0, same]).all(axis=0)]
+                self.mean_X[same] = X[0, same]
             self.ones = (root / np.sqrt(self.size))[:, None]
         self._root, even = root, (root == 1).all()
         self.Y = root[:, None] * (Y - self.mean_Y)

@@ -214,4 +214,4 @@ class Spectral:
         found = proximal_newton(self.T, self.Y, norm, x, tol=tol, sigma=_SIGMA, max_iter=max_iter)
         W = self.axes @ found.x / self.scale
         none, objective = np.zeros(0), found.objective + 0.5 * self.rest
-        return Outcome(W, none, objective, found.gap, found.n_iter, W)
+        return Outcome(W, none, objective, max(found.gap, _EPS * objective), found.n_iter, W)
