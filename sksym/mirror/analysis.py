@@ -22,6 +22,7 @@ from sksym.solvers import (
     solve_with_cvxpy,
 )
 
+_EPS = np.finfo(float).eps
 _SMALL = 1e-7  # lengths, relative to the largest, that an interior point does not bring to zero
 _TRIES = 4  # accuracies, each a tenth of the one before, until the written coefficients suffice
 
@@ -53,7 +54,7 @@ class Analysis:
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See `strategies`."""
-        terms, n_iter, goal = self.terms(factors), 0, max(tol, np.finfo(float).eps)
+        terms, n_iter, goal = self.terms(factors), 0, max(tol, _EPS)
         for _ in range(_TRIES):
             found = penalised_least_squares(
                 self.data,
@@ -74,9 +75,11 @@ class Analysis:
         exact = bool(found.state)
         moved = found.state[0] if exact else [term(found.coef) for term in terms]
         active = np.zeros(len(self.rows.sizes), bool)
-        for size, Z in zip(np.unique(self.rows.sizes), moved, strict=False):
+        for size, Z, term in zip(np.unique(self.rows.sizes), moved, terms, strict=False):
             length = np.linalg.norm(Z, axis=1)
-            active[self.rows.sizes == size] = length > (0 if exact else _SMALL) * length.max()
+            round_off = 16 * _EPS * np.linalg.norm(term.K.data) * np.linalg.norm(found.coef)
+            least = 0.0 if exact else max(_SMALL * length.max(), round_off)
+            active[self.rows.sizes == size] = length > least
         W = Constraints(self.rows.rows_of(~active)).write(found.coef.T.copy())
         R, Y = self.data.R, self.data.Y
         left = Y - R @ W
@@ -84,8 +87,8 @@ class Analysis:
         objective = 0.5 * np.vdot(left, left) + alpha * penalty
         # Both are known relative to least squares: a bound of the error of any other point follows.
         least = Y - R @ self.data.parts(alpha)[2].T
-        bound = 0.5 * np.vdot(least, least) + (1 - found.gap) * found.objective
-        gap = max(objective - bound, 8 * np.finfo(float).eps * objective)
+        bound = 0.5 * np.vdot(least, least) + max((1 - found.gap) * found.objective, 0.0)
+        gap = max(objective - bound, 8 * _EPS * objective)
         whole = objective + 0.5 * self.rest
         lengths = np.where(active, self.rows.lengths(W), 0.0)
         return Outcome(W, lengths, float(whole), float(gap), found.n_iter, found)
@@ -115,11 +118,14 @@ class Reference:
             positive=problem.positive,
         )
         x = found.coef.T.copy()
-        small = norm.lengths(x) <= _SMALL * np.abs(x).max(initial=0)
+        none = norm.polar(T @ problem.target) <= 1  # exactly then every mirror holds
+        small = norm.lengths(x) <= (np.inf if none else _SMALL * np.abs(x).max(initial=0))
         x[small[norm.block]] = 0.0
         r = problem.target - T.T @ x
         gap, objective, _ = duality_gap(norm, x, norm.value(x), r, T @ r, problem.target)
-        return problem.outcome(x, norm, found.n_iter, objective, gap / (objective or 1.0))
+        return problem.outcome(
+            x, norm, found.n_iter, objective, max(gap / (objective or 1.0), _EPS)
+        )
 
 
 def penalty_terms(rows, q, factors=1.0):

@@ -22,6 +22,7 @@ from sksym.mirror.structure import Constraints, block_coordinates, path_of
 _EPS = np.finfo(float).eps
 _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster
 _SWEEPS = 100  # of coordinate descent, after which Newton's method takes over
+_PERFECT = 256 * _EPS  # residuals, relative to Y, that are round-off
 _ROUNDS = 40  # tangents, at most
 _SHARPER = 0.5  # of the length at which a tangent is taken in place of zero, from one to the next
 
@@ -111,7 +112,7 @@ class MirrorProblem:
 
     def _converged(self, outcome):
         # The residual is known to round-off of Y only.
-        floor = (16 * _EPS * np.linalg.norm(self.samples.Y)) ** 2
+        floor = (_PERFECT * np.linalg.norm(self.samples.Y)) ** 2
         return bool(outcome.gap <= self.options.tol * outcome.objective + floor)
 
     def _convex(self, alpha, start):

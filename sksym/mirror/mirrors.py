@@ -347,6 +347,13 @@ def _edges(adjacency, p):
             f"{adjacency.shape}."
         )
     whole = sparse.csr_array(adjacency, dtype=float)
+    if not (whole.data >= 0).all():
+        raise ValueError(
+            "The entries of an adjacency are the weights of its edges, finite and >= 0, got "
+            f"{whole.data.min()}."
+        )
+    if not whole.data.any():
+        raise ValueError("`exchange` got no pair of columns: the adjacency has no edge.")
     if whole.diagonal().any():
         at = int(np.flatnonzero(whole.diagonal())[0])
         raise ValueError(f"A column cannot change places with itself, got an edge at {at}, {at}.")

@@ -64,6 +64,11 @@ class Samples:
         n, p = self.X.shape
         return n >= _TALL * p
 
+    @property
+    def magnitude(self):
+        """Root of the sum of the squares in X, before it is centred."""
+        return float(np.linalg.norm(self.X.data if self.is_sparse else self.X))
+
     @cached_property
     def far(self):
         """Whether dense columns lie so far from zero that products with them lose digits."""

@@ -64,6 +64,7 @@ class Blocks:
         if columns is None:
             X, Y, self.rest = samples.reduced
             A, F = coordinates.design(X)
+            raw = samples.magnitude
         else:
             lazy = samples.is_sparse or not (samples.far or (samples.many and samples.tall))
             A, Y, self.rest = (samples.X, samples.Y, 0.0) if lazy else samples.reduced
@@ -76,11 +77,14 @@ class Blocks:
                     "Put mirrors on them, of a small weight.",
                 )
                 F = F.toarray()
+            raw = np.linalg.norm(F)
             for _ in range(0 if ones is None else 2):  # twice is enough for far offsets
                 F = F - ones @ (ones.T @ F)
             columns = None if np.array_equal(columns, np.arange(self.p)) else columns
         U, s, Vt = np.linalg.svd(F, full_matrices=False)
-        kept = s > max(F.shape) * _EPS * s.max(initial=0)
+        kept = s > max(F.shape) * _EPS * max(
+            raw, s.max(initial=0)
+        )  # a constant is centred to noise
         self.Y, self._free = Y, (Vt[kept].T / s[kept]) @ U[:, kept].T
         Q = U[:, kept] if ones is None else np.hstack([ones, U[:, kept]])
         self.design = Design(A, columns, Q if Q.size else None)
@@ -136,7 +140,12 @@ class CoordinateDescent(Blocks):
         scaled = self.plain if np.ndim(factors) == 0 else np.asfortranarray(self.T.T / scale)
         kind = {"positive": self.positive} if q == 1 else {}
         model = (Lasso if q == 1 else MultiTaskLasso)(
-            alpha / n, fit_intercept=False, warm_start=True, copy_X=False, **kind
+            alpha / n,
+            fit_intercept=False,
+            warm_start=True,
+            copy_X=False,
+            random_state=0,  # not used, but drawn from
+            **kind,
         )
         if x is not None:
             first = np.asfortranarray((x * scale[:, None]).T)

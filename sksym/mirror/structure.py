@@ -103,7 +103,7 @@ def _independent(K):
     inverse = LinearOperator(
         (p, p), matvec=factor.solve, rmatvec=lambda v: factor.solve(v, "T"), dtype=float
     )
-    if not abs(whole).sum(axis=0).max() * onenormest(inverse) < _WORST:
+    if not abs(whole).sum(axis=0).max() * onenormest(inverse, t=1) < _WORST:
         return None
 
     def design(X):
