@@ -24,6 +24,7 @@ _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster
 _SWEEPS = 100  # of coordinate descent, after which Newton's method takes over
 _PERFECT = 256 * _EPS  # residuals, relative to Y, that are round-off
 _ROUNDS = 40  # tangents, at most
+_HEAVIEST = 1e3  # weight of what holds, relative to what does not
 _SHARPER = 0.5  # of the length at which a tangent is taken in place of zero, from one to the next
 
 
@@ -157,6 +158,9 @@ class MirrorProblem:
             smooth *= _SHARPER
             before = outcome.W
             factors = (outcome.lengths + smooth) ** power
+            # What holds needs no weight beyond all others': it would ruin the conditioning.
+            least = factors[outcome.lengths > 0].max(initial=0) or factors.min()
+            factors = np.minimum(factors, _HEAVIEST * least)
             outcome = self.strategy.solve(alpha, options.tol, options.max_iter, state, factors)
             n_iter, state = n_iter + outcome.n_iter, outcome.state
             if np.abs(outcome.W - before).max() <= options.tol * np.abs(before).max(initial=0):

@@ -79,25 +79,31 @@ def selection(columns, p):
 
 def columns_of(sets, names):
     """Indices (t,) of the columns of all sets in a row, given by index or name; the sets' sizes."""
-    sets = [list(one) for one in sets]
-    sizes, flat = np.array([len(one) for one in sets]), [column for one in sets for column in one]
-    if any(isinstance(column, str) for column in flat):
+    sets = [one if hasattr(one, "dtype") else _array(list(one)) for one in sets]
+    sizes, p = np.array([len(one) for one in sets]), len(names)
+    columns = np.concatenate([one for one in sets if len(one)] or [np.zeros(0, int)])
+    if columns.dtype.kind in "UO":
         where = {name: j for j, name in enumerate(names)}
-        missing = sorted({str(c) for c in flat if isinstance(c, str) and c not in where})
+        missing = sorted({str(c) for c in columns if isinstance(c, str) and c not in where})
         if missing:
             raise ValueError(f"Columns {missing[:5]} are not among the features {_few(names)}.")
-        flat = [where[column] if isinstance(column, str) else column for column in flat]
-    columns, p = np.array(flat), len(names)
-    if len(flat) and columns.dtype.kind not in "iu":
-        raise TypeError(f"Columns must be given by index or by name, got {_few(flat)}.")
+        columns = np.array([where[c] if isinstance(c, str) else c for c in columns])
+    if columns.dtype.kind not in "iu":
+        raise TypeError(f"Columns must be given by index or by name, got {_few(columns)}.")
     columns = columns.astype(int)
     if columns.size and not (columns.min() >= 0 and columns.max() < p):
         wrong = columns[(columns < 0) | (columns >= p)]
         raise ValueError(f"Columns must be in 0..{p - 1}, got {_few(wrong)}.")
-    if len(np.unique(np.repeat(np.arange(len(sets)), sizes) * p + columns)) < len(columns):
+    ordered = np.sort(np.repeat(np.arange(len(sets)), sizes) * p + columns)
+    if not np.diff(ordered).all():
         wrong = next(one for one in np.split(columns, np.cumsum(sizes)) if len(set(one)) < len(one))
         raise ValueError(f"Columns must be distinct, got {_few(wrong)}.")
     return columns, sizes
+
+
+def _array(columns):
+    """Names and numbers as they are: numpy makes strings of both."""
+    return np.array(columns, dtype=object if any(isinstance(c, str) for c in columns) else None)
 
 
 def _few(values):

@@ -58,9 +58,10 @@ def block_coordinates(rows, overlap):
     K = rows.K
     p = K.shape[1]
     single = np.all(np.diff(K.indptr) == 1) and np.allclose(np.abs(K.data), 1, atol=1e-14)
-    repeated = len(np.unique(K.indices)) < len(K.indices)
+    uses = np.bincount(K.indices, minlength=p)
+    repeated = uses.max(initial=0) > 1
     if single and (overlap == "latent" or not repeated):
-        columns, free = K.indices, np.setdiff1d(np.arange(p), K.indices)
+        columns, free = K.indices, np.flatnonzero(uses == 0)
 
         def forward(c, z):
             W = np.zeros((p, c.shape[1]))

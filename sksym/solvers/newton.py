@@ -145,11 +145,11 @@ class BlockNorm:
         for j in range(q):
             V[j] = sparse.csr_array((unit[:, j], where, ptr), (len(on), len(active))) @ active
         moved = invert(V.reshape(-1, len(grad)).T).T.reshape(V.shape)
-        C = np.einsum("qan,qbn->ab", V, moved, optimize=True)
+        C = np.tensordot(V, moved, axes=((0, 2), (0, 2)))
         C[np.diag_indices(len(on))] += 1
-        seen = np.einsum("qan,nq->a", V, d, optimize=True)
+        seen = np.tensordot(V, d, axes=((0, 2), (1, 0)))
         inside = cho_solve(cho_factor(C, check_finite=False), seen, check_finite=False)
-        return d - np.einsum("qan,a->nq", moved, inside, optimize=True)
+        return d - np.tensordot(moved, inside, axes=(1, 0)).T
 
     def _iterated(self, active, grad, z, size, share, block, sigma):
         """Newton's direction by conjugate gradients, and whether they got there."""
