@@ -24,6 +24,7 @@ from sksym.solvers import (
 
 _EPS = np.finfo(float).eps
 _SMALL = 1e-7  # lengths, relative to the largest, that an interior point does not bring to zero
+_WARM = 200  # iterations that a start from elsewhere is given
 _TRIES = 4  # accuracies, each a tenth of the one before, until the written coefficients suffice
 
 
@@ -56,30 +57,40 @@ class Analysis:
         """See `strategies`."""
         terms, n_iter, goal = self.terms(factors), 0, max(tol, _EPS)
         for _ in range(_TRIES):
+            left = max_iter - n_iter
             found = penalised_least_squares(
                 self.data,
                 terms,
                 alpha,
                 tol=goal,
-                max_iter=max_iter - n_iter,
+                max_iter=left if start is None else min(left, _WARM),
                 start=start,
             )
-            n_iter, goal, start = n_iter + found.n_iter, goal / 10, found
-            outcome = self.written(found, terms, alpha)
+            n_iter += found.n_iter
+            outcome = self._snapped(found, terms, alpha, tol)
             if outcome.gap <= tol * outcome.objective or n_iter >= max_iter:
                 break
+            # A start far from the solution may hold it up: then anew, else more accurately.
+            lost = start is not None and found.gap > goal
+            start, goal = (None, goal) if lost else (found, goal / 10)
         return replace(outcome, n_iter=n_iter)
 
-    def written(self, found, terms, alpha):
-        """The outcome of a `Solution`, with its constraints written onto the coefficients."""
-        exact = bool(found.state)
-        moved = found.state[0] if exact else [term(found.coef) for term in terms]
+    def _snapped(self, found, terms, alpha, tol):
+        """As many constraints as hold within the accuracy that was asked for."""
+        for small in (1e-3, 1e-5, _SMALL, 0.0):
+            outcome = self.written(found, terms, alpha, small)
+            if outcome.gap <= max(tol, found.gap) * outcome.objective:
+                break
+        return outcome
+
+    def written(self, found, terms, alpha, small=_SMALL):
+        """The outcome of a `Solution`, what is `small` beside the largest written as zero."""
+        moved = found.state[0] if found.state else [term(found.coef) for term in terms]
         active = np.zeros(len(self.rows.sizes), bool)
         for size, Z, term in zip(np.unique(self.rows.sizes), moved, terms, strict=False):
             length = np.linalg.norm(Z, axis=1)
             round_off = 16 * _EPS * np.linalg.norm(term.K.data) * np.linalg.norm(found.coef)
-            least = 0.0 if exact else max(_SMALL * length.max(), round_off)
-            active[self.rows.sizes == size] = length > least
+            active[self.rows.sizes == size] = length > max(small * length.max(), round_off)
         W = Constraints(self.rows.rows_of(~active)).write(found.coef.T.copy())
         R, Y = self.data.R, self.data.Y
         left = Y - R @ W

@@ -9,6 +9,7 @@ for, once the features are known.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import comb
 from numbers import Integral
@@ -182,9 +183,9 @@ def groups(columns, weight=None):
 
     Parameters
     ----------
-    columns : list of sequences of int or str, or array-like of p labels
-        The columns of each group, by index or name; or the group of each column. Columns in no
-        group are not penalised; groups may overlap.
+    columns : list or dict of sequences of int or str, or array-like of p labels
+        The columns of each group, by index or name, in a dict under the group's name; or the group
+        of each column. Columns in no group are not penalised; groups may overlap.
     weight : float or array-like, default=None
         One for all, or one for each; None: the square roots of the groups' sizes.
     """
@@ -304,10 +305,11 @@ def _one_set(columns, names):
 
 def _members(columns, names):
     """Indices of the columns of all groups in a row, the groups' sizes and labels."""
-    columns = list(columns)
+    named = list(columns) if isinstance(columns, Mapping) else None
+    columns = list(columns.values()) if isinstance(columns, Mapping) else list(columns)
     if not columns:
         raise ValueError("`groups` got no group: give lists of columns, or one label per column.")
-    if all(np.ndim(one) == 0 for one in columns):
+    if named is None and all(np.ndim(one) == 0 for one in columns):
         if len(columns) != len(names):
             raise ValueError(
                 f"Labels of groups need one for each of the {len(names)} features, got "
@@ -316,6 +318,8 @@ def _members(columns, names):
         labels, of, sizes = np.unique(columns, return_inverse=True, return_counts=True)
         return np.argsort(of, kind="stable"), sizes, [str(label) for label in labels]
     flat, sizes = columns_of(columns, names)
+    if named is not None:
+        return flat, sizes, [str(name) for name in named]
     ends = np.cumsum(sizes)
     firsts = [flat[end - size : end][:4] for end, size in zip(ends, sizes, strict=True)]
     return flat, sizes, [_joined([names[j] for j in first]) for first in firsts]

@@ -1,8 +1,10 @@
 """From strong mirrors to weak ones: a path of solutions, and alpha by cross-validation."""
 
+import warnings
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
@@ -54,7 +56,16 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     (X, Y, root, one_target, _), rows = model._data(X, y, sample_weight)
     problems = model._problems(X, Y, root, rows, options, many=True)
     alphas = _grid(alphas, eps, problems)
-    return _path(alphas, _along(problems, alphas), (X, Y, root, one_target), rows)
+    fits = _along(problems, alphas)
+    missed = sum(not all(fit.converged for fit in one) for one in fits)
+    if missed and model.depth == 2:
+        warnings.warn(
+            f"{missed} of {len(alphas)} fits end above tol={model.tol}, see `dual_gaps`: increase "
+            "`max_iter`, or `tol`.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return _path(alphas, fits, (X, Y, root, one_target), rows)
 
 
 def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
