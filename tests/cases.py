@@ -57,7 +57,7 @@ from sksym import (
     trivial,
     vector,
 )
-from sksym.mirror import low_rank, rescaling, sum_zero
+from sksym.mirror import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
 
 
 @dataclass
@@ -187,6 +187,31 @@ PENALTIES = {
     "nuclear off": NuclearNorm(0.0),
     "rows": GroupNorm(0.7),
     "rows off": GroupNorm(0.0),
+}
+
+# Mirrors of six coefficients.
+MIRRORS = {
+    "rescaling": rescaling(),
+    "some columns": rescaling([0, 2, 3], [1.0, 0.5, 2.0]),
+    "groups": groups([0, 0, 1, 1, 2, 2]),
+    "groups, some columns free": groups([[0, 3], [1, 4]]),
+    "overlapping groups": groups([[0, 1, 2], [2, 3], [3, 4, 5]]),
+    "pairs": exchange([(0, 3), (1, 4)]),
+    "tree": exchange([(0, 1), (0, 2), (2, 3), (2, 5)], [1.0, 2.0, 0.5, 1.0]),
+    "ring": exchange([(j, (j + 1) % 6) for j in range(6)]),
+    "chain": trend(1),
+    "chain of some columns": trend(1, [4, 0, 2]),
+    "kinks": trend(2),
+    "cubic": trend(3, weight=0.3),
+    "balance": sum_zero([0, 1, 3]),
+    "opposite": sum_zero([1, 2]),
+    "oblique": [Mirror([1, 0, 0, 0, 0, 0]), Mirror([1, 1, 0, 0, 0, 0])],
+    "general": Mirror([[1, 2], [0, 1], [3, 0], [0, 1], [1, 1], [2, 0]], 0.7),
+    "low rank": low_rank(),
+    "sparse and fused": [rescaling(weight=0.5), trend(1)],
+    "sparse groups": [rescaling(), groups([0, 0, 0, 1, 1, 1])],
+    "sparse and opposite": [rescaling(), sum_zero([0, 1], 3.0)],
+    "low rank and sparse": [low_rank(), rescaling(weight=0.5)],
 }
 
 # The checks vary the number of columns: algebras and groups are functions of it. Their targets are

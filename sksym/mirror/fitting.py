@@ -121,8 +121,9 @@ class MirrorProblem:
         options, strategy = self.options, self.strategy
         outcome = strategy.solve(alpha, options.tol, options.max_iter, start)
         left = options.max_iter - outcome.n_iter
-        chained = isinstance(strategy, Blocks) and strategy.coordinates.ties
-        if not chained or options.solver != "auto" or self._converged(outcome) or left <= 0:
+        turned = isinstance(strategy, Blocks) and strategy.coordinates.columns is None
+        free = options.solver == "auto" and options.overlap == "analysis"
+        if not (turned and free) or self._converged(outcome) or left <= 0:
             return outcome
         other = Analysis(self.samples, self.rows).solve(alpha, options.tol, left)
         best = min(outcome, other, key=lambda one: one.gap)
@@ -187,7 +188,7 @@ def _strategy(samples, rows, options):
         _check_positive(coordinates, q, options)
     analysis = options.overlap == "analysis"
     if analysis and solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
-        return Chain(samples, rows, path_of(K))
+        return Chain(samples, rows, np.abs(path_of(K)))
     if coordinates is not None and solver != "admm":
         single = coordinates.columns is not None and (rows.sizes == 1).all()
         if solver == "cd" or (solver == "auto" and single and _suits_descent(samples)):

@@ -76,7 +76,8 @@ def block_coordinates(rows, overlap):
         return Coordinates(forward, columns, free, inverse=inverse)
     if overlap == "latent":
         return _synthesis(K)
-    return _independent(K)
+    steps = path_of(K)
+    return _independent(K) if steps is None else _chain(K, steps)
 
 
 def _synthesis(K):
@@ -86,6 +87,22 @@ def _synthesis(K):
         forward=lambda c, z: K.T @ c + N @ z,
         design=lambda X: (_dense(X @ K.T), _dense(X @ N)),
     )
+
+
+def _chain(K, b):
+    """Sums of the steps about their mean: where a step is zero, w stays to the last digit."""
+    p = K.shape[1]
+
+    def forward(c, z):
+        level = np.cumsum(np.concatenate([np.zeros_like(z), c / b[:, None]]), axis=0)
+        return level - level.mean(axis=0) + z
+
+    def design(X):
+        after = np.cumsum(_dense(X)[:, ::-1], axis=1)[:, ::-1]
+        share = np.arange(p - 1, 0, -1) / p
+        return np.divide(after[:, 1:] - share * after[:, :1], b, order="F"), after[:, :1]
+
+    return Coordinates(forward, design=design, inverse=lambda W: K @ W)
 
 
 def _independent(K):
@@ -167,16 +184,14 @@ class Constraints:
 
 
 def path_of(K):
-    """Columns along a chain of differences that joins all of them in a row, None if K is none."""
+    """The b (m,) of rows ``b_i (w_{i+1} - w_i)`` along all columns, None if K has others."""
     m, p = K.shape
-    if m != p - 1 or not (np.diff(K.indptr) == 2).all():
+    if m != p - 1 or not m or not (np.diff(K.indptr) == 2).all():
         return None
-    ends = K.indices.reshape(m, 2)
-    values = K.data.reshape(m, 2)
-    ordered = np.sort(ends, axis=1)
-    chained = np.array_equal(ordered[:, 0], np.arange(m)) and (np.diff(ordered, axis=1) == 1).all()
-    opposite = (values[:, 0] == -values[:, 1]).all()
-    return np.abs(values[:, 0]) if chained and opposite else None
+    K = K.sorted_indices()
+    first, last = K.data.reshape(m, 2).T
+    chained = np.array_equal(K.indices.reshape(m, 2), np.arange(m)[:, None] + [0, 1])
+    return last if chained and np.array_equal(first, -last) else None
 
 
 def _dense(X):
