@@ -117,6 +117,13 @@ def test_gap_is_a_bound_anywhere(name, q, rng):
             assert objective - optimum <= gap * (1 + 1e-12)
 
 
+def test_gap_is_a_bound_beyond_the_target():
+    """Where the residual points away from the target, with signs that are not allowed."""
+    norm, x, Y = BlockNorm(np.ones(1, int), np.array([0.01]), True), np.array([[5.0]]), np.eye(1)
+    gap, objective, _ = duality_gap(norm, x, 0.05, Y - x, Y - x, Y)
+    assert objective - (0.01 - 0.01**2 / 2) <= gap
+
+
 def designs(rng):
     """Well and badly conditioned, with equal and with vanishing columns."""
     X = rng.normal(size=(15, 12))
