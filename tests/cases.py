@@ -252,6 +252,7 @@ ESTIMATORS = [
     MirrorSparseRegressor(alpha=0.0),
     MirrorSparseRegressor(alpha=0.1, solver="newton"),
     MirrorSparseRegressor(alpha=0.1, solver="admm"),
+    MirrorSparseRegressor(alpha=0.1, positive=True),
     MirrorSparseRegressor(alpha=0.1, positive=True, multi_task=False),
     MirrorSparseRegressor(alpha=0.1, depth=3),
     MirrorSparseRegressor(sum_zero([0]), alpha=0.1),

@@ -185,7 +185,7 @@ def _strategy(samples, rows, options):
         )
     coordinates = None if rows.nuclear else block_coordinates(rows, options.overlap)
     if options.positive:
-        _check_positive(coordinates, q, options)
+        _check_positive(coordinates)
     analysis = options.overlap == "analysis"
     if analysis and solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
         return Chain(samples, rows, np.abs(path_of(K)))
@@ -217,18 +217,13 @@ def _strategy(samples, rows, options):
     return Reference(chosen, samples) if solver == "cvxpy" else chosen
 
 
-def _check_positive(coordinates, q, options):
+def _check_positive(coordinates):
     """Raise unless the sign of every coefficient can be kept."""
     plain = coordinates is not None and coordinates.columns is not None
     if not plain or coordinates.inverse is None or len(coordinates.free):
         raise ValueError(
             "positive=True is for mirrors of single columns and for groups that do not overlap and "
             "cover all columns: drop it, or choose such mirrors."
-        )
-    if q > 1:
-        raise ValueError(
-            "positive=True with several outputs that share their mirrors is not supported: use "
-            "multi_task=False."
         )
 
 

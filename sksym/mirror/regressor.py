@@ -21,9 +21,14 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = not self._one_output
         tags.input_tags.sparse = True
         return tags
+
+    @property
+    def _one_output(self):
+        """Whether signs are kept, of which several outputs cannot share the mirrors."""
+        return bool(getattr(self, "positive", False) and self.multi_task)
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -83,6 +88,11 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
 
     def _data(self, X, y, sample_weight):
         """Validated data, and the elementary mirrors on their columns."""
+        if self._one_output and max(getattr(y, "shape", ())[1:], default=1) > 1:
+            raise ValueError(
+                "positive=True with several outputs that share their mirrors is not supported: use "
+                "multi_task=False."
+            )
         data = validated(self, X, y, sample_weight, accept_sparse=["csc", "csr"])
         p, q = self.n_features_in_, data[1].shape[1]
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(p)])
