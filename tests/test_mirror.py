@@ -125,6 +125,25 @@ def test_every_fit_of_every_kind_reaches_its_tolerance(seed):
             assert model.dual_gap_ <= 1.01e-6 * objective(X, Y, mirrors, share * top, model)
 
 
+@pytest.mark.parametrize("seed", [28, 45, 83])
+def test_a_vertex_of_many_columns_is_reached(seed):
+    """More columns than rows stay in the solution's set for long: they depend on each other."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(12, 60)), rng.normal(size=12)
+    alpha = 1e-3 * alpha_max(X, y)
+    model = MirrorSparseRegressor(alpha=alpha, solver="newton", max_iter=500).fit(X, y)
+    assert model.dual_gap_ <= 1.01e-6 * objective(X, y, None, alpha, model)
+
+
+def test_largest_alpha_is_zero_where_nothing_is_left_to_fit(rng):
+    X, y = rng.normal(size=(30, 6)), rng.normal(size=30)
+    double = np.repeat(X[:, :3], 2, axis=1)
+    assert alpha_max(double, y, groups([[0, 2, 4]])) == 0
+    assert alpha_max(X[:4], y[:4], groups([[0]])) == 0
+    for mirrors in (None, groups([0, 0, 1, 1, 2, 2]), trend(1)):
+        assert alpha_max(X, np.full(30, 0.1), mirrors) == 0
+
+
 @pytest.mark.parametrize("offset", [1e4, 1e8, 1e12])
 @pytest.mark.parametrize(
     "name", ["rescaling", "groups, some columns free", "chain", "ring", "low rank"]

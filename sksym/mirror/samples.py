@@ -42,7 +42,9 @@ class Samples:
         if fit_intercept:
             share = root**2 / self.size
             self.mean_X, self.mean_Y = np.asarray(X.T @ share).ravel(), share @ Y
-            if not sparse.issparse(X):  # of constants nothing is to be left, to the last digit
+            same = np.ptp(Y, axis=0) == 0  # of constants nothing is to be left, to the last digit
+            self.mean_Y[same] = Y[0, same]
+            if not sparse.issparse(X):
                 same = np.flatnonzero((X[0] == X[-1]) & (X[0] == X[len(X) // 2]))
                 same = same[(X[:, same] == X[0, same]).all(axis=0)]
                 self.mean_X[same] = X[0, same]

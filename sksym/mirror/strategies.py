@@ -96,7 +96,10 @@ class Blocks:
 
     def largest_alpha(self):
         """The dual norm of the gradient where every mirror holds."""
-        return self.norm().polar(self.design.correlate(self.target))
+        corr = self.design.correlate(self.target)
+        round_off = 64 * _EPS * self.design.lengths * np.linalg.norm(self.Y)
+        corr[np.linalg.norm(corr, axis=1) <= round_off] = 0.0
+        return self.norm().polar(corr)
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""

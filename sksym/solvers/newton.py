@@ -332,6 +332,8 @@ def proximal_newton(T, Y, norm, x, *, tol, sigma, max_iter, gram=None):
                 return best
             grad = u - residual
             size, moved = np.linalg.norm(grad), np.linalg.norm(residual - start)
+            # Along columns that depend on each other x moves, and the residual does not.
+            moved = max(moved, _INNER * np.linalg.norm(shrunk.x - x) / np.sqrt(sigma))
             stuck = idle > _IDLE or not step or max(size, moved) <= _ROUND_OFF * scale
             if stuck or size <= max(_INNER * moved, _ROUND_OFF * scale):
                 break

@@ -23,6 +23,7 @@ _AHEAD, _SETTLED = 0.3, 0.1  # accuracy on the set relative to the bound of the 
 _FEW = 0.05  # a set that grows by less has settled
 _GRAM = 2.0  # times n: sets up to this size have their Gram matrix kept
 _LEAST = 1e-6  # part of `tol` beyond which a set that grows no more is not solved
+_IDLE, _IDLE_GAIN = 10, 0.9  # rounds without a bound that is so much less
 _ROUND_OFF = 8 * np.finfo(float).eps
 
 
@@ -77,17 +78,23 @@ class Design:
         return self.rows(where).T @ x[where]
 
     @cached_property
-    def squares(self):
-        """Bounds of the squared lengths of the columns of A, (t,)."""
+    def lengths(self):
+        """Those of the columns of X, (t,)."""
         if sparse.issparse(self.X):
             squares = np.asarray(self.X.power(2).sum(axis=0)).ravel()
         else:
             squares = np.einsum("ij,ij->j", self.X, self.X)
+        return np.sqrt(squares if self.columns is None else squares[self.columns])
+
+    @cached_property
+    def squares(self):
+        """Bounds of the squared lengths of the columns of A, (t,)."""
+        squares = self.lengths**2
         if self.Q is not None:
-            along = self.X.T @ self.Q
+            along = self.correlate(self.Q)
             slack = 64 * np.finfo(float).eps * squares
             squares = np.maximum(squares - np.einsum("ij,ij->i", along, along), 0) + slack
-        return squares if self.columns is None else squares[self.columns]
+        return squares
 
     def part(self, where):
         """Some columns, their numbers in memory of their own."""
@@ -120,7 +127,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
     chosen = _Chosen(design, norm)
     chosen.add(np.flatnonzero(norm.lengths(x) > 0))
     residual, n_iter, rounds, sigma, least = Y - design.apply(x), 0, 0, 0.0, _AHEAD
-    before = np.inf
+    best, idle = np.inf, 0
     floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
     while True:
         corr = design.correlate(residual)
@@ -147,11 +154,12 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         outside = _violating(norm, corr, x, chosen.blocks)
         chosen.add(outside)
         few = len(outside) <= _FEW * len(chosen.blocks)
-        idle = not len(outside) and share >= before
-        goal = least * tol if idle else max(least * tol, (_SETTLED if few else _AHEAD) * share)
+        idle = 0 if len(outside) or share < _IDLE_GAIN * best else idle + 1
+        best = min(best, share)
+        goal = max(least * tol, (_SETTLED if few else _AHEAD) * share)
+        goal = least * tol if idle > _IDLE else goal
         if not len(outside) and goal == least * tol:
             least /= 10
-        before = share
         sigma = max(_BACK * sigma, _SIGMA)
         found = proximal_newton(
             chosen.T,
