@@ -135,6 +135,24 @@ def test_a_vertex_of_many_columns_is_reached(seed):
     assert model.dual_gap_ <= 1.01e-6 * objective(X, y, None, alpha, model)
 
 
+@pytest.mark.parametrize("seed", [16, 37])
+def test_small_singular_values_of_the_data_do_not_stop_it(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(30, 9)) @ (np.eye(9) + 0.5 * rng.normal(size=(9, 9)))
+    Y = X @ rng.normal(size=(9, 3)) + 0.3 * rng.normal(size=(30, 3))
+    model = MirrorSparseRegressor(low_rank(), alpha=1e-4, fit_intercept=False).fit(X, Y)
+    assert model.dual_gap_ <= 1.01e-6 * objective(X, Y, low_rank(), 1e-4, model)
+
+
+def test_kinks_of_many_columns_are_found():
+    """Far more columns than rows, with which second differences are ill-conditioned."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 800))
+    y = X @ np.abs(np.arange(800) - 300.0) / 100 + rng.normal(size=100)
+    model = MirrorSparseRegressor(trend(2), alpha=0.1).fit(X, y)
+    assert model.dual_gap_ <= 1.01e-6 * objective(X, y, trend(2), 0.1, model)
+
+
 def test_largest_alpha_is_zero_where_nothing_is_left_to_fit(rng):
     X, y = rng.normal(size=(30, 6)), rng.normal(size=30)
     double = np.repeat(X[:, :3], 2, axis=1)

@@ -31,7 +31,7 @@ _LARGEST = 1e8  # sigma, for columns of length one: beyond it Newton's matrix is
 _SHORTEST = 1e-6
 _CG_STEPS, _CG_PART = 200, 3e-2
 _COSTLY, _MOST_CG = 5e8, 40  # products from which, and steps to which, iterations pay
-_IDLE, _IDLE_GAIN = 25, 0.9  # Newton steps without a gap that is so much less
+_IDLE, _IDLE_GAIN = 25, 0.9  # Newton steps without a gap that is so much less; doubled by a stall
 _STALLS = 3  # times that round-off may stop it
 
 
@@ -334,7 +334,7 @@ def proximal_newton(T, Y, norm, x, *, tol, sigma, max_iter, gram=None):
             size, moved = np.linalg.norm(grad), np.linalg.norm(residual - start)
             # Along columns that depend on each other x moves, and the residual does not.
             moved = max(moved, _INNER * np.linalg.norm(shrunk.x - x) / np.sqrt(sigma))
-            stuck = idle > _IDLE or not step or max(size, moved) <= _ROUND_OFF * scale
+            stuck = idle > _IDLE * 2**stalls or not step or max(size, moved) <= _ROUND_OFF * scale
             if stuck or size <= max(_INNER * moved, _ROUND_OFF * scale):
                 break
             d = norm.direction(active, grad, shrunk, sigma, gram)
