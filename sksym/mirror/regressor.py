@@ -193,7 +193,8 @@ class MirrorSparseRegressor(MirrorRegressor):
     n_iter_ : int
     active_, satisfied_ : ndarray of shape (m,) or (q, m), bool
         Which elementary mirrors the data break, and which hold; with `low_rank` the singular
-        values of the coefficients come last.
+        values of the coefficients come last. With ``overlap="latent"`` what is broken or holds is
+        ``v_k = 0``.
     mirror_names_ : list of m str
 
     References

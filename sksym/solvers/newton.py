@@ -130,26 +130,32 @@ class BlockNorm:
             d, reached = self._iterated(active, grad, z, size, share, block, sigma)
             if reached:
                 return d
-        invert = _inverse(active, sigma * share[block], None if gram is None else gram(shrunk.rows))
+        invert, inside = _resolvent(
+            active, sigma * share[block], None if gram is None else gram(shrunk.rows)
+        )
         d = -invert(grad)
         soft = ~scalar[block]
         if not soft.any():
             return d
-        kept = block[soft]
-        ends = np.flatnonzero(np.diff(kept, append=-1)) + 1
-        on = kept[ends - 1]
-        where = np.flatnonzero(soft)
-        ptr = np.concatenate([[0], ends])
+        kept, thin = block[soft], active[soft]
+        starts = np.flatnonzero(np.diff(kept, prepend=-1))
+        ends = np.append(starts[1:], len(kept))
         unit = (z[soft] / size[kept][:, None]) * np.sqrt(sigma * (1 - share[kept]))[:, None]
-        V = np.empty((q, len(on), len(grad)))
-        for j in range(q):
-            V[j] = sparse.csr_array((unit[:, j], where, ptr), (len(on), len(active))) @ active
-        moved = invert(V.reshape(-1, len(grad)).T).T.reshape(V.shape)
-        C = np.tensordot(V, moved, axes=((0, 2), (0, 2)))
-        C[np.diag_indices(len(on))] += 1
-        seen = np.tensordot(V, d, axes=((0, 2), (1, 0)))
-        inside = cho_solve(cho_factor(C, check_finite=False), seen, check_finite=False)
-        return d - np.tensordot(moved, inside, axes=(1, 0)).T
+        if q * len(starts) > len(active):  # products of rows are fewer than those of their parts
+            C = np.add.reduceat(inside()[np.ix_(soft, soft)] * (unit @ unit.T), starts, axis=0)
+            C = np.add.reduceat(C, starts, axis=1)
+        else:
+            ptr = np.append(starts, len(kept))
+            parts = [sparse.csr_array((one, np.arange(len(kept)), ptr)) @ thin for one in unit.T]
+            V = np.concatenate(parts)
+            C = sum(
+                left @ right.T
+                for left, right in zip(parts, np.split(invert(V.T).T, q), strict=True)
+            )
+        C[np.diag_indices(len(starts))] += 1
+        seen = np.add.reduceat(np.einsum("ij,ij->i", unit, thin @ d), starts)
+        along = cho_solve(cho_factor(C, check_finite=False), seen, check_finite=False)
+        return d - invert(thin.T @ (unit * np.repeat(along, ends - starts)[:, None]))
 
     def _iterated(self, active, grad, z, size, share, block, sigma):
         """Newton's direction by conjugate gradients, and whether they got there."""
@@ -219,21 +225,30 @@ class SpectralNorm:
         return _conjugate_gradients(curved, -grad, _CG_STEPS)[0]
 
 
-def _inverse(active, scale, gram):
-    """The map by ``(I + A diag(scale) A^T)^-1``, A^T = `active` (s, n)."""
+def _resolvent(active, scale, gram):
+    """The map by ``R = (I + A diag(scale) A^T)^-1``, A^T = `active` (s, n); and ``A^T R A``."""
     s, n = active.shape
     if not s:
-        return lambda B: B
+        return lambda B: B, lambda: np.zeros((0, 0))
     if s < n:
         M = active @ active.T if gram is None else gram
         M[np.diag_indices(s)] += 1 / scale
         factor = cho_factor(M.T, lower=True, overwrite_a=True, check_finite=False)
-        return lambda B: B - active.T @ cho_solve(factor, active @ B, check_finite=False)
+
+        def inside():
+            inverse = cho_solve(factor, np.diag(1 / scale), check_finite=False)
+            return np.diag(1 / scale) - inverse / scale[:, None]
+
+        return lambda B: B - active.T @ cho_solve(factor, active @ B, check_finite=False), inside
     half = active * np.sqrt(scale)[:, None]
     N = half.T @ half
     N[np.diag_indices(n)] += 1
     factor = cho_factor(N.T, lower=True, overwrite_a=True, check_finite=False)
-    return lambda B: cho_solve(factor, B, check_finite=False)
+
+    def invert(B):
+        return cho_solve(factor, B, check_finite=False)
+
+    return invert, lambda: active @ invert(active.T)
 
 
 def _conjugate_gradients(apply, target, steps):

@@ -177,7 +177,7 @@ def certificate(data, terms, alpha, w, dual):
     force = sum(term.adjoint(Y) for term, Y in zip(terms, dual, strict=True))
     along = force.reshape(w_ls.shape) @ axes
     misfit = 0.5 * np.sum(curvature * ((w - w_ls) @ axes) ** 2)
-    gap = misfit + alpha * (penalty - bound) + 0.5 * alpha**2 * np.sum(along**2 / curvature)
+    gap = misfit + alpha * (penalty - bound) + 0.5 * alpha * alpha * np.sum(along**2 / curvature)
     return misfit + alpha * penalty, max(gap, alpha * round_off), dual
 
 
