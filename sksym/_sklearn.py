@@ -1,9 +1,10 @@
 """Conventions of scikit-learn that its public interface leaves to us."""
 
 from contextlib import contextmanager
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import column_or_1d, validate_data
 
@@ -105,3 +106,42 @@ def check_number(value, name):
     """Raise unless a parameter is a finite number >= 0."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < np.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")
+
+
+def check_count(value, name, least):
+    """Raise unless a parameter is an integer >= `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}.")
+
+
+def descending(values, name):
+    """A list of penalties in descending order."""
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    if values.ndim != 1:
+        raise ValueError(f"`{name}` must be a list of numbers, got shape {values.shape}.")
+    for value in values.tolist():
+        check_number(value, name)
+    return np.sort(values)[::-1]
+
+
+def alpha_grid(alphas, largest, eps):
+    """Alphas in descending order: those given, or that many from ``largest()`` to `eps` of it."""
+    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
+        if alphas < 1:
+            raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
+        check_number(eps, "eps")
+        if not 0 < eps < 1:
+            raise ValueError(f"`eps` must be between 0 and 1, got {eps!r}.")
+        return np.geomspace(1.0, eps, alphas) * (largest() or 1.0)
+    alphas = descending(alphas, "alphas")
+    if not alphas.size:
+        raise ValueError("`alphas` is empty: give values, or how many.")
+    return alphas
+
+
+def weighted_splits(cv, X, Y, weight):
+    """Pairs (train, test) of a splitter, those whose test rows have some weight."""
+    splits = [split for split in check_cv(cv).split(X, Y) if weight[split[1]].any()]
+    if not splits:
+        raise ValueError("`cv` gives no test set with a row of positive weight: use other splits.")
+    return splits

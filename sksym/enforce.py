@@ -4,11 +4,10 @@ import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import merge_rows, one_thread
-from sksym._sklearn import adopt, check_number, counted, validated
+from sksym._sklearn import adopt, check_number, counted, validated, weighted_splits
 from sksym.equivariant import EquivariantSpace
 from sksym.libraries import fitted_values, library_values, row_blocks
 from sksym.representations import Trivial
@@ -281,7 +280,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
             check_number(alpha, "alphas")
         X, Y, weight, one_target, dtype = validated(self, X, y, sample_weight)
         space = EquivariantSpace.of(self, counted(X, weight), Y.shape[1])
-        errors, factor = _cross_validate(space, X, Y, weight, alphas, check_cv(self.cv))
+        errors, factor = _cross_validate(space, X, Y, weight, alphas, self.cv)
         mean = errors.mean(axis=1)
         best = int(np.argmin(mean))
         self.alpha_ = float(alphas[best])
@@ -292,9 +291,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 
 def _cross_validate(space, X, Y, weight, alphas, cv):
     """Mean squared errors (a, n_folds), and the factor of all rows."""
-    splits = [split for split in cv.split(X, Y) if weight[split[1]].any()]
-    if not splits:
-        raise ValueError("`cv` gives no test set with a row of positive weight: use other splits.")
+    splits = weighted_splits(cv, X, Y, weight)
     tests = [space.accumulate(None, X[test], Y[test], weight[test]) for _, test in splits]
     held_out = np.bincount(np.concatenate([test for _, test in splits]), minlength=len(X))
     partition = (held_out == 1)[weight > 0].all() and all(

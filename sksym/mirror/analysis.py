@@ -5,6 +5,7 @@ onto the coefficients; and the reference through cvxpy, for this and for the oth
 """
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +18,6 @@ from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.solvers import (
     LeastSquares,
     Term,
-    duality_gap,
     penalised_least_squares,
     solve_with_cvxpy,
 )
@@ -35,6 +35,12 @@ class Analysis:
         X, Y, self.rest = samples.reduced
         self.rows, self.data = rows, LeastSquares(X, Y)
         self.q = Y.shape[1]
+
+    @cached_property
+    def _least(self):
+        """The loss of least squares."""
+        left = self.data.Y - self.data.R @ self.data.parts(1.0)[2].T
+        return 0.5 * np.vdot(left, left)
 
     def terms(self, factors=1.0):
         """The penalty as terms of the flat coefficients (q, p)."""
@@ -97,8 +103,7 @@ class Analysis:
         penalty = sum(term.penalty.value(term(W.T)) for term in terms)
         objective = 0.5 * np.vdot(left, left) + alpha * penalty
         # Both are known relative to least squares: a bound of the error of any other point follows.
-        least = Y - R @ self.data.parts(alpha)[2].T
-        bound = 0.5 * np.vdot(least, least) + max((1 - found.gap) * found.objective, 0.0)
+        bound = self._least + max((1 - found.gap) * found.objective, 0.0)
         gap = max(objective - bound, 8 * _EPS * objective)
         whole = objective + 0.5 * self.rest
         lengths = np.where(active, self.rows.lengths(W), 0.0)
@@ -132,11 +137,8 @@ class Reference:
         none = norm.polar(T @ problem.target) <= 1  # exactly then every mirror holds
         small = norm.lengths(x) <= (np.inf if none else _SMALL * np.abs(x).max(initial=0))
         x[small[norm.block]] = 0.0
-        r = problem.target - T.T @ x
-        gap, objective, _ = duality_gap(norm, x, norm.value(x), r, T @ r, problem.target)
-        return problem.outcome(
-            x, norm, found.n_iter, objective, max(gap / (objective or 1.0), _EPS)
-        )
+        share, objective = problem.certificate(x, norm, T)
+        return problem.outcome(x, norm, found.n_iter, objective, max(share, _EPS))
 
 
 def penalty_terms(rows, q, factors=1.0):

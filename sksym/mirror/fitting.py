@@ -186,21 +186,19 @@ def _strategy(samples, rows, options):
     coordinates = None if rows.nuclear else block_coordinates(rows, options.overlap)
     if options.positive:
         _check_positive(coordinates)
-    analysis = options.overlap == "analysis"
-    if analysis and solver in ("auto", "newton") and q == 1 and _is_chain(samples, rows):
-        return Chain(samples, rows, np.abs(path_of(K)))
-    if coordinates is not None and solver != "admm":
-        single = coordinates.columns is not None and (rows.sizes == 1).all()
-        if solver == "cd" or (solver == "auto" and single and _suits_descent(samples)):
-            if not single or (options.positive and q > 1):
-                raise ValueError(
-                    'solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".'
-                )
-            sweeps = _SWEEPS if solver == "auto" else options.max_iter
-            return CoordinateDescent(samples, rows, coordinates, options.positive, sweeps)
-        chosen = Blocks(samples, rows, coordinates, options.positive)
-    elif solver == "cd":
+    plain = options.overlap == "analysis" and solver in ("auto", "newton") and q == 1
+    steps = _observed_steps(samples, rows) if plain else None
+    if steps is not None:
+        return Chain(samples, rows, np.abs(steps))
+    selected = coordinates is not None and coordinates.columns is not None
+    single = selected and (rows.sizes == 1).all()
+    if solver == "cd" and not single:
         raise ValueError('solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".')
+    if solver == "cd" or (solver == "auto" and single and _suits_descent(samples)):
+        sweeps = _SWEEPS if solver == "auto" else options.max_iter
+        return CoordinateDescent(samples, rows, coordinates, options.positive, sweeps)
+    if coordinates is not None and solver != "admm":
+        chosen = Blocks(samples, rows, coordinates, options.positive)
     elif rows.nuclear and not K.shape[0] and solver != "admm":
         chosen = Spectral(samples, rows)
     elif solver == "newton":
@@ -227,14 +225,14 @@ def _check_positive(coordinates):
         )
 
 
-def _is_chain(samples, rows):
-    """Whether each coefficient of a chain of differences is observed by itself."""
+def _observed_steps(samples, rows):
+    """Those of `path_of`, where each coefficient of the chain is observed by itself; else None."""
     X = samples.X
     n, p = X.shape
-    if not samples.is_sparse or n != p or X.nnz != n or path_of(rows.K) is None:
-        return False
-    diagonal = X.diagonal()
-    return bool(diagonal.all()) and (samples.ones is None or np.ptp(samples.per_row) == 0)
+    if not samples.is_sparse or n != p or X.nnz != n or not X.diagonal().all():
+        return None
+    even = samples.ones is None or np.ptp(samples.per_row) == 0
+    return path_of(rows.K) if even else None
 
 
 def _suits_descent(samples):

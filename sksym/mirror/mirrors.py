@@ -153,6 +153,25 @@ class Trend:
 
 
 @dataclass(frozen=True, eq=False)
+class SumZero:
+    """Made by `sum_zero`."""
+
+    columns: object
+    weight: float = 1.0
+
+    def rows(self, names):
+        """Elementary mirrors on features of these names."""
+        columns = columns_of([self.columns], names)[0]
+        if not len(columns):
+            raise ValueError("`sum_zero` needs one column or more, got none.")
+        entries = np.full(len(columns), 1 / np.sqrt(len(columns)))
+        where = (np.zeros(len(columns), int), columns)
+        K = sparse.csr_array((entries, where), shape=(1, len(names)))
+        label = "sum of " + _joined([names[j] for j in columns[:4]])
+        return stacked(K, [1], self.weight, [label])
+
+
+@dataclass(frozen=True, eq=False)
 class LowRank:
     """Made by `low_rank`."""
 
@@ -233,25 +252,6 @@ def sum_zero(columns, weight=1.0):
     weight : float, default=1.0
     """
     return SumZero(columns, weight)
-
-
-@dataclass(frozen=True, eq=False)
-class SumZero:
-    """Made by `sum_zero`."""
-
-    columns: object
-    weight: float = 1.0
-
-    def rows(self, names):
-        """Elementary mirrors on features of these names."""
-        columns = columns_of([self.columns], names)[0]
-        if not len(columns):
-            raise ValueError("`sum_zero` needs one column or more, got none.")
-        entries = np.full(len(columns), 1 / np.sqrt(len(columns)))
-        where = (np.zeros(len(columns), int), columns)
-        K = sparse.csr_array((entries, where), shape=(1, len(names)))
-        label = "sum of " + ", ".join(names[j] for j in columns[:3])
-        return stacked(K, [1], self.weight, [label + ", .." * (len(columns) > 3)])
 
 
 def low_rank(weight=1.0):

@@ -1,15 +1,13 @@
 """From strong mirrors to weak ones: a path of solutions, and alpha by cross-validation."""
 
 import warnings
-from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
-from sksym._sklearn import check_number
+from sksym._sklearn import alpha_grid, weighted_splits
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
 
 
@@ -52,9 +50,7 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
            [ True, False, False]])
     """
     model = MirrorSparseRegressor(mirrors, **parameters)
-    options = model._checked_options()
-    (X, Y, root, one_target, _), rows = model._data(X, y, sample_weight)
-    problems = model._problems(X, Y, root, rows, options, many=True)
+    problems, data, rows = model._prepared(X, y, sample_weight, many=True)
     alphas = _grid(alphas, eps, problems)
     fits = _along(problems, alphas)
     missed = sum(not all(fit.converged for fit in one) for one in fits)
@@ -65,7 +61,7 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _path(alphas, fits, (X, Y, root, one_target), rows)
+    return _path(alphas, fits, data, rows)
 
 
 def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
@@ -96,9 +92,7 @@ def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
     1.0
     """
     model = MirrorSparseRegressor(mirrors, **parameters)
-    options = model._checked_options()
-    (X, Y, root, _, _), rows = model._data(X, y, sample_weight)
-    problems = model._problems(X, Y, root, rows, options)
+    problems, _, _ = model._prepared(X, y, sample_weight)
     return max(problem.largest_alpha() for problem in problems)
 
 
@@ -113,7 +107,7 @@ def _along(problems, alphas):
 
 def _path(alphas, fits, data, rows):
     """The Bunch of a path."""
-    X, Y, root, one_target = data
+    X, Y, root, one_target, _ = data
     W, b = _coefficients(fits)
     return Bunch(
         alphas=alphas,
@@ -219,18 +213,12 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         self.verbose = verbose
 
     def _fit(self, X, y, sample_weight, before):
-        options = self._checked_options()
-        (X, Y, root, one_target, dtype), rows = self._data(X, y, sample_weight)
-        problems = self._problems(X, Y, root, rows, options, many=True)
+        problems, data, rows = self._prepared(X, y, sample_weight, many=True)
+        X, Y, root, one_target, dtype = data
         alphas = _grid(self.alphas, self.eps, problems)
-        splits = [split for split in check_cv(self.cv).split(X, Y) if root[split[1]].any()]
-        if not splits:
-            raise ValueError(
-                "`cv` gives no test set with a row of positive weight: use other splits."
-            )
         jobs = (
-            delayed(_fold_errors)(self, X, Y, root, rows, options, alphas, train, test)
-            for train, test in splits
+            delayed(_fold_errors)(self, X, Y, root, rows, alphas, train, test)
+            for train, test in weighted_splits(self.cv, X, Y, root)
         )
         errors = np.transpose(Parallel(n_jobs=self.n_jobs, verbose=10 * self.verbose)(jobs))
         mean = errors.mean(axis=1)
@@ -238,32 +226,18 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         fits = _along(problems, alphas)
         self._set_fits(fits[best], rows, one_target, dtype)
         self.alpha_, self.alphas_, self.mse_path_ = float(alphas[best]), alphas, errors
-        self.path_ = _path(alphas, fits, (X, Y, root, one_target), rows)
+        self.path_ = _path(alphas, fits, data, rows)
 
 
-def _fold_errors(model, X, Y, root, rows, options, alphas, train, test):
+def _fold_errors(model, X, Y, root, rows, alphas, train, test):
     """Mean squared errors (a,) on the test rows of one fold."""
     if not root[train].any():
         raise ValueError("A fold trains on no row of positive weight: use fewer folds in `cv`.")
+    options = model._checked_options()
     problems = model._problems(X[train], Y[train], root[train], rows, options, many=True)
     return _errors(*_coefficients(_along(problems, alphas)), X[test], Y[test], root[test] ** 2)
 
 
 def _grid(alphas, eps, problems):
     """Alphas in descending order."""
-    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
-        if alphas < 1:
-            raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
-        check_number(eps, "eps")
-        if not 0 < eps < 1:
-            raise ValueError(f"`eps` must be between 0 and 1, got {eps!r}.")
-        top = max(problem.largest_alpha() for problem in problems)
-        return np.geomspace(1.0, eps, alphas) * (top or 1.0)
-    values = np.atleast_1d(np.asarray(alphas, dtype=float))
-    if values.ndim != 1 or not values.size:
-        raise ValueError(
-            f"`alphas` must be a list of numbers, or how many, got shape {values.shape}."
-        )
-    for value in values.tolist():
-        check_number(value, "alphas")
-    return np.sort(values)[::-1]
+    return alpha_grid(alphas, lambda: max(one.largest_alpha() for one in problems), eps)

@@ -1,14 +1,13 @@
 """`MirrorSparseRegressor`: linear models on which mirrors hold unless the data break them."""
 
 import warnings
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksym._sklearn import adopt, check_number, validated
+from sksym._sklearn import adopt, check_count, check_number, validated
 from sksym.mirror.fitting import MirrorProblem, Options
 from sksym.mirror.mirrors import mirror_rows
 
@@ -68,9 +67,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
         check_number(self.tol, "tol")
         for name, least in (("max_iter", 1), ("depth", 2)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}.")
+            check_count(getattr(self, name), name, least)
         if self.depth > 2 and self.solver in ("cd", "cvxpy"):
             raise ValueError(
                 f'solver="{self.solver}" solves convex problems, which depth={self.depth} is not: '
@@ -86,14 +83,14 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
             int(self.max_iter),
         )
 
-    def _data(self, X, y, sample_weight):
+    def _data(self, X, y, sample_weight, reset=True):
         """Validated data, and the elementary mirrors on their columns."""
         if self._one_output and max(getattr(y, "shape", ())[1:], default=1) > 1:
             raise ValueError(
                 "positive=True with several outputs that share their mirrors is not supported: use "
                 "multi_task=False."
             )
-        data = validated(self, X, y, sample_weight, accept_sparse=["csc", "csr"])
+        data = validated(self, X, y, sample_weight, reset, accept_sparse=["csc", "csr"])
         p, q = self.n_features_in_, data[1].shape[1]
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(p)])
         rows = mirror_rows(self.mirrors, [str(name) for name in names])
@@ -105,6 +102,12 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 "`low_rank`: use depth=2."
             )
         return data, rows
+
+    def _prepared(self, X, y, sample_weight, many=False):
+        """Problems, validated data and elementary mirrors."""
+        options = self._checked_options()
+        data, rows = self._data(X, y, sample_weight)
+        return self._problems(*data[:3], rows, options, many), data, rows
 
     def _problems(self, X, Y, root, rows, options, many=False):
         """One problem for all outputs, or one for each."""
@@ -244,9 +247,7 @@ class MirrorSparseRegressor(MirrorRegressor):
 
     def _fit(self, X, y, sample_weight, before):
         check_number(self.alpha, "alpha")
-        options = self._checked_options()
-        (X, Y, root, one_target, dtype), rows = self._data(X, y, sample_weight)
-        problems = self._problems(X, Y, root, rows, options)
+        problems, (X, Y, _, one_target, dtype), rows = self._prepared(X, y, sample_weight)
         starts = [None] * len(problems)
         coef = np.atleast_2d(getattr(before, "coef_", np.zeros((0, 0)))).astype(float)
         if coef.shape == (Y.shape[1], X.shape[1]):

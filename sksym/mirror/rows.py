@@ -1,10 +1,11 @@
 """Elementary mirrors, stacked: what every kind of mirror turns into once the features are known."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+
+from sksym.solvers import BlockNorm
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +30,9 @@ class MirrorRows:
     names: list
     nuclear: float = 0.0
 
-    @cached_property
-    def starts(self):
-        """First row of each mirror."""
-        return np.concatenate([[0], np.cumsum(self.sizes)])[:-1].astype(int)
-
     def lengths(self, W):
         """``|O_k^T W|`` (m,) for coefficients W (p, q)."""
-        if not len(self.sizes):
-            return np.zeros(0)
-        square = np.sum((self.K @ W) ** 2, axis=1)
-        return np.sqrt(np.add.reduceat(square, self.starts))
+        return BlockNorm(self.sizes, self.weights).lengths(self.K @ W)
 
     def norms(self, W):
         """The same, then the singular values of W where the nuclear norm counts."""

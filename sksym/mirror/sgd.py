@@ -3,7 +3,7 @@
 import warnings
 from copy import copy, deepcopy
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -11,9 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sksym._linalg import one_thread
-from sksym._sklearn import adopt, check_number, validated
+from sksym._sklearn import adopt, check_count, check_number
 from sksym.mirror.fitting import Fit, Options
-from sksym.mirror.mirrors import mirror_rows
 from sksym.mirror.regressor import MirrorRegressor
 from sksym.mirror.training import Plan, Task, Training, parts_of, product_form, slopes
 from sksym.mirror.units import Scales, settled
@@ -222,9 +221,7 @@ class MirrorSGDRegressor(MirrorRegressor):
         for name in ("alpha", "tol"):
             check_number(getattr(self, name), name)
         for name, least in (("depth", 2), ("batch_size", 1), ("max_epochs", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}.")
+            check_count(getattr(self, name), name, least)
         if self.overlap not in ("analysis", "latent"):
             raise ValueError(f"`overlap` must be analysis or latent, got {self.overlap!r}.")
         self._plan(1)
@@ -232,13 +229,7 @@ class MirrorSGDRegressor(MirrorRegressor):
     def _task(self, X, y, sample_weight, training):
         """Data in the units of their training, a new one where there is none yet."""
         self._check_parameters()
-        if training is None:
-            given, rows = self._data(X, y, sample_weight)
-        else:
-            given = validated(self, X, y, sample_weight, False, accept_sparse=["csc", "csr"])
-            numbered = [f"x{j}" for j in range(self.n_features_in_)]
-            names = getattr(self, "feature_names_in_", numbered)
-            rows = mirror_rows(self.mirrors, [str(name) for name in names])
+        given, rows = self._data(X, y, sample_weight, reset=training is None)
         X, Y, root, one_target, dtype = given
         if not root.all():
             X, Y, root = X[root > 0], Y[root > 0], root[root > 0]

@@ -59,8 +59,7 @@ class Blocks:
 
     def __init__(self, samples, rows, coordinates, positive):
         self.rows, self.coordinates, self.positive = rows, coordinates, positive
-        self.p, ones = samples.X.shape[1], None
-        columns, free = coordinates.columns, coordinates.free
+        columns, free, ones = coordinates.columns, coordinates.free, None
         if columns is None:
             X, Y, self.rest = samples.reduced
             A, F = coordinates.design(X)
@@ -80,11 +79,10 @@ class Blocks:
             raw = np.linalg.norm(F)
             for _ in range(0 if ones is None else 2):  # twice is enough for far offsets
                 F = F - ones @ (ones.T @ F)
-            columns = None if np.array_equal(columns, np.arange(self.p)) else columns
+            columns = None if np.array_equal(columns, np.arange(A.shape[1])) else columns
         U, s, Vt = np.linalg.svd(F, full_matrices=False)
-        kept = s > max(F.shape) * _EPS * max(
-            raw, s.max(initial=0)
-        )  # a constant is centred to noise
+        # A constant column is centred to noise: it is judged by its size before.
+        kept = s > max(F.shape) * _EPS * max(raw, s.max(initial=0))
         self.Y, self._free = Y, (Vt[kept].T / s[kept]) @ U[:, kept].T
         Q = U[:, kept] if ones is None else np.hstack([ones, U[:, kept]])
         self.design = Design(A, columns, Q if Q.size else None)
@@ -116,6 +114,12 @@ class Blocks:
             W = Constraints(self.rows.rows_of(lengths == 0)).write(W)
         whole = objective + 0.5 * self.rest
         return Outcome(W, lengths, whole, share * objective, n_iter, x)
+
+    def certificate(self, x, norm, T):
+        """Relative duality gap and objective of blocks x, T the rows of the whole design."""
+        r = self.target - T.T @ x
+        gap, objective, _ = duality_gap(norm, x, norm.value(x), r, T @ r, self.target)
+        return gap / (objective or 1.0), objective
 
     def coefficients(self, x):
         """W (p, q) of blocks x, with what is free fitted."""
@@ -160,9 +164,8 @@ class CoordinateDescent(Blocks):
                 model.set_params(tol=goal, max_iter=sweeps - n_iter)
                 model.fit(scaled, self.target[:, 0] if q == 1 else self.target)
                 x = np.reshape(model.coef_, (q, -1)).T / scale[:, None]
-                r = self.target - self.T.T @ x
-                gap, objective, _ = duality_gap(norm, x, norm.value(x), r, self.T @ r, self.target)
-                share, n_iter, goal = gap / (objective or 1.0), n_iter + model.n_iter_, goal / 10
+                share, objective = self.certificate(x, norm, self.T)
+                n_iter, goal = n_iter + model.n_iter_, goal / 10
         if share > tol and n_iter < max_iter:
             rest = max_iter - n_iter
             found = super().solve(alpha, tol, rest, x, factors)
@@ -179,12 +182,10 @@ class Chain:
 
     def largest_alpha(self):
         """The height of the tube that a straight string fits."""
-        mean = (self.d @ self.samples.Y) / (self.d @ self.d)
-        return self._heights(np.ones((len(self.d), 1)) * mean, self.rows.weights).max()
-
-    def _heights(self, W, weights):
-        r = self.d[:, None] * (self.samples.Y - self.d[:, None] * W)
-        return np.abs(np.cumsum(r, axis=0)[:-1]) / (weights * self.steps)[:, None]
+        y = self.samples.Y[:, 0]
+        level = (self.d @ y) / (self.d @ self.d)
+        heights = np.cumsum(self.d * (y - self.d * level))[:-1]
+        return (np.abs(heights) / (self.rows.weights * self.steps)).max()
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""

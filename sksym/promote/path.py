@@ -2,14 +2,12 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
-from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
 from sksym._linalg import one_thread
-from sksym._sklearn import check_number
+from sksym._sklearn import alpha_grid, descending, weighted_splits
 from sksym.libraries import evaluate
 from sksym.promote.fitting import Samples, fitted_at
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
@@ -142,7 +140,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         options = self._checked_options()
         samples, rows, one_target, dtype = self._samples(X, y, sample_weight)
         alphas = _grid(self.alphas, samples, 0.0)
-        ridges = _values(_RIDGES if self.ridges is None else self.ridges, "ridges")
+        ridges = descending(_RIDGES if self.ridges is None else self.ridges, "ridges")
         penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
         with one_thread():
             rough = replace(options, tol=max(options.tol, _ROUGH), task=nullcontext)
@@ -164,12 +162,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     def _cross_validate(self, problem, rows, penalties, options, task):
         """Mean squared test errors, (penalties, folds)."""
         X, Y, root = rows
-        splits = [split for split in check_cv(self.cv).split(X, Y) if root[split[1]].any()]
-        if not splits:
-            raise ValueError(
-                "`cv` gives no test set with a row of positive weight: use other splits."
-            )
-        errors = []
+        splits, errors = weighted_splits(self.cv, X, Y, root), []
         for k, (train, test) in enumerate(splits):
             if self.verbose:
                 print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
@@ -201,23 +194,7 @@ def _along(samples, penalties, options, refit):
 
 def _grid(alphas, samples, ridge):
     """Alphas in descending order."""
-    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
-        if alphas < 1:
-            raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
-        terms = samples.problem.terms
-        top = largest_alpha(samples.data(ridge), terms) if terms else 1.0
-        return np.geomspace(1.0, _RANGE, alphas) * (top or 1.0)
-    alphas = _values(alphas, "alphas")
-    if not alphas.size:
-        raise ValueError("`alphas` is empty: give values, or how many.")
-    return alphas
-
-
-def _values(values, name):
-    """A list of penalties in descending order."""
-    values = np.atleast_1d(np.asarray(values, dtype=float))
-    if values.ndim != 1:
-        raise ValueError(f"`{name}` must be a list of numbers, got shape {values.shape}.")
-    for value in values.tolist():
-        check_number(value, name)
-    return np.sort(values)[::-1]
+    terms = samples.problem.terms
+    return alpha_grid(
+        alphas, lambda: largest_alpha(samples.data(ridge), terms) if terms else 1.0, _RANGE
+    )

@@ -226,9 +226,8 @@ class _DiagonalStep:
 
     def prepare(self, rho):
         one = self.problem
-        bend = np.zeros(one.axes.shape[1]) if one.curvature is None else one.alpha * rho
-        if one.curvature is not None:
-            bend = bend / one.curvature
+        limit = one.curvature is None
+        bend = np.zeros(one.axes.shape[1]) if limit else one.alpha * rho / one.curvature
         self.factors = []
         for gram in self.gram:
             thin = one.axes / gram[:, None]

@@ -124,10 +124,8 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         the objective.
     """
     x = np.zeros((design.shape[1], Y.shape[1])) if start is None else start
-    chosen = _Chosen(design, norm)
-    chosen.add(np.flatnonzero(norm.lengths(x) > 0))
-    residual, n_iter, rounds, sigma, least = Y - design.apply(x), 0, 0, 0.0, _AHEAD
-    best, idle = np.inf, 0
+    chosen, residual = None, Y - design.apply(x)
+    n_iter, sigma, least, best, idle = 0, 0.0, _AHEAD, np.inf, 0
     floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
     while True:
         corr = design.correlate(residual)
@@ -136,21 +134,17 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         share = gap / objective if objective else 0.0
         if share <= tol or gap <= 2 * floor or n_iter >= max_iter or least < _LEAST:
             return Solution(x, n_iter, share, [t * residual], objective)
-        if not rounds and start is not None:
-            left = _unscreened(design, norm, t * corr, gap)
-            if len(left) < 0.5 * len(norm.sizes):
+        if chosen is None:
+            left = None if start is None else _unscreened(design, norm, t * corr, gap)
+            if left is not None and len(left) < 0.5 * len(norm.sizes):
                 rows = norm.rows(left)
-                inside = block_least_squares(
-                    design.part(rows),
-                    Y,
-                    norm.part(left),
-                    tol=tol,
-                    max_iter=max_iter,
-                    start=x[rows],
-                )
+                part, options = design.part(rows), {"tol": tol, "max_iter": max_iter}
+                inside = block_least_squares(part, Y, norm.part(left), start=x[rows], **options)
                 x = np.zeros_like(x)
                 x[rows] = inside.coef
                 return replace(inside, coef=x)
+            chosen = _Chosen(design, norm)
+            chosen.add(np.flatnonzero(norm.lengths(x) > 0))
         outside = _violating(norm, corr, x, chosen.blocks)
         chosen.add(outside)
         few = len(outside) <= _FEW * len(chosen.blocks)
@@ -174,7 +168,7 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         x = np.zeros_like(x)
         x[chosen.rows] = found.x / chosen.scale[:, None]
         residual, sigma = found.residual, found.sigma
-        n_iter, rounds = n_iter + found.n_iter, rounds + 1
+        n_iter += found.n_iter
 
 
 def _violating(norm, corr, x, inside):
