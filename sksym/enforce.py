@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import merge_rows, one_thread
-from sksym._sklearn import adopt, check_number, counted, validated, weighted_splits
+from sksym._estimator import adopt, check_number, counted, validated, weighted_splits
 from sksym.equivariant import EquivariantSpace
 from sksym.libraries import fitted_values, library_values, row_blocks
 from sksym.representations import Trivial

@@ -30,7 +30,7 @@ from scipy import sparse
 from scipy.linalg import qr, solve_triangular
 
 from sksym._linalg import merge_rows, one_thread, require_memory
-from sksym._sklearn import checked_weights
+from sksym._estimator import checked_weights
 from sksym.algebras import VectorFields, flat_generators
 from sksym.libraries import NotClosedError, library_values, n_functions, row_blocks
 from sksym.representations import represent

@@ -7,7 +7,7 @@ import pysindy as ps
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from sksym._sklearn import adopt, check_number, checked_weights
+from sksym._estimator import adopt, check_number, checked_weights
 from sksym.libraries import NotClosedError, PolynomialLibrary, from_pysindy, library_values
 from sksym.promote.dynamical import acting, field_problem, identified
 from sksym.promote.fitting import Samples

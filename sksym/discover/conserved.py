@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sksym._linalg import merge_rows, one_thread
-from sksym._sklearn import adopt, checked_weights
+from sksym._estimator import adopt, checked_weights
 from sksym.discover.degree import best_degree
 from sksym.discover.invariants import function_sizes, library_formulas
 from sksym.discover.models import spatial_clusters

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import reduced_echelon
-from sksym._sklearn import adopt
+from sksym._estimator import adopt
 from sksym.algebras import VectorFields
 from sksym.equivariant import equivariant_basis, on_features, place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, input_names, library_values

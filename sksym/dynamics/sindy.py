@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from sksym._sklearn import checked_weights
+from sksym._estimator import checked_weights
 from sksym.dynamics.system import Dynamics, thinned
 from sksym.dynamics.trajectories import checked_times, differentiate
 from sksym.promote.fitting import Samples

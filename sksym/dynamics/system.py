@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import column_indices, one_thread
-from sksym._sklearn import adopt, check_number
+from sksym._estimator import adopt, check_number
 from sksym.libraries import (
     PolynomialLibrary,
     evaluate,

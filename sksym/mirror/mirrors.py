@@ -17,7 +17,7 @@ from numbers import Integral
 import numpy as np
 from scipy import sparse
 
-from sksym._sklearn import check_number
+from sksym._estimator import check_number
 from sksym.mirror.rows import MirrorRows, columns_of, selection, stacked
 from sksym.mirror.theory import orthonormal_columns
 

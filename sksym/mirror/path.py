@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
-from sksym._sklearn import alpha_grid, weighted_splits
+from sksym._estimator import alpha_grid, weighted_splits
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
 
 

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksym._sklearn import adopt, check_count, check_number, validated
+from sksym._estimator import adopt, check_count, check_number, validated
 from sksym.mirror.fitting import MirrorProblem, Options
 from sksym.mirror.mirrors import mirror_rows
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from sksym._linalg import one_thread
-from sksym._sklearn import adopt, check_count, check_number
+from sksym._estimator import adopt, check_count, check_number
 from sksym.mirror.fitting import Fit, Options
 from sksym.mirror.regressor import MirrorRegressor
 from sksym.mirror.training import Plan, Task, Training, parts_of, product_form, slopes

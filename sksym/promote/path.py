@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sksym._linalg import one_thread
-from sksym._sklearn import alpha_grid, descending, weighted_splits
+from sksym._estimator import alpha_grid, descending, weighted_splits
 from sksym.libraries import evaluate
 from sksym.promote.fitting import Samples, fitted_at
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor

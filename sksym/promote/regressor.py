@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import one_thread
-from sksym._sklearn import (
+from sksym._estimator import (
     CallbackSupportMixin,
     adopt,
     check_number,

@@ -1,0 +1,308 @@
+"""What all estimators share: fitting on a copy, validation, options, weights and warnings.
+
+Every ``fit`` runs on a fresh copy of the estimator, which is adopted when it succeeds (`on_copy`).
+An exception, an interrupt too, leaves the earlier model as it was, and nothing of an earlier fit
+survives a later one.
+"""
+
+import sys
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.model_selection import check_cv
+from sklearn.utils import get_tags
+from sklearn.utils.validation import column_or_1d, validate_data
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9 has no callbacks
+
+    class CallbackSupportMixin:
+        """Support nothing."""
+
+    def with_callbacks(method):
+        """Return the method itself."""
+        return method
+
+
+# ---------------------------------------------------------------------------------------- fitting
+
+
+def on_copy(fit):
+    """Decorate a ``fit`` that sets fitted attributes on `self`: run it on a fresh copy.
+
+    The copy has the parameters of the estimator and nothing fitted. Its fitted attributes are
+    adopted once ``fit`` returns.
+    """
+
+    @wraps(fit)
+    def fit_on_copy(self, *args, **kwargs):
+        fresh = unfitted_copy(self)
+        fit(fresh, *args, **kwargs)
+        return adopt(self, fresh)
+
+    return fit_on_copy
+
+
+def on_fitted_copy(partial_fit):
+    """Decorate a ``partial_fit``: run it on a copy that knows what was fitted before."""
+
+    @wraps(partial_fit)
+    def partial_fit_on_copy(self, *args, **kwargs):
+        fresh = adopt(unfitted_copy(self), self)
+        partial_fit(fresh, *args, **kwargs)
+        return adopt(self, fresh)
+
+    return partial_fit_on_copy
+
+
+def unfitted_copy(model):
+    """Return an estimator with the same parameters, which are shared, and nothing fitted."""
+    return type(model)(**model.get_params(deep=False))
+
+
+def adopt(model, fresh):
+    """Give `model` the fitted state of `fresh`, and only that.
+
+    Fitted state has names that end in an underscore; scikit-learn keeps others of its own on an
+    estimator meanwhile.
+    """
+    for name in fitted_names(model):
+        delattr(model, name)
+    for name in fitted_names(fresh):
+        setattr(model, name, getattr(fresh, name))
+    return model
+
+
+def fitted_names(model):
+    """List the attributes that ``fit`` has set."""
+    return [name for name in vars(model) if name.endswith("_") and not name.startswith("__")]
+
+
+@contextmanager
+def fit_tasks(model, X, y):
+    """Tell scikit-learn's callbacks of a fit; gives ``task(name)``, a context for each part."""
+    if not hasattr(model, "_init_callback_context"):
+        yield _no_task
+        return
+    fit_context = model._init_callback_context(max_subtasks=None)
+    fit_context.call_on_fit_task_begin(estimator=model, X=X, y=y)
+
+    @contextmanager
+    def task(name):
+        subtask = fit_context.subcontext(task_name=name)
+        subtask.call_on_fit_task_begin(estimator=model, X=X, y=y)
+        yield
+        subtask.call_on_fit_task_end(estimator=model, X=X, y=y)
+
+    yield task
+    fit_context.call_on_fit_task_end(estimator=model, X=X, y=y)
+
+
+@contextmanager
+def _no_task(name):
+    yield
+
+
+# --------------------------------------------------------------------------------------- warnings
+
+_INTERNAL = ("sksym", "sklearn", "contextlib")
+
+
+def warn(message, category=UserWarning):
+    """Warn at the line of the user's code that called sksym, whatever lies between."""
+    frame = sys._getframe(1)
+    level = 2  # stacklevel 1 is the call of `warnings.warn` itself
+    while frame.f_back is not None and _is_internal(frame):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_internal(frame):
+    """Whether a frame belongs to this package, to scikit-learn, or to a context manager."""
+    return frame.f_globals.get("__name__", "").partition(".")[0] in _INTERNAL
+
+
+# ---------------------------------------------------------------------------------- training data
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Validated rows of a regression.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d), float64
+    Y : ndarray of shape (n, q), float64
+    weight : ndarray of shape (n,)
+        Sample weights, not all zero.
+    one_target : bool
+        Whether y was one-dimensional.
+    dtype : numpy dtype
+        float32 or float64: that of X, in which predictions are given.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray
+    one_target: bool
+    dtype: np.dtype
+
+    @property
+    def n_counted(self):
+        """Number of rows with positive weight."""
+        return np.count_nonzero(self.weight)
+
+    def counted(self):
+        """Return the same data without the rows of weight zero."""
+        if self.weight.all():
+            return self
+        return self.take(self.weight > 0)
+
+    def take(self, rows):
+        """Return the rows chosen by a mask or by indices."""
+        return TrainingData(
+            self.X[rows], self.Y[rows], self.weight[rows], self.one_target, self.dtype
+        )
+
+    def shaped(self, coef):
+        """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
+        return (coef[0] if self.one_target else coef).astype(self.dtype)
+
+
+def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
+    """Validate what ``fit`` is given.
+
+    Returns
+    -------
+    TrainingData
+    """
+    X, y = validate_data(
+        model,
+        X,
+        y,
+        accept_sparse=accept_sparse,
+        dtype=[np.float64, np.float32],
+        multi_output=True,
+        y_numeric=True,
+        reset=reset,
+    )
+    if not get_tags(model).target_tags.multi_output:
+        y = column_or_1d(y, warn=True)
+    Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    weight = checked_weights(sample_weight, len(Y))
+    return TrainingData(X.astype(np.float64, copy=False), Y, weight, y.ndim == 1, X.dtype)
+
+
+def validated(model, X, y, sample_weight, reset=True, accept_sparse=False):
+    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
+    data = training_data(model, X, y, sample_weight, reset, accept_sparse)
+    return data.X, data.Y, np.sqrt(data.weight), data.one_target, data.dtype
+
+
+def counted(X, weight):
+    """The rows of positive weight, without a copy where that is all."""
+    return X if weight.all() else X[weight > 0]
+
+
+def checked_weights(sample_weight, n):
+    """Return sample weights as a finite, non-negative array (n,), not all zero."""
+    if sample_weight is None:
+        return np.broadcast_to(1.0, n)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
+    if weight.shape != (n,):
+        raise ValueError(f"`sample_weight` must have shape ({n},), got {weight.shape}.")
+    refused = ~np.isfinite(weight) | (weight < 0)
+    if refused.any():
+        first = np.flatnonzero(refused)[0]
+        raise ValueError(
+            f"`sample_weight` must be finite and >= 0, got {weight[first]} for sample {first}: "
+            "drop that row or give it weight 0."
+        )
+    if not weight.any():
+        raise ValueError("All sample weights are zero: at least one row must count.")
+    return weight
+
+
+def weighted_splits(cv, X, Y, weight):
+    """List the pairs (train, test) of a splitter whose test rows have some weight."""
+    splits = [split for split in check_cv(cv).split(X, Y) if weight[split[1]].any()]
+    if not splits:
+        raise ValueError("`cv` gives no test set with a row of positive weight: use other splits.")
+    return splits
+
+
+# ---------------------------------------------------------------------------------------- options
+
+
+def check_number(value, name):
+    """Raise unless a parameter is a finite number >= 0."""
+    if not _is_real(value) or not 0 <= value < np.inf:
+        raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")
+
+
+def check_fraction(value, name):
+    """Raise unless a parameter lies strictly between 0 and 1."""
+    if not _is_real(value) or not 0 < value < 1:
+        raise ValueError(f"`{name}` must be a number between 0 and 1, got {value!r}.")
+
+
+def check_count(value, name, least=1):
+    """Raise unless a parameter is an integer >= `least`."""
+    if not _is_integer(value) or value < least:
+        raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}.")
+
+
+def check_choice(value, name, choices):
+    """Raise unless a parameter is one of some strings."""
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {listed}, got {value!r}.")
+
+
+def _is_real(value):
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def _is_integer(value):
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def descending(values, name):
+    """Return a list of penalties in descending order."""
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    if values.ndim != 1:
+        raise ValueError(f"`{name}` must be a list of numbers, got shape {values.shape}.")
+    for value in values.tolist():
+        check_number(value, name)
+    return np.sort(values)[::-1]
+
+
+def alpha_grid(alphas, largest, eps):
+    """Return alphas in descending order.
+
+    Parameters
+    ----------
+    alphas : int or array-like
+        How many, or the values themselves.
+    largest : callable
+        Gives the largest alpha of a grid.
+    eps : float
+        The smallest alpha of a grid relative to the largest.
+    """
+    if _is_integer(alphas):
+        if alphas < 1:
+            raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
+        check_fraction(eps, "eps")
+        return np.geomspace(1.0, eps, alphas) * (largest() or 1.0)
+    alphas = descending(alphas, "alphas")
+    if not alphas.size:
+        raise ValueError("`alphas` is empty: give values, or how many.")
+    return alphas
