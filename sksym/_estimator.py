@@ -5,14 +5,16 @@ An exception, an interrupt too, leaves the earlier model as it was, and nothing 
 survives a later one.
 """
 
+import pickle
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -81,6 +83,26 @@ def adopt(model, fresh):
 def fitted_names(model):
     """List the attributes that ``fit`` has set."""
     return [name for name in vars(model) if name.endswith("_") and not name.startswith("__")]
+
+
+def by_value(value):
+    """Return a snapshot of a parameter that compares by value: equal for copies and pickles.
+
+    Arrays that are changed in place later compare unequal.
+    """
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, list | tuple):
+        return tuple(by_value(entry) for entry in value)
+    if isinstance(value, BaseEstimator):
+        params = value.get_params(deep=False)
+        return type(value), tuple((name, by_value(entry)) for name, entry in params.items())
+    if is_dataclass(value) and not isinstance(value, type):
+        entries = [by_value(getattr(value, field.name)) for field in fields(value)]
+        return type(value), tuple(entries)
+    if value is None or callable(value) or isinstance(value, str | Real):
+        return value
+    return pickle.dumps(value)
 
 
 @contextmanager
@@ -166,9 +188,11 @@ class TrainingData:
 
     def take(self, rows):
         """Return the rows chosen by a mask or by indices."""
-        return TrainingData(
-            self.X[rows], self.Y[rows], self.weight[rows], self.one_target, self.dtype
-        )
+        return replace(self, X=self.X[rows], Y=self.Y[rows], weight=self.weight[rows])
+
+    def with_dtype_of(self, coef):
+        """Return the same data with predictions in the wider of two types."""
+        return replace(self, dtype=np.result_type(coef, self.dtype))
 
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
@@ -256,7 +280,7 @@ def check_fraction(value, name):
 
 def check_count(value, name, least=1):
     """Raise unless a parameter is an integer >= `least`."""
-    if not _is_integer(value) or value < least:
+    if not is_integer(value) or value < least:
         raise ValueError(f"`{name}` must be an integer >= {least}, got {value!r}.")
 
 
@@ -271,7 +295,8 @@ def _is_real(value):
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 
-def _is_integer(value):
+def is_integer(value):
+    """Tell whether a parameter is an integer, and no truth value."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
@@ -297,7 +322,7 @@ def alpha_grid(alphas, largest, eps):
     eps : float
         The smallest alpha of a grid relative to the largest.
     """
-    if _is_integer(alphas):
+    if is_integer(alphas):
         if alphas < 1:
             raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
         check_fraction(eps, "eps")

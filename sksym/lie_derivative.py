@@ -21,70 +21,120 @@ equivariant under the connected group exactly when it vanishes for every generat
 
 Hold xi fixed and look for coef: *enforce*. Hold coef fixed and look for xi: *discover*. Hold
 neither and penalise the rank: *promote*.
+
+F need not be seen directly. Through a linear operator `op` (a bracket, a quadrature, a weak form)
+the same map has ``D_a = op(L_a phi)``, ``E = op(phi)`` and, where a motion acts on a part of the
+equation that has no coefficient, a constant: ``L(xi, coef) = coef @ D(xi) - B(xi) @ coef @ E -
+d(xi)``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import qr
 
-from sksym._linalg import merge_rows, one_thread, require_memory
 from sksym._estimator import checked_weights
-from sksym.algebras import VectorFields, flat_generators
-from sksym.libraries import NotClosedError, library_values, n_functions, row_blocks
-from sksym.representations import represent
+from sksym._linalg import EPS, affine_solution, null_space, one_thread, require_memory, row_blocks
+from sksym.groups import represent
+from sksym.libraries import NotClosedError, library_values
 
-_EPS = np.finfo(float).eps
+_COMPRESSED = 4 * EPS  # pivots of compressed tests relative to the largest that are kept
 
 
 @dataclass(frozen=True, eq=False)
 class LieDerivative:
-    """``L(xi, coef) = coef @ D(xi) - B(xi) @ coef @ E`` in m orthonormal tests.
+    """``L(xi, coef) = (coef @ D(xi) - B(xi) @ coef @ E) @ T - d(xi)`` in m orthonormal tests.
 
-    Made by `exact` or `sampled`. Both refer to an orthonormal basis of the algebra's span, under
-    ``trace(xi^T eta)`` of the homogeneous matrices in the coordinates of the library's cube, so
-    that singular values and nuclear norms do not depend on units or on the basis chosen.
+    Made by `exact`, `sampled` or `through`. They refer to an orthonormal basis of the algebra's
+    span, under ``trace(xi^T eta)`` of the homogeneous matrices in the coordinates of the library's
+    box, so that singular values and nuclear norms do not depend on units or on the basis chosen.
 
     Attributes
     ----------
-    D : csr_array of shape (p, r m)
-        ``D_a`` side by side.
-    E : csr_array of shape (p, m)
+    D : csr_array of shape (p, r s)
+        ``D_a`` side by side, in s coordinates in which they are sparse: those of the library
+        itself where it is closed under the algebra.
+    E : csr_array of shape (p, s)
     B : ndarray of shape (r, q, q), or None
         None: every output is invariant.
     generators : ndarray of shape (r, r_algebra)
-        The orthonormal basis in the algebra's own generators.
+        The basis of the span in the algebra's own generators.
+    T : csr_array of shape (s, m), or None
+        From those coordinates to orthonormal tests; None: the coordinates are the tests. It
+        is kept apart, because ``D_a T`` is dense: memory is O(nnz(D) + s m), not O(r p m).
+    constant : ndarray of shape (r, q, m), or None
+        ``d``, the inhomogeneous part of the action; None: zero.
     """
 
     D: sparse.csr_array
     E: sparse.csr_array
     B: np.ndarray | None
     generators: np.ndarray
+    T: sparse.csr_array | None = None
+    constant: np.ndarray | None = None
+
+    # -------------------------------------------------------------------------- constructors
 
     @classmethod
-    def exact(cls, library, algebra, output=None):
-        """For a fitted library that is closed under the algebra.
+    def exact(cls, library, algebra, output=None, X=None):
+        """Build the Lie derivative of a fitted library that is closed under the algebra.
 
         Tests are the coordinates in functions that are orthonormal under the library's measure:
         for polynomials the uniform probability measure on their box.
 
+        Parameters
+        ----------
+        library : fitted Library
+        algebra : LieAlgebra
+        output : representation or array of shape (r, q, q), default=None
+        X : ndarray of shape (n, d), default=None
+            Points whose mean is the measure of a library that has none of its own.
+
         Raises
         ------
         NotClosedError
-            If the library has no ``lie_matrices`` for this algebra.
+            If the library is not closed under this algebra.
         """
-        _require_closed(library)
         _require_dimension(algebra, library.n_features_in_)
-        generators = orthonormal_generators(algebra, library.domain_)
-        T = library.orthonormal_coordinates()
-        D = sparse.csr_array(library.lie_matrices(algebra))
-        D = D @ sparse.kron(sparse.csr_array(generators.T), T)
-        return cls(sparse.csr_array(D), T, _combined(output, algebra, generators), generators)
+        if X is None:
+            if library.domain_ is None:
+                raise ValueError(
+                    f"{type(library).__name__} has no measure of its own: give points `X`."
+                )
+            box = library.domain_
+        else:
+            box = library.box(X)
+        own = cls.in_tests(
+            library,
+            algebra,
+            None if output is None else represent(output, algebra),
+            library.orthonormal_coordinates(X),
+        )
+        return own.in_generators(algebra.orthonormal_coordinates(box, X))
+
+    @classmethod
+    def in_tests(cls, library, algebra, B, tests):
+        """Build it in the algebra's own generators, exactly, in tests that are given.
+
+        Parameters
+        ----------
+        tests : array or sparse array of shape (p, m)
+            Values of the library functions in the tests.
+
+        Raises
+        ------
+        NotClosedError
+            If the library is not closed under this algebra.
+        """
+        D = closed_lie_matrices(library, algebra)
+        identity = sparse.eye_array(D.shape[0], format="csr")
+        return cls(D, identity, B, np.eye(algebra.dim), sparse.csr_array(tests))
 
     @classmethod
     def sampled(cls, library, algebra, output, X, sample_weight=None):
-        """For any fitted library with a Jacobian, and any algebra or `VectorFields`.
+        """Build it for any fitted library with a Jacobian, and any algebra or `VectorFields`.
 
         Test j is the value at row ``x_j`` of `X` (n, d), over sqrt(n) or with the square root of
         its normalised weight. Rows are streamed and compressed by rank-revealing QR, which keeps
@@ -92,29 +142,107 @@ class LieDerivative:
         """
         X = np.asarray(X, dtype=float)
         _require_dimension(algebra, X.shape[1])
-        if isinstance(algebra, VectorFields):
-            if output is not None:
-                raise ValueError(
-                    "Fields beyond affine move outputs differently at every point, so `output` "
-                    "cannot be given with them: use affine candidates, or invariant outputs."
-                )
-            generators = _orthonormal_fields(algebra, X)
-        else:
-            box = getattr(library, "domain_", None)
-            generators = orthonormal_generators(algebra, _box(X) if box is None else box)
+        B = None if output is None else represent(output, algebra)
         factor = _streamed_tests(library, algebra, X, sample_weight)
-        p, m = factor.shape[1] // (algebra.dim + 1), len(factor)
-        D = np.tensordot(generators, factor[:, p:].reshape(m, algebra.dim, p), (1, 1))
-        D = sparse.csr_array(D.transpose(2, 0, 1).reshape(p, -1))  # a: generator, k: row, j: test
-        E = sparse.csr_array(factor[:, :p].T)
-        return cls(D, E, _combined(output, algebra, generators), generators)
+        m = len(factor)
+        r = algebra.dim
+        p = factor.shape[1] // (r + 1)
+        # j: test, a: generator, k: library function
+        D = factor[:, p:].reshape(m, r, p).transpose(2, 1, 0).reshape(p, r * m)
+        E = factor[:, :p].T
+        own = cls(sparse.csr_array(D), sparse.csr_array(E), B, np.eye(r))
+        return own.in_generators(algebra.orthonormal_coordinates(library.box(X), X))
+
+    @classmethod
+    def through(cls, operator, library, candidates, output, X):
+        """Build it for functions that are seen through a linear operator.
+
+        Parameters
+        ----------
+        operator : callable
+            ``operator(library, candidates, X)`` gives ``values`` (p, m), the library functions in
+            m tests; ``moved``, sparse (p, r m), their Lie derivatives side by side; ``constant``
+            (r, q, m) or None. Where the outputs move differently from point to point, that belongs
+            into ``moved``.
+        library : fitted Library
+        candidates : LieAlgebra, VectorFields, or what has their methods
+        output : representation or array of shape (r, q, q), or None
+        X : ndarray of shape (n, d)
+
+        Raises
+        ------
+        ValueError
+            If the operator returns arrays of shapes that do not fit, or not finite.
+        """
+        values, moved, constant = operator(library, candidates, X)
+        B = None if output is None else represent(output, candidates)
+        values = sparse.csr_array(values)
+        moved = sparse.csr_array(moved)
+        _check_operator(values, moved, constant, candidates.dim, B)
+        own = cls(moved, values, B, np.eye(candidates.dim), None, constant)
+        basis = candidates.orthonormal_coordinates(library.box(X), X)
+        return own.in_generators(basis)
+
+    # ----------------------------------------------------------------------- changes of basis
+
+    def in_generators(self, combinations):
+        """Return the same map for other generators, `combinations` (k, r) of these."""
+        s = self.E.shape[1]
+        mixing = sparse.kron(sparse.csr_array(combinations.T), sparse.eye_array(s))
+        B = None if self.B is None else np.tensordot(combinations, self.B, 1)
+        constant = self.constant
+        if constant is not None:
+            constant = np.tensordot(combinations, constant, 1)
+        return replace(
+            self,
+            D=sparse.csr_array(self.D @ mixing),
+            B=B,
+            generators=combinations @ self.generators,
+            constant=constant,
+        )
+
+    def in_own_generators(self):
+        """Return the same map with `xi` in the algebra's own generators."""
+        own = self.in_generators(np.linalg.pinv(self.generators))
+        return replace(own, generators=np.eye(len(own.generators)))
+
+    def in_units_of(self, size):
+        """Return the same map for library functions divided by `size` (p,)."""
+        unit = sparse.diags_array(1 / size)
+        return replace(self, D=sparse.csr_array(unit @ self.D), E=sparse.csr_array(unit @ self.E))
+
+    def coordinates(self, eta):
+        """Return rows in this basis of generators, (.., r), in the algebra's own generators."""
+        return np.asarray(eta) @ self.generators
+
+    # ------------------------------------------------------------------------------ readings
 
     @property
     def n_generators(self):
         return len(self.generators)
 
+    @property
+    def n_functions(self):
+        return self.E.shape[0]
+
+    @property
+    def n_tests(self):
+        return self.E.shape[1] if self.T is None else self.T.shape[1]
+
+    @cached_property
+    def values(self):
+        """The library functions in the tests: sparse (p, m)."""
+        return self.E if self.T is None else sparse.csr_array(self.E @ self.T)
+
+    def along(self, xi):
+        """Return ``D(xi) T`` for one generator `xi` (r,) of this basis: sparse (p, m)."""
+        s = self.E.shape[1]
+        mixing = sparse.kron(sparse.csr_array(np.reshape(xi, (-1, 1))), sparse.eye_array(s))
+        D = self.D @ mixing
+        return D if self.T is None else D @ self.T
+
     def constraint_matrix(self, q=None):
-        """Enforce: rows (a, i, j) of ``L(e_a, coef)[i, j]``, acting on ``coef.ravel()``.
+        """Enforce: return the rows (a, i, j) of ``L(e_a, coef)[i, j]``, acting on ``coef.ravel()``.
 
         Parameters
         ----------
@@ -124,118 +252,161 @@ class LieDerivative:
         Returns
         -------
         csr_array of shape (r q m, q p)
+            The constraint is ``constraint_matrix @ coef.ravel() = constraint_target``.
         """
-        p, m = self.E.shape
+        r = self.n_generators
+        p = self.n_functions
+        m = self.n_tests
         q = (q or 1) if self.B is None else self.B.shape[1]
-        D = sparse.coo_array(self.D)
+        D = sparse.coo_array(self._tested_D)
         a, j = np.divmod(D.col, m)
         i = np.arange(q)[:, None]
-        rows, columns = [(a * q + i) * m + j], [i * p + D.row]
-        values = [np.broadcast_to(D.data, (q, D.nnz))]
+        rows = [((a * q + i) * m + j).ravel()]
+        columns = [(i * p + D.row).ravel()]
+        values = [np.tile(D.data, q)]
         if self.B is not None:
-            E = sparse.coo_array(self.E)
+            E = sparse.coo_array(self.values)
             a, i, k = (index[:, None] for index in np.nonzero(self.B))
-            rows.append((a * q + i) * m + E.col)
-            columns.append(k * p + E.row)
-            values.append(-self.B[a, i, k] * E.data)
-        rows, columns, values = (
-            np.concatenate([part.ravel() for part in parts]) for parts in (rows, columns, values)
-        )
-        shape = (self.n_generators * q * m, q * p)
-        return sparse.csr_array(sparse.coo_array((values, (rows, columns)), shape=shape))
+            rows.append(((a * q + i) * m + E.col).ravel())
+            columns.append((k * p + E.row).ravel())
+            values.append((-self.B[a, i, k] * E.data).ravel())
+        where = (np.concatenate(rows), np.concatenate(columns))
+        entries = (np.concatenate(values), where)
+        return sparse.csr_array(sparse.coo_array(entries, shape=(r * q * m, q * p)))
+
+    def constraint_target(self):
+        """Return the right-hand side (r q m,) of the constraints; None: they are homogeneous."""
+        return None if self.constant is None else self.constant.ravel()
+
+    def symmetric_coefficients(self, q=None, rtol=1e-10):
+        """Enforce: solve ``L(xi, coef) = 0`` for every generator.
+
+        Returns
+        -------
+        particular : ndarray of shape (q, p)
+            The solution of least norm; zero where `constant` is None.
+        basis : csr_array of shape (n_free, q p)
+            Orthonormal basis of the differences of solutions.
+
+        Raises
+        ------
+        ValueError
+            If the inhomogeneous constraints have no solution.
+        """
+        matrix = self.constraint_matrix(q)
+        if self.constant is None:
+            basis = null_space(matrix, rtol)
+            particular = np.zeros(matrix.shape[1])
+        else:
+            particular, basis = affine_solution(matrix, self.constraint_target(), rtol)
+        return particular.reshape(-1, self.n_functions), basis
 
     def symmetry_matrix(self, coef):
-        """Discover: column a is ``vec L(e_a, coef)``, shape (q m, r), for `coef` (q, p)."""
+        """Discover: return column a = ``vec L(e_a, coef)``, shape (q m, r), for `coef` (q, p)."""
         coef = np.atleast_2d(coef)
-        q, m, r = len(coef), self.E.shape[1], self.n_generators
-        L = (coef @ self.D).reshape(q, r, m).transpose(0, 2, 1)
+        q = len(coef)
+        r = self.n_generators
+        s = self.E.shape[1]
+        moved = (coef @ self.D).reshape(q, r, s)
         if self.B is not None:
-            L = L - np.einsum("aik,kj->ija", self.B, coef @ self.E)
-        return L.reshape(q * m, r)
+            moved = moved - np.einsum("aik,ks->ias", self.B, coef @ self.E)
+        if self.T is not None:
+            moved = (moved.reshape(q * r, s) @ self.T).reshape(q, r, -1)
+        if self.constant is not None:
+            moved = moved - self.constant.transpose(1, 0, 2)
+        return moved.transpose(0, 2, 1).reshape(q * self.n_tests, r)
 
     def adjoint(self, Z):
-        """The transpose of `symmetry_matrix`: (q m, r) to (q, p)."""
-        m, r = self.E.shape[1], self.n_generators
-        Z = np.asarray(Z).reshape(-1, m, r)
-        coef = Z.transpose(0, 2, 1).reshape(len(Z), r * m) @ self.D.T
+        """Apply the transpose of the linear part of `symmetry_matrix`: (q m, r) to (q, p)."""
+        r = self.n_generators
+        s = self.E.shape[1]
+        moved = np.asarray(Z).reshape(-1, self.n_tests, r).transpose(0, 2, 1)
+        q = len(moved)
+        if self.T is not None:
+            moved = (moved.reshape(q * r, -1) @ self.T.T).reshape(q, r, s)
+        coef = moved.reshape(q, r * s) @ self.D.T
         if self.B is not None:
-            coef = coef - np.einsum("aik,ija->kj", self.B, Z) @ self.E.T
+            coef = coef - np.einsum("aik,ias->ks", self.B, moved) @ self.E.T
         return coef
 
     def __call__(self, xi, coef):
-        """``L(xi, coef)`` (q, m), `xi` in the algebra's own generators."""
+        """Return ``L(xi, coef)`` (q, m), `xi` in the algebra's own generators."""
         eta = np.asarray(xi, float) @ np.linalg.pinv(self.generators)
-        return (self.symmetry_matrix(coef) @ eta).reshape(-1, self.E.shape[1])
+        return (self.symmetry_matrix(coef) @ eta).reshape(-1, self.n_tests)
 
-    def in_own_generators(self):
-        """The same map with `xi` in the algebra's own generators instead of orthonormal ones."""
-        mixing = sparse.kron(np.linalg.pinv(self.generators).T, sparse.eye_array(self.E.shape[1]))
-        back = np.linalg.pinv(self.generators)
-        B = None if self.B is None else np.tensordot(back, self.B, 1)
-        return LieDerivative(sparse.csr_array(self.D @ mixing), self.E, B, np.eye(len(back)))
+    @cached_property
+    def _tested_D(self):
+        """``D_a T`` side by side: (p, r m), sparse as far as T is."""
+        if self.T is None:
+            return self.D
+        r = self.n_generators
+        require_memory(
+            12.0 * r * self.n_functions * self.n_tests,
+            f"The constraints of {r:,} generators on {self.n_functions:,} functions",
+            "Reduce the library or the number of generators.",
+        )
+        return sparse.csr_array(self.D @ sparse.kron(sparse.eye_array(r), self.T))
 
-    def coordinates(self, eta):
-        """Rows in the orthonormal basis, (.., r), in the algebra's own generators."""
-        return np.asarray(eta) @ self.generators
 
+def closed_lie_matrices(library, motions):
+    """Return the library's own ``D_a`` side by side, (p, r p) sparse, checked.
 
-def orthonormal_generators(algebra, box):
-    """Coordinates (k, r) of an orthonormal basis of the span of the generators.
-
-    The inner product is ``trace(xi^T eta)`` of the homogeneous matrices in the coordinates of the
-    box (2, d). Independent generators are orthogonalised in turn, translations first and those of
-    few entries before others: so they stay sparse, and orthogonal ones are only rescaled.
+    Raises
+    ------
+    NotClosedError
+        If the library is not closed under the motions.
     """
-    middle, half = box.mean(axis=0), (box[1] - box[0]) / 2
-    linear = algebra.linear * (half / half[:, None])
-    shift = (algebra.linear @ middle + algebra.offset) / half
-    flat = flat_generators(linear, shift)
-    size = np.linalg.norm(flat, axis=1)
-    size[size == 0] = 1
-    flat = flat / size[:, None]  # in mixed units generators differ by orders of magnitude
-    gram = flat @ flat.T
-    if np.count_nonzero(gram - np.diag(np.diag(gram))) == 0 and np.diag(gram).all():
-        return np.diag(1 / size)
-    order = np.lexsort((np.count_nonzero(flat, axis=1), algebra.linear.any(axis=(1, 2))))
-    R = np.linalg.qr(flat[order].T, mode="r")
-    diagonal = np.abs(np.diag(R))
-    if len(R) == algebra.dim and diagonal.min(initial=1) > 1e-3 * diagonal.max(initial=0):
-        basis = np.empty_like(gram)
-        basis[:, order] = solve_triangular(R * np.sign(np.diag(R))[:, None], np.eye(len(R))).T
-        return np.where(np.abs(basis) > _EPS * len(R), basis, 0.0) / size
-    # The singular values of the rows themselves: a Gram matrix would lose half of the digits.
-    U, s, _ = np.linalg.svd(flat, full_matrices=False)
-    kept = s > 1e-10 * s.max(initial=0)
-    return (U[:, kept] / s[kept]).T / size
+    if not motions.is_affine:
+        raise NotClosedError("Matrices are known for affine motions only: sample the fields.")
+    D = sparse.csr_array(library.lie_matrices(motions))
+    p = library.n_output_features_
+    if D.shape != (p, motions.dim * p):
+        raise ValueError(
+            f"`lie_matrices` of {type(library).__name__} returned shape {D.shape} for "
+            f"{motions.dim} generators and {p} functions: it must be {(p, motions.dim * p)}, the "
+            "matrices D_a side by side."
+        )
+    return D
 
 
-def _orthonormal_fields(fields, X):
-    """Coordinates (k, r) of fields that are orthonormal on the rows of `X`, in its units."""
-    half = np.diff(_box(X), axis=0)[0] / 2
-    factor = None
-    for rows in row_blocks(len(X), fields.dim * X.shape[1]):
-        values = fields.vector_field(X[rows]) / half
-        factor = merge_rows(factor, values.transpose(0, 2, 1).reshape(-1, fields.dim))
-    factor = factor / np.sqrt(len(X))
-    size = np.linalg.norm(factor, axis=0)
-    size[size == 0] = 1
-    _, s, Vt = np.linalg.svd(factor / size, full_matrices=False)
-    kept = s > 1e-10 * s.max(initial=0)
-    return Vt[kept] / s[kept][:, None] / size
+def evaluation(library, candidates, X):
+    """Test by evaluation at the rows of `X`, each over sqrt(n): an operator for `through`."""
+    root = np.sqrt(len(X))
+    values = library_values(library, X).T / root
+    p = len(values)
+    moved = np.einsum("npd,nad->pan", library.jacobian(X), candidates.vector_field(X)) / root
+    return values, sparse.csr_array(moved.reshape(p, -1)), None
 
 
-def _combined(output, algebra, generators):
-    if output is None:
-        return None
-    return np.tensordot(generators, represent(output, algebra), 1)
+def _check_operator(values, moved, constant, r, B):
+    """Raise unless what an operator returned has shapes that fit and finite entries."""
+    p, m = values.shape
+    if moved.shape != (p, r * m):
+        raise ValueError(
+            f"The operator returned moved values of shape {moved.shape} for {p} functions, "
+            f"{m} tests and {r} generators: they must have shape {(p, r * m)}, generator by "
+            "generator."
+        )
+    if constant is not None:
+        q = constant.shape[1] if np.ndim(constant) == 3 else None
+        if np.shape(constant) != (r, q, m) or (B is not None and q != B.shape[1]):
+            raise ValueError(
+                f"The operator returned a constant of shape {np.shape(constant)}: it must be None "
+                f"or have shape ({r}, q, {m})."
+            )
+    finite = np.isfinite(values.data).all() and np.isfinite(moved.data).all()
+    if not finite or (constant is not None and not np.isfinite(constant).all()):
+        raise ValueError("The operator returned NaN or infinity: leave out such tests.")
 
 
 def _streamed_tests(library, algebra, X, sample_weight):
-    """Triangular-like factor of the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]``: (m, (r+1) p)."""
-    n, p, r = len(X), n_functions(library, X), algebra.dim
+    """Compress the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]`` to (m, (r + 1) p)."""
+    n, d = X.shape
+    p = library.n_output_features_
+    r = algebra.dim
     width = (r + 1) * p
     weight = checked_weights(sample_weight, n)
-    weight = np.sqrt(weight / weight.sum())
+    root = np.sqrt(weight / weight.sum())
     require_memory(
         24.0 * width * min(n, p + 1024),
         f"The Lie derivatives of {p:,} functions along {r:,} generators",
@@ -243,39 +414,26 @@ def _streamed_tests(library, algebra, X, sample_weight):
     )
     factor = np.zeros((0, width))
     with one_thread():
-        for rows in row_blocks(n, width + p * X.shape[1]):
-            moved = np.einsum(
-                "npd,nad->nap", library.jacobian(X[rows]), algebra.vector_field(X[rows])
-            )
-            values = (
-                np.concatenate([library_values(library, X[rows])[:, None], moved], axis=1).reshape(
-                    -1, width
-                )
-                * weight[rows, None]
-            )
-            factor = _compressed(np.concatenate([factor, values]))
+        for rows in row_blocks(n, width + p * d):
+            fields = algebra.vector_field(X[rows])
+            moved = np.einsum("npd,nad->nap", library.jacobian(X[rows]), fields)
+            values = library_values(library, X[rows])[:, None]
+            block = np.concatenate([values, moved], axis=1).reshape(-1, width)
+            factor = _compressed(np.concatenate([factor, block * root[rows, None]]))
     return factor
 
 
 def _compressed(rows):
-    """Fewer rows with the same Gram matrix: a rank-revealing QR of balanced columns."""
+    """Return fewer rows with the same Gram matrix: a rank-revealing QR of balanced columns."""
     size = np.linalg.norm(rows, axis=0)
     size[size == 0] = 1
     R, order = qr(rows / size, mode="r", pivoting=True, check_finite=False)
     R = R[: min(R.shape)]
-    diagonal = np.abs(np.diag(R))
-    kept = int((diagonal > 4 * _EPS * diagonal.max(initial=0)).sum())
-    out = np.empty((kept, rows.shape[1]))
-    out[:, order] = R[:kept]
+    pivots = np.abs(np.diag(R))
+    rank = int((pivots > _COMPRESSED * pivots.max(initial=0)).sum())
+    out = np.empty((rank, rows.shape[1]))
+    out[:, order] = R[:rank]
     return out * size
-
-
-def _require_closed(library):
-    if not hasattr(library, "lie_matrices"):
-        raise NotClosedError(
-            f"{type(library).__name__} is not known to be closed under any algebra "
-            "(it has no `lie_matrices`): use LieDerivative.sampled."
-        )
 
 
 def _require_dimension(algebra, d):
@@ -284,9 +442,3 @@ def _require_dimension(algebra, d):
             f"The algebra acts on R^{algebra.n_features}, but X has {d} features: build it on "
             f"R^{d}, or name the {algebra.n_features} columns it moves with on_columns."
         )
-
-
-def _box(X):
-    low, high = X.min(axis=0), X.max(axis=0)
-    half = np.maximum((high - low) / 2, 1e-8 * np.abs(high + low).max() + np.finfo(float).tiny)
-    return np.array([(low + high) / 2 - half, (low + high) / 2 + half])

@@ -1,22 +1,15 @@
-"""The space of symmetric functions: where it is placed, its basis, and regression in it."""
+"""The space of symmetric functions: where its library is centred, its basis, regression in it."""
 
 from sksym.equivariant.basis import equivariant_basis, output_matrices
-from sksym.equivariant.placement import (
-    constant_functions,
-    on_features,
-    place,
-    placement,
-    probe_points,
-)
+from sksym.equivariant.centring import centre_and_scale, constant_functions, place, probe_points
 from sksym.equivariant.space import EquivariantSpace
 
 __all__ = [
     "EquivariantSpace",
+    "centre_and_scale",
     "constant_functions",
     "equivariant_basis",
-    "on_features",
     "output_matrices",
     "place",
-    "placement",
     "probe_points",
 ]

@@ -1,12 +1,12 @@
 """The null space of the constraints: all functions of a library that have a symmetry."""
 
-import warnings
 from itertools import chain
 from numbers import Real
 
 import numpy as np
 from scipy import sparse
 
+from sksym._estimator import warn
 from sksym._linalg import (
     balance,
     independent_rows,
@@ -17,24 +17,25 @@ from sksym._linalg import (
     require_memory,
     spectral_bound,
 )
-from sksym.algebras import LieAlgebra, VectorFields, flat_generators
-from sksym.equivariant.placement import probe_points
+from sksym.equivariant.centring import probe_points
+from sksym.groups import Group, represent, represent_elements
 from sksym.libraries import NotClosedError, library_values
-from sksym.lie_derivative import LieDerivative
-from sksym.representations import represent, represent_group
+from sksym.lie_derivative import LieDerivative, closed_lie_matrices
+
+_CANCELLED = 1e-12  # a translation this small beside its two parts is round-off
+_MORE_POINTS = 50  # beside two for each function, where a library is tested at points
 
 
-def equivariant_basis(library, algebra=None, group=None, output=None, *, points=None, rtol=1e-10):
-    """Orthonormal basis of the functions in a library that have a symmetry.
+def equivariant_basis(library, group, output=None, *, points=None, rtol=1e-10):
+    """Return an orthonormal basis of the functions in a library that have a symmetry.
 
     All ``coef`` with ``L(xi, coef) = 0`` for every generator and ``rho(g)^-1 F(g x) = F(x)`` for
     every element.
 
     Parameters
     ----------
-    library : fitted library
-    algebra : LieAlgebra or VectorFields, default=None
-    group : FiniteGroup, default=None
+    library : fitted Library
+    group : Group
     output : representation or array of shape (r, q, q), default=None
         None: one invariant output.
     points : ndarray of shape (n, d), default=None
@@ -55,194 +56,208 @@ def equivariant_basis(library, algebra=None, group=None, output=None, *, points=
     """
     if not isinstance(rtol, Real) or not 0 <= rtol < 1:
         raise ValueError(f"`rtol` must lie in [0, 1), got {rtol!r}.")
-    if isinstance(algebra, VectorFields):
-        return _unmoved(library, algebra, group, points, rtol)
-    B, rho, q = output_matrices(output, algebra, group)
-    if algebra is not None:
-        algebra, B = _independent(algebra, B)
-    size = q * library.n_output_features_
+    rtol = max(rtol, library.jacobian_rtol_)
+    if not group.algebra.is_affine:
+        return _unmoved_along_fields(library, group, output, points, rtol)
+    B, rho, q = output_matrices(output, group)
+    group, B = _independent(group, B)
+    p = library.n_output_features_
     require_memory(
-        300.0 * size,
-        f"{size:,} unknown coefficients ({q} outputs times "
-        f"{library.n_output_features_:,} functions)",
+        300.0 * q * p,
+        f"{q * p:,} unknown coefficients ({q} outputs times {p:,} functions)",
         "Reduce the degree of the library or the number of features or outputs.",
     )
-    if hasattr(library, "unit_fields"):
-        motions = _BalancedPolynomials(library, algebra, group, B, rho)
-    elif _is_closed(library, algebra, group):
-        motions = _Closed(library, algebra, group, B, rho)
-    else:
-        motions = _Sampled(library, algebra, group, B, rho, points)
-        rtol = max(rtol, getattr(library, "jacobian_rtol_", 0.0))
-    return motions.in_library(_solve(motions, q, rtol))
+    return _motions(library, group, B, rho, points).equivariant_functions(q, rtol)
 
 
-def _unmoved(library, fields, group, points, rtol):
-    """The functions that do not change along fields beyond affine, from their values at points."""
-    if group is not None:
-        raise ValueError("Fields beyond affine cannot be combined with a `group` yet.")
-    points = probe_points(points, 2 * library.n_output_features_ + 50)
-    if not fields.dim:
-        return sparse.eye_array(library.n_output_features_, format="csr")
-    L = LieDerivative.sampled(library, fields, None, points)
-    size = np.linalg.norm(L.E.toarray(), axis=1)
-    unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0))
-    motion = LieDerivative(unit @ L.D, unit @ L.E, None, L.generators).constraint_matrix()
-    rtol = max(rtol, getattr(library, "jacobian_rtol_", 0.0))
-    return _orthonormal_after(null_space(motion, rtol), unit)
+def output_matrices(output, group):
+    """Return how outputs move, ``B`` (r, q, q) and ``rho`` (k, q, q) or None, and their number q.
 
-
-def _independent(algebra, B):
-    """The algebra without generators that are combinations of the others."""
-    kept = independent_rows(flat_generators(algebra.linear, algebra.offset))
-    if len(kept) == algebra.dim:
-        return algebra, B
-    warnings.warn(
-        f"{algebra.dim} generators span {len(kept)} dimensions: "
-        f"the dependent ones add no constraint and are left out.",
-        UserWarning,
-        stacklevel=4,
-    )
-    names = [algebra.names[a] for a in kept]
-    reduced = LieAlgebra(algebra.linear[kept], algebra.offset[kept], names)
-    return reduced, None if B is None else B[kept]
-
-
-def output_matrices(output, algebra, group):
-    """How the outputs move: ``B`` (r, q, q) and ``rho`` (k, q, q), or None, and q."""
+    B is None where no generator moves them, rho where there are no elements.
+    """
     if output is None:
         return None, None, 1
-    B = rho = None
-    if algebra is None and group is None:
+    if group.is_trivial:
+        raise ValueError("`output` says how outputs move, but there is no symmetry that moves them.")
+    if group.elements.n_elements and not callable(output):
         raise ValueError(
-            "`output` says how outputs move, but neither `algebra` nor `group` is set."
+            "`output` as an array speaks of an algebra only: with a finite group give a "
+            "representation such as vector, which knows how finite elements act too."
         )
-    if group is not None and not callable(output):
-        raise ValueError(
-            "`output` as an array speaks of an algebra only: with a `group` give a representation "
-            "such as vector, which knows how finite elements act too."
-        )
-    if algebra is not None:
-        B = represent(output, algebra)
-    if group is not None:
-        rho = represent_group(output, group, None if B is None else B.shape[1])
-    q = (rho if B is None else B).shape[1]
+    B = None
+    rho = None
+    q = None
+    if group.algebra.dim or not group.elements.n_elements:
+        B = represent(output, group.algebra)
+        q = B.shape[1]
+    if group.elements.n_elements:
+        rho = represent_elements(output, group.elements, q)
+        q = rho.shape[1]
     return B, rho, q
 
 
-def _solve(motions, q, rtol):
-    """Impose a generating set, then random combinations until none is left to impose."""
-    parts, bounds, r = [], [], len(motions.offset)
-    size = matrix_norms(motions.linear) + np.linalg.norm(motions.offset, axis=1)
-    weights = 1 / np.where(size > 0, size, 1.0)  # generators may differ in units
-    B = np.zeros((r, q, q)) if motions.B is None else motions.B
-    if r:
-        C = motions.first() * weights
-        L = LieDerivative(*motions.derivative(C), np.tensordot(C, B, 1), np.eye(len(C)))
-        parts.append(L.constraint_matrix())
-        bounds.append(spectral_bound(parts[0]))
-    for k in range(motions.n_elements):
-        K, E = motions.moved(k)
-        inverse = np.eye(q) if motions.rho is None else np.linalg.inv(motions.rho[k])
-        parts.append(sparse.kron(inverse, K.T) - sparse.kron(np.eye(q), E.T))
-        # A full turn leaves nothing but round-off: compare with what was subtracted.
-        bounds.append(np.linalg.norm(inverse, 2) * spectral_bound(K) + spectral_bound(E))
-    size = q * motions.library.n_output_features_
-    basis = sparse.eye_array(size, format="csr")
-    if parts:
-        basis = null_space(sparse.vstack(parts), rtol, scale=max(bounds))
-    rng, n_random = np.random.default_rng(0), 1
-    while r and basis.shape[0]:
-        parts, bounds = [], []
-        for C in rng.normal(size=(n_random, 1, r)) * weights:
-            D, E = motions.derivative(C)
-            moving = np.tensordot(C, B, 1)[0]
-            bounds.append(spectral_bound(D) + np.linalg.norm(moving, 2) * spectral_bound(E))
-            parts.append(_along(D, E, moving, basis).T)
-        kept = null_space(sparse.vstack(parts), rtol, scale=max(bounds))
-        if kept.shape[0] == basis.shape[0]:
-            break
-        basis = sparse.csr_array(kept @ basis)
-        n_random = min(2 * n_random, r)  # where brackets give little, as of translations
-    return basis
+def _unmoved_along_fields(library, group, output, points, rtol):
+    """Return the functions that do not change along fields beyond affine, tested at points."""
+    if group.elements.n_elements:
+        raise ValueError("Fields beyond affine cannot be combined with a finite group yet.")
+    fields = group.algebra
+    if not fields.dim:
+        return sparse.eye_array(library.n_output_features_, format="csr")
+    points = probe_points(points, 2 * library.n_output_features_ + _MORE_POINTS)
+    L = LieDerivative.sampled(library, fields, output, points)
+    size = np.linalg.norm(L.E.toarray(), axis=1)
+    size[size == 0] = 1.0
+    constraints = L.in_units_of(size).constraint_matrix()
+    return _orthonormal_after(null_space(constraints, rtol), sparse.diags_array(1 / size))
 
 
-def _along(D, E, B, basis):
-    """``coef @ D - B @ coef @ E`` for every row of a sparse basis (k, q p): (k, q m) sparse."""
-    k, q, m = basis.shape[0], len(B), E.shape[1]
-    functions = basis.reshape(k * q, E.shape[0]).tocsr()
-    moved = (functions @ D).reshape(k, q * m).tocsr()
-    if not B.any():
-        return moved
-    tested = (functions @ E).tocoo()
-    a, i = np.divmod(tested.row, q)
-    turned = sparse.coo_array((tested.data, (a * m + tested.col, i)), shape=(k * m, q))
-    turned = (turned.tocsr() @ sparse.csr_array(B.T)).tocoo()
-    a, j = np.divmod(turned.row, m)
-    turned = sparse.coo_array((turned.data, (a, turned.col * m + j)), shape=(k, q * m))
-    return moved - turned.tocsr()
+def _independent(group, B):
+    """Return the group without generators that are combinations of the others."""
+    algebra = group.algebra
+    independent = independent_rows(algebra.flat())
+    if len(independent) == algebra.dim:
+        return group, B
+    warn(
+        f"{algebra.dim} generators span {len(independent)} dimensions: "
+        f"the dependent ones add no constraint and are left out."
+    )
+    if B is not None:
+        B = B[independent]
+    return Group(algebra.take(independent), group.elements), B
+
+
+def _motions(library, group, B, rho, points):
+    """Choose how a symmetry acts on a library: on monomials, by its matrices, or at points."""
+    exact = _OnPolynomials if library.has_all_monomials else _OnClosedLibrary
+    try:
+        return exact(library, group, B, rho)
+    except NotClosedError:
+        return _AtPoints(library, group, B, rho, points)
 
 
 class _Motions:
-    """A symmetry acting on a library: fields, elements, and how they move the outputs."""
+    """A symmetry that acts on a library: fields, elements, and how they move the outputs.
 
-    def __init__(self, library, algebra, group, B, rho):
-        d = library.n_features_in_
-        self.library, self.algebra, self.group = library, algebra, group
-        self.B, self.rho = B, rho
-        self.linear, self.offset = np.zeros((0, d, d)), np.zeros((0, d))
-        if algebra is not None:
-            self.linear, self.offset = algebra.linear, algebra.offset
-        self.n_elements = 0 if group is None else len(group.matrices)
+    Subclasses have `derivative(C)`, the matrices (D, E) of the combinations `C` (k, r) of the
+    fields, and `transformed(k)`, the values (K, E) at the points mapped by element k and at the
+    points.
+    """
 
-    # Subclasses have `derivative(C)`, the matrices (D, E) of the combinations `C` (k, r) of the
-    # fields, and `moved(k)`, the values (K, E) at the points moved by element k and at the points.
+    def __init__(self, library, group, B, rho):
+        self.library = library
+        self.group = group
+        self.B = B
+        self.rho = rho
+        self.linear = group.algebra.linear
+        self.offset = group.algebra.offset
+
+    def equivariant_functions(self, q, rtol):
+        """Impose a generating set, then random combinations until nothing is left to impose."""
+        r = len(self.offset)
+        size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
+        weights = 1 / np.where(size > 0, size, 1.0)  # generators may differ in units
+        B = np.zeros((r, q, q)) if self.B is None else self.B
+        basis = self._imposing_few(B, weights, rtol)
+        rng = np.random.default_rng(0)
+        n_random = 1
+        while r and basis.shape[0]:
+            constraints = []
+            scales = []
+            for C in rng.normal(size=(n_random, 1, r)) * weights:
+                D, E = self.derivative(C)
+                moving = np.tensordot(C, B, 1)[0]
+                scales.append(spectral_bound(D) + np.linalg.norm(moving, 2) * spectral_bound(E))
+                constraints.append(_along(D, E, moving, basis).T)
+            free = null_space(sparse.vstack(constraints), rtol, scale=max(scales))
+            if free.shape[0] == basis.shape[0]:
+                break
+            basis = sparse.csr_array(free @ basis)
+            n_random = min(2 * n_random, r)  # where brackets give little, as of translations
+        return self.in_library(basis)
+
+    def _imposing_few(self, B, weights, rtol):
+        """Return the functions with the generators that connect coordinates, and all elements."""
+        q = B.shape[1]
+        constraints = []
+        scales = []
+        if len(B):
+            C = self.first() * weights
+            D, E = self.derivative(C)
+            L = LieDerivative(D, E, np.tensordot(C, B, 1), np.eye(len(C)))
+            constraints.append(L.constraint_matrix())
+            scales.append(spectral_bound(constraints[0]))
+        for k in range(self.group.elements.n_elements):
+            K, E = self.transformed(k)
+            inverse = np.eye(q) if self.rho is None else np.linalg.inv(self.rho[k])
+            constraints.append(sparse.kron(inverse, K.T) - sparse.kron(np.eye(q), E.T))
+            # A full turn leaves nothing but round-off: compare with what was subtracted.
+            scales.append(np.linalg.norm(inverse, 2) * spectral_bound(K) + spectral_bound(E))
+        if not constraints:
+            return sparse.eye_array(q * self.library.n_output_features_, format="csr")
+        return null_space(sparse.vstack(constraints), rtol, scale=max(scales))
 
     def first(self):
-        """Combinations of the generators (k, r) to impose first."""
+        """Return combinations of the generators (k, r) to impose first."""
         return np.eye(len(self.offset))[_connecting(self.linear, self.offset)]
 
     def in_library(self, basis):
-        """The basis found, in the coordinates of the library."""
+        """Return the basis found, in the coordinates of the library."""
         return basis
 
-    def _identity(self):
+    def identity(self):
+        """Return the values of the library functions where they are their own tests."""
         return sparse.eye_array(self.library.n_output_features_, format="csr")
 
 
-class _Closed(_Motions):
+class _OnClosedLibrary(_Motions):
     """On a library that gives its own matrices; the tests are its own functions."""
 
+    def __init__(self, library, group, B, rho):
+        super().__init__(library, group, B, rho)
+        # What is closed under a random combination is closed under all generators.
+        if group.algebra.dim:
+            self.derivative(np.random.default_rng(0).normal(size=(1, group.algebra.dim)))
+        self.elements = [sparse.csr_array(library.group_matrix(g)) for g in group.elements.matrices]
+
     def derivative(self, C):
-        D = self.library.lie_matrices(self.algebra.combine(C))
-        return sparse.csr_array(D), self._identity()
+        D = closed_lie_matrices(self.library, self.group.algebra.combine(C))
+        return D, self.identity()
 
-    def moved(self, k):
-        return sparse.csr_array(self.library.group_matrix(self.group.matrices[k])), self._identity()
+    def transformed(self, k):
+        return self.elements[k], self.identity()
 
 
-class _BalancedPolynomials(_Motions):
+class _OnPolynomials(_Motions):
     """On polynomials, in coordinates ``v = P u``, ``F' = Q F`` as near normal as can be."""
 
-    def __init__(self, library, algebra, group, B, rho):
-        super().__init__(library, algebra, group, B, rho)
-        self.table = library.monomials_
-        if algebra is not None:
-            self.linear, self.offset = library.unit_fields(algebra)
-            self._undo_translations()
-        self.maps = [library.unit_map(g) for g in (() if group is None else group.matrices)]
+    def __init__(self, library, group, B, rho):
+        super().__init__(library, group, B, rho)
+        self.monomials = library.monomials_
+        self.linear, self.offset = library.unit_fields(group.algebra)
+        self._undo_translations()
+        self.maps = [library.unit_map(g) for g in group.elements.matrices]
         self.P = balance(np.concatenate([self.linear, *(g[None] for g, _ in self.maps)]))
         if self.P is not None:
             inverse = np.linalg.inv(self.P)
             self.linear = self.P @ self.linear @ inverse
             self.offset = self.offset @ self.P.T
             self.maps = [(self.P @ g @ inverse, self.P @ t) for g, t in self.maps]
-        moving = [part for part in (self.B, self.rho) if part is not None]
-        self.Q = balance(np.concatenate(moving)) if moving else None
-        if self.Q is not None:
-            inverse = np.linalg.inv(self.Q)
-            self.B = None if self.B is None else self.Q @ self.B @ inverse
-            self.rho = None if self.rho is None else self.Q @ self.rho @ inverse
+        self.Q = self._balance_outputs()
+
+    def _balance_outputs(self):
+        """Bring the matrices that move outputs into balanced coordinates; return those."""
+        moving = [matrices for matrices in (self.B, self.rho) if matrices is not None]
+        if not moving:
+            return None
+        Q = balance(np.concatenate(moving))
+        if Q is None:
+            return None
+        inverse = np.linalg.inv(Q)
+        if self.B is not None:
+            self.B = Q @ self.B @ inverse
+        if self.rho is not None:
+            self.rho = Q @ self.rho @ inverse
+        return Q
 
     def _undo_translations(self):
         """Move the centres of rotations and the like to the origin where translations allow it.
@@ -254,45 +269,47 @@ class _BalancedPolynomials(_Motions):
             return
         amount = self.offset[~pure] @ np.linalg.pinv(self.offset[pure])
         size = np.abs(self.offset[~pure])
-        left = self.offset[~pure] - amount @ self.offset[pure]
+        residual = self.offset[~pure] - amount @ self.offset[pure]
         self.offset = self.offset.copy()
-        self.offset[~pure] = np.where(np.abs(left) <= 1e-12 * size, 0.0, left)
+        self.offset[~pure] = np.where(np.abs(residual) <= _CANCELLED * size, 0.0, residual)
         if self.B is not None:
             self.B = self.B.copy()
             self.B[~pure] -= np.tensordot(amount, self.B[pure], 1)
 
     def derivative(self, C):
-        linear, offset = np.tensordot(C, self.linear, 1), C @ self.offset
-        return self.table.lie_matrices(linear, offset), self._identity()
+        linear = np.tensordot(C, self.linear, 1)
+        return self.monomials.lie_matrices(linear, C @ self.offset), self.identity()
 
-    def moved(self, k):
-        return self.table.substitute(*self.maps[k]), self._identity()
+    def transformed(self, k):
+        return self.monomials.substitute(*self.maps[k]), self.identity()
 
     def in_library(self, basis):
         if (self.P is None and self.Q is None) or not basis.shape[0]:
             return basis
-        K = self._identity()
+        K = self.identity()
         if self.P is not None:
-            K = self.table.substitute(self.P, np.zeros(len(self.P)))
-        q = basis.shape[1] // self.table.p
+            K = self.monomials.substitute(self.P, np.zeros(len(self.P)))
+        q = basis.shape[1] // self.monomials.p
         turn = np.eye(q) if self.Q is None else np.linalg.inv(self.Q).T
         return sparse.csr_array(orthonormal_rows(basis @ sparse.kron(turn, K))[0])
 
 
-class _Sampled(_Motions):
+class _AtPoints(_Motions):
     """On any library, tested at points, its functions in units of their size there."""
 
-    def __init__(self, library, algebra, group, B, rho, points):
-        super().__init__(library, algebra, group, B, rho)
-        self.points = probe_points(points, 2 * library.n_output_features_ + 50)
-        if algebra is not None:
-            self.offset = self.offset / (np.abs(self.points).max() or 1.0)  # as the data notice it
+    def __init__(self, library, group, B, rho, points):
+        super().__init__(library, group, B, rho)
+        self.points = probe_points(points, 2 * library.n_output_features_ + _MORE_POINTS)
+        self.offset = self.offset / (np.abs(self.points).max() or 1.0)  # as the data notice it
+        if group.algebra.dim:
             size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
-            xi = np.random.default_rng(1).normal(size=algebra.dim) / np.where(size > 0, size, 1.0)
-            M, t = algebra.exp(xi)
+            unit = np.where(size > 0, size, 1.0)
+            xi = np.random.default_rng(1).normal(size=group.algebra.dim) / unit
+            M, t = group.algebra.exp(xi)
             self.points = np.concatenate([self.points, self.points @ M.T + t])
-        size = np.sqrt(np.mean(library_values(library, self.points) ** 2, axis=0))
-        self.unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0))
+        self.values = library_values(library, self.points)
+        self.size = np.sqrt(np.mean(self.values**2, axis=0))
+        self.size[self.size == 0] = 1.0
 
     def first(self):
         # Nothing is sparse here, and two random elements generate all but everything.
@@ -300,24 +317,46 @@ class _Sampled(_Motions):
         return np.random.default_rng(2).normal(size=(min(r, 2), r))
 
     def derivative(self, C):
-        L = LieDerivative.sampled(self.library, self.algebra.combine(C), None, self.points)
-        L = L.in_own_generators()
-        return sparse.csr_array(self.unit @ L.D), sparse.csr_array(self.unit @ L.E)
+        algebra = self.group.algebra.combine(C)
+        L = LieDerivative.sampled(self.library, algebra, None, self.points)
+        L = L.in_own_generators().in_units_of(self.size)
+        return L.D, L.E
 
-    def moved(self, k):
-        there = self.points @ self.group.matrices[k].T
-        K, E = (library_values(self.library, Z).T for Z in (there, self.points))
-        return tuple(sparse.csr_array(self.unit @ Z / np.sqrt(len(self.points))) for Z in (K, E))
+    def transformed(self, k):
+        images = self.points @ self.group.elements.matrices[k].T
+        unit = self.size * np.sqrt(len(self.points))
+        K = library_values(self.library, images) / unit
+        return sparse.csr_array(K.T), sparse.csr_array((self.values / unit).T)
 
     def in_library(self, basis):
         if not basis.shape[0]:
             return basis
-        q = basis.shape[1] // self.unit.shape[0]
-        return _orthonormal_after(basis, sparse.kron(sparse.eye_array(q), self.unit))
+        q = basis.shape[1] // len(self.size)
+        unit = sparse.diags_array(1 / self.size)
+        return _orthonormal_after(basis, sparse.kron(sparse.eye_array(q), unit))
+
+
+def _along(D, E, B, basis):
+    """Return ``coef @ D - B @ coef @ E`` for every row of a sparse basis (k, q p): (k, q m)."""
+    k = basis.shape[0]
+    q = len(B)
+    m = E.shape[1]
+    functions = basis.reshape(k * q, E.shape[0]).tocsr()
+    moved = (functions @ D).reshape(k, q * m).tocsr()
+    if not B.any():
+        return moved
+    # a: row of the basis, i: output, j: test
+    values = (functions @ E).tocoo()
+    a, i = np.divmod(values.row, q)
+    by_test = sparse.coo_array((values.data, (a * m + values.col, i)), shape=(k * m, q))
+    turned = (by_test.tocsr() @ sparse.csr_array(B.T)).tocoo()
+    a, j = np.divmod(turned.row, m)
+    where = (a, turned.col * m + j)
+    return moved - sparse.coo_array((turned.data, where), shape=(k, q * m)).tocsr()
 
 
 def _orthonormal_after(basis, change):
-    """Orthonormal basis of the space after an ill-conditioned change of coordinates.
+    """Return an orthonormal basis of the space after an ill-conditioned change of coordinates.
 
     Echelon form first: functions of very different size, such as monomials of several degrees in
     large units, must not be mixed when they are orthogonalised.
@@ -326,20 +365,8 @@ def _orthonormal_after(basis, change):
     return sparse.csr_array(orthonormal_rows(separate @ change)[0])
 
 
-def _is_closed(library, algebra, group):
-    """Whether the library gives exact matrices for these motions."""
-    try:
-        if algebra is not None:
-            library.lie_matrices(algebra)
-        for g in () if group is None else group.matrices:
-            library.group_matrix(g)
-    except (NotClosedError, AttributeError):
-        return False
-    return True
-
-
 def _connecting(linear, offset):
-    """Generators that each join two components of the coordinate graph; the first at least.
+    """Choose generators that each join two components of the coordinate graph; one at least.
 
     Node 0 stands for the constant, so that translations connect too.
     """
@@ -356,10 +383,11 @@ def _connecting(linear, offset):
         shifted = np.flatnonzero(offset[a]) + 1
         edges = chain(zip(i + 1, j + 1, strict=True), ((0, k) for k in shifted))
         joined = False
-        for i, j in edges:
-            i, j = root(i), root(j)
-            if i != j:
-                parent[i] = j
+        for edge in edges:
+            first = root(edge[0])
+            second = root(edge[1])
+            if first != second:
+                parent[first] = second
                 joined = True
         if joined:
             chosen.append(a)

@@ -7,13 +7,16 @@ from scipy import sparse
 from scipy.linalg import expm
 from sklearn.base import clone
 
-from sksym._linalg import merge_rows, one_thread, orthonormal_rows, require_memory
-from sksym.algebras import LieAlgebra
+from sksym._linalg import one_thread, orthonormal_rows, require_memory
 from sksym.equivariant.basis import equivariant_basis, output_matrices
-from sksym.equivariant.placement import constant_functions, on_features, place, placement
-from sksym.groups import FiniteGroup
-from sksym.libraries import PolynomialLibrary, evaluate, row_blocks
+from sksym.equivariant.centring import centre_and_scale, constant_functions, place, probe_points
+from sksym.groups import Group
+from sksym.libraries import Library, as_library, evaluate, library_values
 from sksym.solvers import ridge_in_subspace
+from sksym.statistics import regression_statistics, statistics_through
+
+_SAME = 1e-10  # difference of library values, relative to their size, that is round-off
+_FAR = 3.0  # size of the generators whose exponentials `random_element` draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,153 +25,251 @@ class EquivariantSpace:
 
     Invariant outputs share one basis (k, p) and are solved as separate targets; outputs that move
     are tied together, with a basis (k, q p) and one target.
+
+    Attributes
+    ----------
+    template : Library
+        The library before it was fitted.
+    library : fitted Library
+    extremes : ndarray of shape (e, d)
+        Rows of X on which the library was fitted.
+    group : Group
+    B : ndarray of shape (r, q, q), or None
+    rho : ndarray of shape (k, q, q), or None
+        How generators and elements move the outputs.
+    n_outputs : int
+    basis : csr_array of shape (k, p) or (k, q p)
+    constant : ndarray of int
+        Indices of the library functions that do not vary.
     """
 
-    template: object
-    library: object
+    template: Library
+    library: Library
     extremes: np.ndarray
-    algebra: LieAlgebra | None
-    group: FiniteGroup | None
+    group: Group
     B: np.ndarray | None
     rho: np.ndarray | None
     n_outputs: int
     basis: sparse.csr_array
-    constant: np.ndarray  # indices of the functions that do not vary
-    parameters: tuple  # of the estimator, as `_parameters` reads them
+    constant: np.ndarray
 
     @classmethod
-    def of(cls, model, X, n_outputs):
-        """The space that the parameters of an estimator describe, placed on the data."""
-        algebra, group = on_features(model.algebra, model.group, X.shape[1])
-        template = PolynomialLibrary(2) if model.library is None else model.library
-        B, rho, q = output_matrices(model.output, algebra, group)
-        if model.output is not None and q != n_outputs:
+    def of(cls, group, library, output, X, n_outputs, rtol=1e-10, names=None):
+        """Find the space of functions with a symmetry, in a library placed on the data.
+
+        Parameters
+        ----------
+        group : Group
+        library : library
+        output : representation or array of shape (r, q, q), or None
+        X : ndarray of shape (n, d)
+        n_outputs : int
+            q.
+        rtol : float
+            Of the null space.
+        names : sequence of d str, default=None
+            Of the columns of X.
+        """
+        template = clone(as_library(library))
+        B, rho, q = output_matrices(output, group)
+        if output is not None and q != n_outputs:
             raise ValueError(
                 f"`output` moves {q} outputs, but y has {n_outputs}: give a representation on "
                 f"R^{n_outputs}."
             )
-        library, extremes = place(template, X, algebra, group)
-        if algebra is None and group is None:
-            _require_factor(library.n_output_features_)
-        basis = equivariant_basis(library, algebra, group, model.output, points=X, rtol=model.rtol)
-        constant = constant_functions(library, X)
-        who, how = (algebra, group, B, rho), (n_outputs, basis, constant)
-        return cls(clone(template), library, extremes, *who, *how, _parameters(model))
-
-    def still_describes(self, model):
-        """Whether the estimator has the parameters that this space was made from."""
-        return self.parameters == _parameters(model)
+        placed, extremes = place(template, X, group, names=names)
+        if group.is_trivial:
+            require_factor(placed.n_output_features_)
+        if placed.columns_ is not None:
+            template.set_params(columns=placed.columns_)  # names are known here only
+        return cls(
+            template=template,
+            library=placed,
+            extremes=extremes,
+            group=group,
+            B=B,
+            rho=rho,
+            n_outputs=n_outputs,
+            basis=equivariant_basis(placed, group, output, points=X, rtol=rtol),
+            constant=constant_functions(placed, X),
+        )
 
     @property
-    def tied(self):
+    def is_tied(self):
+        """Whether outputs move, so that their coefficients are tied together."""
         return self.B is not None or self.rho is not None
 
     @property
     def n_free(self):
-        return self.basis.shape[0] * (1 if self.tied else self.n_outputs)
+        """Number of free coefficients."""
+        return self.basis.shape[0] * (1 if self.is_tied else self.n_outputs)
 
     def full_basis(self):
-        """(n_free, q p) sparse"""
-        if self.tied:
+        """Return the basis of all outputs together: sparse (n_free, q p)."""
+        if self.is_tied:
             return self.basis
         return sparse.csr_array(sparse.kron(sparse.eye_array(self.n_outputs), self.basis))
 
     def varies(self):
-        """Whether anything but constants is left."""
-        columns = self.basis.indices % self.library.n_output_features_
-        return not np.isin(columns, self.constant).all()
+        """Tell whether anything but constants is left."""
+        functions = self.basis.indices % self.library.n_output_features_
+        return not np.isin(functions, self.constant).all()
 
-    def accumulate(self, factor, X, Y, weight, operator=None):
-        """Triangular factor of ``[Z, Y]`` over the rows seen so far and these.
+    # ------------------------------------------------------------------------------ regression
 
-        `weight` (n,) multiplies rows: the root of a sample weight. With an `operator` the rows are
-        ``operator(values at X)``, as many as Y has, and all at once.
+    def statistics(self, X, Y, weight, operator=None):
+        """Stream rows into the `Statistics` of a regression on the basis functions.
+
+        With an `operator` the rows are ``Y = operator(basis functions at X)``, all at once, and
+        `weight` belongs to the rows of Y.
         """
-        k, q = self.basis.shape[0], self.n_outputs
-        width = k + (1 if self.tied else q)
-        _require_factor(k)
-        if not weight.all():  # a row of weight zero may lie where the library is undefined
-            X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
-        functions = self.basis
-        if self.tied:
-            functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
-        blocks = row_blocks(len(X), width * (q if self.tied else 1))
-        with one_thread():
-            for rows in blocks if operator is None else [slice(None)]:
-                Z, target = evaluate(self.library, functions, X[rows]), Y[rows]
-                Z = Z if operator is None else operator(Z)
-                root = weight[rows, None]
-                if self.tied:
-                    Z = Z.reshape(len(Z), k, q).transpose(0, 2, 1).reshape(len(Z) * q, k)
-                    target, root = target.reshape(-1, 1), np.repeat(root, q, axis=0)
-                factor = merge_rows(factor, np.concatenate([Z, target], axis=1) * root)
-        return factor
+        k = self.basis.shape[0]
+        require_factor(k)
+        if operator is not None:
+            return statistics_through(operator, self._design, X, Y, weight)
+        rows_per_sample = self.n_outputs if self.is_tied else 1
+        return regression_statistics(self._design, X, Y, weight, k, rows_per_sample)
 
-    def solve(self, factor, alphas):
-        """Coefficients (a, q, p) for every alpha."""
-        w = self.coordinates(factor, alphas)
+    def _design(self, X):
+        """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied."""
+        if not self.is_tied:
+            return evaluate(self.library, self.basis, X)
+        k = self.basis.shape[0]
+        q = self.n_outputs
+        functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
+        values = evaluate(self.library, functions, X).reshape(len(X), k, q)
+        return values.transpose(0, 2, 1).reshape(len(X) * q, k)
+
+    def solve(self, statistics, alphas):
+        """Minimise the ridge objective for every alpha: coefficients (a, q, p)."""
+        w = self.coordinates(statistics, alphas)
         a, k, t = w.shape
         coef = w.transpose(0, 2, 1).reshape(a * t, k) @ self.basis
         return coef.reshape(a, self.n_outputs, self.library.n_output_features_)
 
-    def coordinates(self, factor, alphas):
-        """Coordinates in the basis (a, k, t) for every alpha."""
+    def coordinates(self, statistics, alphas):
+        """Minimise the ridge objective for every alpha: coordinates (a, k, t) in the basis."""
         p = self.library.n_output_features_
-        constants = np.add.outer(np.arange(self.basis.shape[1] // p) * p, self.constant).ravel()
+        first_of_output = np.arange(self.basis.shape[1] // p) * p
+        constants = np.add.outer(first_of_output, self.constant).ravel()
         C = self.basis[:, constants].toarray()
-        n_targets = 1 if self.tied else self.n_outputs
+        # Constants are not penalised.
+        penalty = np.eye(len(C)) - C @ C.T
         with one_thread():
-            return ridge_in_subspace(factor, n_targets, np.eye(len(C)) - C @ C.T, alphas)
+            return ridge_in_subspace(statistics.R, statistics.n_targets, penalty, alphas)
 
-    def moved(self, factor, X):
-        """The same space with its library placed on more data, and the factor re-expressed."""
-        if not hasattr(self.template, "extremes"):
-            return self, factor
-        library, extremes = place(
-            self.template, np.concatenate([self.extremes, X]), self.algebra, self.group
-        )
+    # ------------------------------------------------------------------------------ more data
+
+    def including(self, statistics, X):
+        """Place the library on more data: the space, and the statistics in its basis."""
+        extremes = self.library.extremes(np.concatenate([self.extremes, X]))
+        if extremes is None:  # the functions of the first rows are kept
+            return self, statistics
+        space, change = self._placed_on(extremes)
+        if change is None:
+            return space, statistics
+        return space, statistics.in_other_unknowns(change)
+
+    def merge(self, other, statistics, others):
+        """Merge the statistics of two spaces that differ in the place of the library only.
+
+        Returns
+        -------
+        space : EquivariantSpace
+        statistics : Statistics
+            Of the rows of both, in the basis of `space`.
+        """
+        extremes = self.library.extremes(np.concatenate([self.extremes, other.extremes]))
+        if extremes is None:
+            self._require_same_functions(other)
+            return self, statistics.merge(others)
+        space, change = self._placed_on(extremes)
+        if change is not None:
+            statistics = statistics.in_other_unknowns(change)
+        K = other.library.change_to(space.library)
+        change = (other._in_functions_of(K) @ space.basis.T).toarray()
+        return space, statistics.merge(others.in_other_unknowns(change))
+
+    def _placed_on(self, extremes):
+        """Return the space with its library fitted to `extremes`, and how unknowns change.
+
+        The change is the matrix L (k, k) with ``w_new = w_old L``; None where nothing changes.
+        """
+        library, extremes = place(self.template, extremes, self.group)
         K = self.library.change_to(library)
+        space = replace(self, library=library, extremes=extremes)
         if (sparse.eye_array(K.shape[0]) != K).nnz == 0:
-            return replace(self, library=library, extremes=extremes), factor
-        k, q = self.basis.shape[0], self.basis.shape[1] // K.shape[0]
-        moved = self.basis @ sparse.kron(sparse.eye_array(q), K)
-        if k == self.basis.shape[1]:  # every function: the basis stays
-            basis, L = self.basis, (moved @ self.basis.T).toarray()
-        else:
-            Q, L = orthonormal_rows(moved)
-            basis = sparse.csr_array(Q)
-        # F = w0 N0 phi0 = w0 L N phi, hence Z w0 = Z L^-T w.
-        turned = np.linalg.solve(L, factor[:, :k].T).T
-        factor = np.concatenate([turned, factor[:, k:]], axis=1)
-        return replace(self, library=library, extremes=extremes, basis=basis), factor
+            return space, None
+        basis = self._in_functions_of(K)
+        if basis.shape[0] == basis.shape[1]:  # every function: the basis stays
+            return space, (basis @ self.basis.T).toarray()
+        Q, L = orthonormal_rows(basis)
+        return replace(space, basis=sparse.csr_array(Q)), L
+
+    def _in_functions_of(self, K):
+        """Return the basis in the functions of another library, ``phi = K phi_other``."""
+        q = self.basis.shape[1] // K.shape[0]
+        return sparse.csr_array(self.basis @ sparse.kron(sparse.eye_array(q), K))
+
+    def _require_same_functions(self, other):
+        """Raise where two fitted libraries hold different functions."""
+        points = probe_points(np.concatenate([self.extremes, other.extremes]), 20)
+        ours = library_values(self.library, points)
+        theirs = library_values(other.library, points)
+        if ours.shape != theirs.shape or (
+            np.abs(ours - theirs).max() > _SAME * np.abs(ours).max(initial=0)
+        ):
+            raise ValueError(
+                "The libraries of the two models were fitted to different rows and hold different "
+                "functions (knots of splines, say), so their statistics cannot be merged: give "
+                "the library its knots, or call partial_fit instead."
+            )
+
+    # ------------------------------------------------------------------------- group elements
 
     def random_element(self, rng):
-        """A finite element far from the identity: ``x -> M x + t``, outputs by rho."""
-        d, q = self.library.n_features_in_, self.n_outputs
-        M, t, rho = np.eye(d), np.zeros(d), np.eye(q)
-        if self.algebra is not None and self.algebra.dim:
-            _, unit = placement(self.extremes.min(0), self.extremes.max(0), self.algebra, None)
-            size = np.linalg.norm(self.algebra.linear * (unit / unit[:, None]), axis=(1, 2))
-            size += np.linalg.norm(self.algebra.offset / unit, axis=1)
-            size = np.where(size > 0, size, 1.0) * np.sqrt(self.algebra.dim)
-            xi = 3.0 * rng.normal(size=self.algebra.dim) / size
-            M, t = self.algebra.exp(xi)
+        """Draw a finite element far from the identity.
+
+        Returns
+        -------
+        M : ndarray of shape (d, d)
+        t : ndarray of shape (d,)
+            The map ``x -> M x + t``.
+        rho : ndarray of shape (q, q)
+            How it moves the outputs.
+        """
+        d = self.library.n_features_in_
+        algebra = self.group.algebra
+        elements = self.group.elements
+        M = np.eye(d)
+        t = np.zeros(d)
+        rho = np.eye(self.n_outputs)
+        if algebra.dim:
+            xi = self._random_generator(rng)
+            M, t = algebra.exp(xi)
             if self.B is not None:
                 rho = expm(np.tensordot(xi, self.B, 1))
-        if self.group is not None and len(self.group.matrices):
-            for k in rng.integers(len(self.group.matrices), size=rng.integers(1, 5)):
-                M, t = self.group.matrices[k] @ M, self.group.matrices[k] @ t
-                rho = rho if self.rho is None else self.rho[k] @ rho
+        if elements.n_elements:
+            for k in rng.integers(elements.n_elements, size=rng.integers(1, 5)):
+                g = elements.matrices[k]
+                M = g @ M
+                t = g @ t
+                if self.rho is not None:
+                    rho = self.rho[k] @ rho
         return M, t, rho
 
+    def _random_generator(self, rng):
+        """Draw a generator (r,) that moves points by about their distance from the fixed point."""
+        algebra = self.group.algebra
+        _, unit = centre_and_scale(self.extremes.min(axis=0), self.extremes.max(axis=0), self.group)
+        size = np.linalg.norm(algebra.linear * (unit / unit[:, None]), axis=(1, 2))
+        size += np.linalg.norm(algebra.offset / unit, axis=1)
+        size = np.where(size > 0, size, 1.0) * np.sqrt(algebra.dim)
+        return _FAR * rng.normal(size=algebra.dim) / size
 
-def _parameters(model):
-    library = None if model.library is None else repr(model.library.get_params())
-    output = model.output if callable(model.output) else id(model.output)
-    return model.algebra, model.group, output, model.rtol, library
 
-
-def _require_factor(k):
+def require_factor(k):
+    """Refuse a regression whose triangular factor does not fit into memory."""
     require_memory(
         32.0 * k**2,
         f"A regression with {k:,} free coefficients",

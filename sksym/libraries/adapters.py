@@ -2,17 +2,23 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from scipy import sparse
+from sklearn.base import clone
 
-from sksym.libraries.blocks import fit_input, input_names, row_blocks, transform_input
+from sksym._linalg import row_blocks
+from sksym.libraries.library import Library, library_values
+from sksym.libraries.numerical import central_differences, complex_step
 
-_COMPLEX_STEP = 1e-100
+_DIFFERENCE_ACCURACY = 1e-8  # relative, of central differences of fourth order
+_FEW = 5  # rows at which derivatives by both methods are compared
+_AGREE = 1e-4
 
 
 @dataclass(frozen=True, repr=False)
-class Kept:
+class Uncloned:
     """A pysindy library that scikit-learn cannot clone: its parameters cannot all be read back."""
 
     library: object
@@ -21,11 +27,11 @@ class Kept:
         return type(self.library).__name__
 
     def fresh(self):
-        """An independent copy."""
+        """Return an independent copy."""
         return deepcopy(self.library)
 
 
-class AdaptedLibrary(TransformerMixin, BaseEstimator):
+class AdaptedLibrary(Library):
     """A fitted transformer with numerical derivatives.
 
     Derivatives by complex step, exact to round-off, where the transformer computes with complex
@@ -35,6 +41,8 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
     ----------
     transformer : transformer
         Rows must be transformed one by one: smooth functions of the row alone.
+    columns : sequence of int or str, default=None
+        Columns that the transformer takes; None: all.
 
     Attributes
     ----------
@@ -48,88 +56,190 @@ class AdaptedLibrary(TransformerMixin, BaseEstimator):
     n_output_features_ : int
     """
 
-    def __init__(self, transformer):
+    def __init__(self, transformer, columns=None):
         self.transformer = transformer
+        self.columns = columns
 
     def fit(self, X, y=None):
         """Fit a clone of the transformer to `X` (n, d)."""
-        X = fit_input(self, X)
+        X = self.fit_input(X)
         transformer = self.transformer
-        fresh = transformer.fresh() if isinstance(transformer, Kept) else clone(transformer)
-        if hasattr(fresh, "set_output"):
-            fresh.set_output(transform="default")  # arrays, whatever is configured outside
-        self.transformer_ = fresh.fit(X)
-        self.step_ = np.finfo(float).eps ** 0.2 * np.maximum(
-            np.ptp(X, axis=0), 1e-3 * (np.abs(X).max(axis=0)) + np.finfo(float).tiny
-        )
-        self.step_[self.step_ < 1e-100] = np.finfo(float).eps ** 0.2
-        self.complex_ = self._computes_complex(X[:5].astype(float))
-        self.jacobian_rtol_ = 0.0 if self.complex_ else 1e-8
+        if isinstance(transformer, Uncloned):
+            transformer = transformer.fresh()
+        else:
+            transformer = clone(transformer)
+        if callable(getattr(type(transformer), "set_output", None)):
+            transformer.set_output(transform="default")  # arrays, whatever is configured outside
+        self.transformer_ = transformer.fit(X)
+        relative_step = np.finfo(float).eps ** 0.2
+        reach = 1e-3 * np.abs(X).max(axis=0) + np.finfo(float).tiny
+        self.step_ = relative_step * np.maximum(np.ptp(X, axis=0), reach)
+        self.step_[self.step_ < 1e-100] = relative_step
+        self.complex_ = self._computes_complex(X[:_FEW].astype(float))
+        self.jacobian_rtol_ = 0.0 if self.complex_ else _DIFFERENCE_ACCURACY
         self.n_output_features_ = self._values(X[:1]).shape[1]
         return self
 
     def transform(self, X):
-        """Library values, shape (n, p)."""
-        return self._values(transform_input(self, X))
+        """Evaluate the transformer: shape (n, p)."""
+        return self._values(self.transform_input(X))
 
     def jacobian(self, X):
-        """Derivatives by the coordinates of x, shape (n, p, d)."""
-        X = transform_input(self, X).astype(float)
+        """Differentiate by the coordinates of x: shape (n, p, d)."""
+        X = self.transform_input(X).astype(float)
         out = np.empty((len(X), self.n_output_features_, X.shape[1]))
         for rows in row_blocks(len(X), self.n_output_features_):
-            for i in range(X.shape[1]):
-                out[rows, :, i] = self._derivative(X[rows], i)
-        return out
+            if self.complex_:
+                out[rows] = complex_step(self._values, X[rows])
+            else:
+                out[rows] = central_differences(self._values, X[rows], self.step_, order=4)
+        return self.on_all_columns(out)
 
     def get_feature_names_out(self, input_features=None):
-        """The transformer's own names; ``f0, f1, ..`` where it has none."""
-        inputs = list(input_names(self, input_features))
-        for method in ("get_feature_names_out", "get_feature_names"):  # pysindy has the second
-            try:
-                return np.asarray(getattr(self.transformer_, method)(inputs), dtype=object)
-            except AttributeError:  # also raised by a pipeline, for one of its steps
-                names = [f"f{k}" for k in range(self.n_output_features_)]
-        return np.array(names, dtype=object)
+        """Return the transformer's own names; ``f0, f1, ..`` where it has none."""
+        inputs = list(self.names_of_columns(input_features))
+        names = _method_for_names(self.transformer_)
+        if names is None:
+            return np.array([f"f{k}" for k in range(self.n_output_features_)], dtype=object)
+        return np.asarray(names(inputs), dtype=object)
 
     def _values(self, X):
         values = self.transformer_.transform(X)
-        return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
-
-    def _derivative(self, X, i):
-        step = np.zeros(X.shape[1], complex if self.complex_ else float)
-        if self.complex_:
-            step[i] = 1j * _COMPLEX_STEP
-            return self._values(X + step).imag / _COMPLEX_STEP
-        step[i] = self.step_[i]
-        near = self._values(X + step) - self._values(X - step)
-        far = self._values(X + 2 * step) - self._values(X - 2 * step)
-        return (8 * near - far) / (12 * self.step_[i])
+        if sparse.issparse(values):
+            values = values.toarray()
+        return np.asarray(values)
 
     def _computes_complex(self, X):
-        """Whether complex numbers are carried through, and analytically: no conjugate, no part."""
+        """Tell whether complex numbers are carried through analytically: no conjugate, no part."""
         try:
-            values = self._values(X + 1j * _COMPLEX_STEP)
+            exact = complex_step(self._values, X)
         except (TypeError, ValueError):
             return False
-        if not np.iscomplexobj(values) or not np.allclose(values.real, self._values(X)):
+        if exact is None or not np.allclose(self._values(X + 0j).real, self._values(X)):
             return False
-        slopes = []
-        for self.complex_ in (True, False):
-            slopes.append([self._derivative(X, i) for i in range(X.shape[1])])
-        exact, rough = np.array(slopes)
-        return bool(np.abs(exact - rough).max() <= 1e-4 * np.abs(rough).max(initial=0))
+        rough = central_differences(self._values, X, self.step_, order=4)
+        return bool(np.abs(exact - rough).max() <= _AGREE * np.abs(rough).max(initial=0))
 
 
-def from_transformer(transformer):
-    """A library made of any scikit-learn transformer (splines, kernels, random features, ..)."""
-    return AdaptedLibrary(transformer)
+def _method_for_names(transformer):
+    """Return the method that names the outputs; None where it, or a step inside it, has none."""
+    if isinstance(transformer, _Named):
+        steps = transformer.get_params(deep=True).values()
+        unnamed = [step for step in steps if _transforms(step) and not isinstance(step, _Named)]
+        return None if unnamed else transformer.get_feature_names_out
+    return getattr(transformer, "get_feature_names", None)  # as pysindy calls it
 
 
-def from_pysindy(library):
-    """A library made of a pysindy feature library."""
-    if not hasattr(library, "get_feature_names"):
+def _transforms(step):
+    return callable(getattr(step, "transform", None))
+
+
+def from_transformer(transformer, columns=None):
+    """Make a library of any scikit-learn transformer (splines, kernels, random features, ..)."""
+    return AdaptedLibrary(transformer, columns)
+
+
+def from_pysindy(library, columns=None):
+    """Make a library of a pysindy feature library."""
+    if not callable(getattr(library, "get_feature_names", None)):
         raise TypeError(
             f"from_pysindy takes a pysindy feature library, got {type(library).__name__}: "
             "use from_transformer for scikit-learn transformers."
         )
-    return AdaptedLibrary(Kept(library))
+    return AdaptedLibrary(Uncloned(library), columns)
+
+
+# ----------------------------------------------------- libraries that do not subclass `Library`
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """The three methods that every library must have."""
+
+    def fit(self, X, y=None): ...
+
+    def transform(self, X): ...
+
+    def jacobian(self, X): ...
+
+
+@runtime_checkable
+class _Named(Protocol):
+    def get_feature_names_out(self, input_features=None): ...
+
+
+@runtime_checkable
+class _ClosedUnderAlgebra(Protocol):
+    def lie_matrices(self, algebra): ...
+
+
+@runtime_checkable
+class _ClosedUnderGroup(Protocol):
+    def group_matrix(self, g): ...
+
+
+class ForeignLibrary(Library):
+    """A library that has the methods of `Library` without being one.
+
+    Parameters
+    ----------
+    library : transformer
+        With ``jacobian``, and ``lie_matrices`` and ``group_matrix`` where it is closed.
+    """
+
+    def __init__(self, library):
+        self.library = library
+
+    def fit(self, X, y=None):
+        """Fit a clone of the library to `X` (n, d)."""
+        self.fit_input(X)
+        fresh = clone(self.library)
+        if callable(getattr(type(fresh), "set_output", None)):
+            fresh.set_output(transform="default")
+        self.library_ = fresh.fit(X)
+        self.n_output_features_ = library_values(self.library_, X[:1]).shape[1]
+        return self
+
+    def transform(self, X):
+        """Evaluate the functions: shape (n, p)."""
+        return library_values(self.library_, X)
+
+    def jacobian(self, X):
+        """Differentiate by the coordinates of x: shape (n, p, d)."""
+        return self.library_.jacobian(X)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the library's own names; ``f0, f1, ..`` where it has none."""
+        if isinstance(self.library_, _Named):
+            return self.library_.get_feature_names_out(input_features)
+        return super().get_feature_names_out(input_features)
+
+    def lie_matrices(self, algebra):
+        """Return the library's own matrices, where it has any."""
+        if isinstance(self.library_, _ClosedUnderAlgebra):
+            return self.library_.lie_matrices(algebra)
+        return super().lie_matrices(algebra)
+
+    def group_matrix(self, g):
+        """Return the library's own matrix, where it has one."""
+        if isinstance(self.library_, _ClosedUnderGroup):
+            return self.library_.group_matrix(g)
+        return super().group_matrix(g)
+
+
+def as_library(library):
+    """Return what users pass as `library` as a `Library`; one that only looks like it is wrapped.
+
+    Raises
+    ------
+    TypeError
+        If it lacks ``fit``, ``transform`` or ``jacobian``.
+    """
+    if isinstance(library, Library):
+        return library
+    if isinstance(library, Differentiable) and not isinstance(library, type):
+        return ForeignLibrary(library)
+    raise TypeError(
+        f"`library` must have fit, transform and jacobian, got {library!r}: wrap a scikit-learn "
+        "transformer with from_transformer, a pysindy library with from_pysindy."
+    )

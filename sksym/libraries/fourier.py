@@ -5,20 +5,16 @@ from numbers import Integral
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksym.libraries.blocks import (
-    NotClosedError,
-    fit_input,
-    input_names,
-    row_blocks,
-    transform_input,
-)
+from sksym._linalg import row_blocks
+from sksym.libraries.library import Library, NotClosedError
 from sksym.libraries.monomials import Monomials
 
+_WHOLE = 1e-12  # distance from a whole number that is round-off
 
-class FourierLibrary(TransformerMixin, BaseEstimator):
+
+class FourierLibrary(Library):
     """``1, cos(k.x), sin(k.x)`` for integer wave vectors ``0 < |k|_1 <= n_frequencies``.
 
     One of each pair k, -k is kept. Closed under translations, and under permutations and
@@ -27,6 +23,8 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     n_frequencies : int, default=1
+    columns : sequence of int or str, default=None
+        The columns that are angles; others are left out. None: all.
 
     Attributes
     ----------
@@ -35,11 +33,12 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
     n_output_features_ : int
         ``p = 2 K + 1``.
     domain_ : ndarray of shape (2, d)
-        One period, the box on which `orthonormal_coordinates` is orthonormal.
+        One period of every angle, on which `orthonormal_coordinates` is orthonormal.
     """
 
-    def __init__(self, n_frequencies=1):
+    def __init__(self, n_frequencies=1, columns=None):
         self.n_frequencies = n_frequencies
+        self.columns = columns
 
     def fit(self, X, y=None):
         """List the wave vectors for the number of columns of `X` (n, d)."""
@@ -47,76 +46,80 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"`n_frequencies` must be an integer >= 0, got {self.n_frequencies!r}."
             )
-        d = fit_input(self, X).shape[1]
+        d = self.fit_input(X).shape[1]
         self.frequencies_ = _wave_vectors(d, int(self.n_frequencies))
         self.n_output_features_ = 1 + 2 * len(self.frequencies_)
-        self.domain_ = np.array([-np.pi * np.ones(d), np.pi * np.ones(d)])
+        self.domain_ = np.pi * np.array([-np.ones(d), np.ones(d)])
         return self
 
     def transform(self, X):
-        """Library values, shape (n, p)."""
-        X = transform_input(self, X)
+        """Evaluate the functions: shape (n, p)."""
+        X = self.transform_input(X)
         out = np.ones((len(X), self.n_output_features_), dtype=X.dtype)
         for rows in row_blocks(len(X), self.n_output_features_):
             phase = X[rows] @ self.frequencies_.T
-            out[rows, 1::2], out[rows, 2::2] = np.cos(phase), np.sin(phase)
+            out[rows, 1::2] = np.cos(phase)
+            out[rows, 2::2] = np.sin(phase)
         return out
 
     def jacobian(self, X):
-        """Derivatives by the coordinates of x, shape (n, p, d)."""
-        X = transform_input(self, X)
-        out = np.zeros((len(X), self.n_output_features_, X.shape[1]), dtype=X.dtype)
-        for rows in row_blocks(len(X), out[0].size if len(X) else 1):
+        """Differentiate by the coordinates of x: shape (n, p, d)."""
+        X = self.transform_input(X)
+        n, d = X.shape
+        out = np.zeros((n, self.n_output_features_, d), dtype=X.dtype)
+        for rows in row_blocks(n, self.n_output_features_ * d):
             phase = (X[rows] @ self.frequencies_.T)[:, :, None]
             out[rows, 1::2] = -np.sin(phase) * self.frequencies_
             out[rows, 2::2] = np.cos(phase) * self.frequencies_
-        return out
+        return self.on_all_columns(out)
 
     def get_feature_names_out(self, input_features=None):
-        """``1, cos(x0), sin(x0), cos(x0 - x1), ..``"""
-        features = input_names(self, input_features)
+        """Return ``1, cos(x0), sin(x0), cos(x0 - x1), ..``."""
+        features = self.names_of_columns(input_features)
         names = ["1"]
         for k in self.frequencies_:
-            text = ""
-            for i in np.flatnonzero(k):
-                sign = (" - " if k[i] < 0 else " + ") if text else ("-" if k[i] < 0 else "")
-                text += f"{sign}{'' if abs(k[i]) == 1 else f'{abs(k[i])} '}{features[i]}"
-            names += [f"cos({text})", f"sin({text})"]
+            phase = _phase_name(k, features)
+            names += [f"cos({phase})", f"sin({phase})"]
         return np.array(names, dtype=object)
 
-    def orthonormal_coordinates(self):
-        """``T`` (p, p) with ``phi = T psi``, psi orthonormal on one period."""
+    def orthonormal_coordinates(self, points=None):
+        """Return ``T`` (p, p) with ``phi = T psi``, psi orthonormal on one period."""
         check_is_fitted(self)
         size = np.full(self.n_output_features_, np.sqrt(0.5))
         size[0] = 1
         return sparse.diags_array(size, format="csr")
 
     def lie_matrices(self, algebra):
-        """``D_a`` side by side, (p, r p) sparse, for translations."""
+        """Return ``D_a`` side by side, (p, r p) sparse, for translations."""
         check_is_fitted(self)
-        if algebra.linear.any():
+        if self.on_taken_columns(algebra.linear).any():
             raise NotClosedError(
                 f"FourierLibrary is closed under translations only, got {algebra!r}: "
                 "use LieDerivative.sampled."
             )
-        p, rate = self.n_output_features_, algebra.offset @ self.frequencies_.T
+        p = self.n_output_features_
+        rate = self.taken(algebra.offset) @ self.frequencies_.T
         a, k = np.nonzero(rate)
-        cosine, sine = 1 + 2 * k, 2 + 2 * k
+        cosine = 1 + 2 * k
+        sine = 2 + 2 * k
         entries = np.concatenate([-rate[a, k], rate[a, k]])
-        where = np.concatenate([cosine, sine]), np.concatenate([a * p + sine, a * p + cosine])
-        return sparse.csr_array(sparse.coo_array((entries, where), shape=(p, algebra.dim * p)))
+        row = np.concatenate([cosine, sine])
+        column = np.concatenate([a * p + sine, a * p + cosine])
+        D = sparse.coo_array((entries, (row, column)), shape=(p, algebra.dim * p))
+        return sparse.csr_array(D)
 
     def group_matrix(self, g):
-        """``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` a signed permutation matrix."""
+        """Return ``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` a signed permutation."""
         check_is_fitted(self)
+        g = self.on_taken_columns(g)
         whole = np.round(g)
-        turned = self.frequencies_ @ np.where(np.abs(g - whole) <= 1e-12, whole, g)
-        place = {tuple(k): i for i, k in enumerate(self.frequencies_)}
-        K = sparse.lil_array((self.n_output_features_,) * 2)
+        turned = self.frequencies_ @ np.where(np.abs(g - whole) <= _WHOLE, whole, g)
+        position = {tuple(k): i for i, k in enumerate(self.frequencies_)}
+        K = sparse.lil_array((self.n_output_features_, self.n_output_features_))
         K[0, 0] = 1
         for row, k in enumerate(turned):
-            sign = 1 if tuple(k) in place else -1
-            column = place.get(tuple(sign * k))
+            sign = 1 if tuple(k) in position else -1
+            column = position.get(tuple(sign * k))
             if column is None:
                 raise NotClosedError(
                     "FourierLibrary is closed under signed permutations of the coordinates only, "
@@ -128,7 +131,7 @@ class FourierLibrary(TransformerMixin, BaseEstimator):
 
 
 def _wave_vectors(d, n_frequencies):
-    """One of each pair k, -k with 0 < |k|_1 <= n_frequencies: the first entry is positive."""
+    """List one of each pair k, -k with 0 < |k|_1 <= n_frequencies: its first entry is positive."""
     vectors = []
     for lengths in Monomials(d, n_frequencies).exponents[1:]:
         axes = np.flatnonzero(lengths)
@@ -137,3 +140,17 @@ def _wave_vectors(d, n_frequencies):
             k[axes[1:]] *= np.array(signs, dtype=k.dtype)
             vectors.append(k)
     return np.array(vectors, dtype=int).reshape(-1, d)
+
+
+def _phase_name(k, features):
+    """Write a phase as ``2 x0 - x1``."""
+    text = ""
+    for i in np.flatnonzero(k):
+        if text:
+            text += " - " if k[i] < 0 else " + "
+        elif k[i] < 0:
+            text = "-"
+        if abs(k[i]) != 1:
+            text += f"{abs(k[i])} "
+        text += features[i]
+    return text

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sksym.algebras import flat_generators
+
 
 _ZERO = 1e-7
 _LARGEST = 36  # dimensions: naming takes the commutant of the adjoint representation, O(r^6)
@@ -20,7 +20,7 @@ def algebra_name(algebra):
         return "trivial"
     if algebra.dim > _LARGEST:
         return f"dimension {algebra.dim}"
-    flat = flat_generators(algebra.linear, algebra.offset)
+    flat = algebra.flat()
     size = np.linalg.norm(flat, axis=1, keepdims=True)
     orthonormal = np.linalg.qr((flat / size).T)[0].T
     algebra = algebra.combine(orthonormal @ np.linalg.pinv(flat))
@@ -45,7 +45,7 @@ def algebra_name(algebra):
 
 def _turns(algebra):
     """Whether one generator has a compact orbit everywhere: rotations at commensurate rates."""
-    H = algebra._homogeneous()[0]
+    H = algebra.homogeneous()[0]
     values, vectors = np.linalg.eig(H)
     size = np.abs(values).max()
     if algebra.dim > 1 or size <= _ZERO or np.linalg.cond(vectors) > 1 / _ZERO:

@@ -1,0 +1,6 @@
+"""Enforce: estimators of functions that have a known symmetry exactly."""
+
+from sksym.enforce.invariants import InvariantFeatures
+from sksym.enforce.ridge import SymmetricRidge, SymmetricRidgeCV
+
+__all__ = ["InvariantFeatures", "SymmetricRidge", "SymmetricRidgeCV"]

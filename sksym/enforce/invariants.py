@@ -1,0 +1,103 @@
+"""Invariant features: a known symmetry in front of any classifier or regressor."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksym._estimator import on_copy, warn
+from sksym._linalg import reduced_echelon
+from sksym.equivariant import equivariant_basis, place, probe_points
+from sksym.groups import resolve
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
+
+_CONSTANT = 1e-10  # slope relative to its terms at which a function does not vary
+_N_PROBES = 100
+
+
+class InvariantFeatures(TransformerMixin, BaseEstimator):
+    """The invariant functions of a known symmetry, in front of any classifier or regressor.
+
+    The features are a basis, in reduced echelon form and without the constant, of all functions
+    in the library that the symmetry leaves unchanged: ``x0^2 + x1^2`` for rotations of the plane.
+
+    Parameters
+    ----------
+    symmetry : LieAlgebra, VectorFields, FiniteGroup, Group or callable, default=None
+        Who acts; a callable such as ``so`` is called with the number of features. None: no
+        symmetry, so that every function of the library is a feature.
+    library : library, default=None
+        None is ``PolynomialLibrary(2)``, about the fixed point nearest the origin.
+    rtol : float, default=1e-10
+        Relative tolerance of the null space.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features_out, p)
+        The features in the functions of `library_`.
+    library_ : fitted library
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> from sksym import InvariantFeatures, so
+    >>> InvariantFeatures(so(2)).fit([[1.0, 2.0]]).get_feature_names_out()
+    array(['x0^2 + x1^2'], dtype=object)
+    """
+
+    def __init__(self, symmetry=None, *, library=None, rtol=1e-10):
+        self.symmetry = symmetry
+        self.library = library
+        self.rtol = rtol
+
+    @on_copy
+    def fit(self, X, y=None):
+        """Find the invariants of the library on the columns of `X` (n, d)."""
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = X.astype(np.float64, copy=False)
+        group = resolve(self.symmetry, X)
+        template = PolynomialLibrary(2) if self.library is None else self.library
+        names = vars(self).get("feature_names_in_")
+        library, _ = place(template, X, group, near=np.zeros(X.shape[1]), names=names)
+        basis = equivariant_basis(library, group, points=X, rtol=self.rtol).toarray()
+        points = probe_points(X, _N_PROBES)
+        coef = _echelon_in_units_of_data(library, basis, points)
+        coef = coef[_varies(library, coef, points[::10])]
+        if not len(coef):
+            warn(
+                "No function of the library but the constant is invariant, so there are no "
+                "features: raise the degree of the library, or check the symmetry."
+            )
+        self.library_ = library
+        self.coef_ = coef
+
+    def transform(self, X):
+        """Evaluate the invariants: shape (n, n_features_out)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return evaluate(self.library_, self.coef_, X).astype(X.dtype, copy=False)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the invariants as formulas, long ones cut."""
+        check_is_fitted(self)
+        return library_formulas(self, input_features)
+
+
+def _echelon_in_units_of_data(library, basis, points):
+    """Return functions (k, p) in echelon form where a small coefficient is a small term.
+
+    The leading coefficient of each, as its formula shows it, is 1.
+    """
+    size = np.sqrt(np.mean(library_values(library, points) ** 2, axis=0))
+    size[size == 0] = 1
+    coef = reduced_echelon(basis * size) / size
+    pivot = (coef != 0).argmax(axis=1)
+    shown = coef * library.name_sizes()
+    return coef / shown[np.arange(len(coef)), pivot][:, None]
+
+
+def _varies(library, coef, points):
+    """Tell which functions (k, p) are more than constants: mask (k,)."""
+    slopes = library.jacobian(points)
+    largest = np.abs(np.einsum("npd,kp->knd", slopes, coef)).max(axis=(1, 2))
+    terms = np.abs(coef) @ np.abs(slopes).max(axis=(0, 2))
+    return largest > _CONSTANT * terms

@@ -1,0 +1,412 @@
+"""Ridge regression over the functions that have a known symmetry exactly."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sksym._estimator import (
+    by_value,
+    check_number,
+    descending,
+    is_integer,
+    on_copy,
+    on_fitted_copy,
+    training_data,
+    warn,
+    weighted_splits,
+)
+from sksym._linalg import one_thread, row_blocks
+from sksym.equivariant import EquivariantSpace
+from sksym.groups import Trivial, resolve
+from sksym.libraries import PolynomialLibrary, fitted_values, library_values
+
+_SMALLEST_ALPHA, _LARGEST_ALPHA = 1e-8, 1e4  # of a grid
+
+
+class _SymmetricRegressor(RegressorMixin, BaseEstimator):
+    """What the ridge regressors share: all but the choice of alpha."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        one_output = isinstance(self.output, Trivial) and self.output.q == 1
+        tags.target_tags.multi_output = not one_output
+        # Symmetric functions cannot follow data that lack the symmetry.
+        tags.regressor_tags.poor_score = self.symmetry is not None
+        return tags
+
+    def predict(self, X):
+        """Predict targets, shape (n,) or (n, q)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return fitted_values(self.library_, self.coef_, X)
+
+    @property
+    def basis_(self):
+        """Orthonormal rows that span the equivariant coefficients, (n_free, q p)."""
+        check_is_fitted(self)
+        return self._space_.full_basis().toarray()
+
+    def equivariance_error(self, X, *, n_elements=20, random_state=0):
+        """Measure the largest relative violation of the symmetry over finite group elements.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_elements : int, default=20
+            Elements drawn: the exponential of a random generator of size about one, times a
+            random word in the discrete elements.
+        random_state : int or Generator, default=0
+
+        Returns
+        -------
+        float
+            Largest ``|F(g x) - rho(g) F(x)|`` relative to ``sum_k |coef_k phi_k(g x)|`` and
+            ``|rho(g)| sum_k |coef_k phi_k(x)|``, the scale on which floating point resolves F.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        coef = np.atleast_2d(self.coef_).astype(float)
+        rng = np.random.default_rng(random_state)
+        worst = 0.0
+        with one_thread():
+            for _ in range(n_elements):
+                M, t, rho = self._space_.random_element(rng)
+                images = X @ M.T + t
+                for rows in row_blocks(len(X), 2 * coef.shape[1]):
+                    here = library_values(self.library_, X[rows])
+                    there = library_values(self.library_, images[rows])
+                    violation = np.max(_violation(here, there, coef, rho), initial=0.0)
+                    worst = np.maximum(worst, violation)  # NaN stays NaN
+        return float(worst)
+
+    def _space_of(self, data):
+        """Find the space that the parameters describe, placed on the rows that count."""
+        X = data.counted().X
+        return EquivariantSpace.of(
+            resolve(self.symmetry, X),
+            PolynomialLibrary(2) if self.library is None else self.library,
+            self.output,
+            X,
+            data.Y.shape[1],
+            self.rtol,
+            vars(self).get("feature_names_in_"),
+        )
+
+    def _set_solution(self, space, statistics, alpha, data):
+        """Solve, and set the fitted attributes."""
+        coef = space.solve(statistics, [alpha])[0]
+        if not np.isfinite(coef).all():
+            raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
+        if not space.varies():
+            remaining = "a constant" if space.n_free else "zero"
+            warn(
+                f"The symmetry leaves {remaining} as the only function of this library: raise its "
+                "degree, or check `symmetry` and `output`."
+            )
+        self._space_ = space
+        self._statistics_ = statistics
+        self._one_target_ = data.one_target
+        self._parameters_ = self._fixed_parameters()
+        self.library_ = space.library
+        self.n_free_ = space.n_free
+        self.n_samples_seen_ = statistics.n_rows
+        self.coef_ = data.shaped(coef)
+
+    def _fixed_parameters(self):
+        """Return by value the parameters that must not change while rows are added."""
+        fixed = (self.symmetry, self.library, self.output, self.rtol)
+        return tuple(by_value(parameter) for parameter in fixed)
+
+
+class SymmetricRidge(_SymmetricRegressor):
+    """Ridge regression on a feature library, over the functions that have a known symmetry.
+
+    Minimises ``||Y - Phi coef^T||^2 + alpha ||coef||^2`` over the coefficients with
+    ``L(xi, coef) = 0`` for every generator of `symmetry` and ``F(g x) = rho(g) F(x)`` for every
+    element of it. The constant function is not penalised; `alpha` = 0 gives the least-squares
+    solution of minimum norm.
+
+    Parameters
+    ----------
+    symmetry : LieAlgebra, FiniteGroup, Group or callable, default=None
+        Who acts: a connected symmetry, a discrete one, or both together, as in
+        ``so(3) + reflections(3)``. A callable such as ``so`` is called with the number of
+        features. None: no constraint.
+    library : library, default=None
+        What is fitted; None is ``PolynomialLibrary(2)``. Polynomials are centred at the fixed
+        point of the symmetry unless they name a centre.
+    output : representation or array of shape (r, q, q), default=None
+        How the outputs move, ``vector`` for example. None: every output is invariant.
+    alpha : float, default=1.0
+        Ridge penalty. The norm is that of the library's coordinates: for polynomials the Fischer
+        norm about the library's centre, which depends on its axes and scale; the symmetry of the
+        fit does not.
+    rtol : float, default=1e-10
+        Singular values of the constraints below `rtol` relative to the largest count as zero.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (p,) or (q, p)
+        ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
+    library_ : fitted library
+    basis_ : ndarray of shape (n_free, q p)
+        Orthonormal basis of the equivariant coefficients.
+    n_free_ : int
+        Number of free coefficients.
+    n_samples_seen_ : int
+        Rows of positive weight, over all calls to `partial_fit`.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (d,)
+
+    Notes
+    -----
+    Rows are streamed in blocks into an R factor: time O(n k^2) and memory O(k^2) beside one block
+    for k free coefficients, whatever n. Symmetric functions that the library does not hold are
+    approximated symmetrically. A library that is not closed under the symmetry is constrained at
+    sampled points along the orbits.
+
+    References
+    ----------
+    Otto, Zolman, Kutz, Brunton (2025). A unified framework to enforce, discover, and promote
+    symmetry in machine learning. JMLR 26(248).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksym import SymmetricRidge, so
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = SymmetricRidge(so(3), alpha=0).fit(X, (X**2).sum(axis=1))
+    >>> model.n_free_, round(float(model.predict([[1.0, 2.0, 2.0]])[0]), 6)
+    (2, 9.0)
+    """
+
+    def __init__(self, symmetry=None, *, library=None, output=None, alpha=1.0, rtol=1e-10):
+        self.symmetry = symmetry
+        self.library = library
+        self.output = output
+        self.alpha = alpha
+        self.rtol = rtol
+
+    @on_copy
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, q)
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative; rows of weight zero count for nothing.
+
+        Returns
+        -------
+        self
+        """
+        check_number(self.alpha, "alpha")
+        data = training_data(self, X, y, sample_weight)
+        space = self._space_of(data)
+        statistics = space.statistics(data.X, data.Y, data.weight)
+        self._set_solution(space, statistics, self.alpha, data)
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Add rows to those seen before: after all chunks, the same model as from `fit`.
+
+        Parameters and return value as in `fit`. Parameters other than `alpha` must not change
+        between chunks. Libraries whose functions depend on the data, such as splines, keep the
+        functions chosen from the first chunk.
+        """
+        if not hasattr(self, "_space_"):
+            return self.fit(X, y, sample_weight)
+        return self._add_rows(X, y, sample_weight)
+
+    @on_fitted_copy
+    def _add_rows(self, X, y, sample_weight):
+        check_number(self.alpha, "alpha")
+        if self._parameters_ != self._fixed_parameters():
+            raise ValueError(
+                "partial_fit continues the earlier chunks, but `symmetry`, `library`, `output` or "
+                "`rtol` has changed since: call fit to begin anew."
+            )
+        data = training_data(self, X, y, sample_weight, reset=False)
+        if data.Y.shape[1] != self._space_.n_outputs or data.one_target != self._one_target_:
+            raise ValueError(
+                f"y has shape {np.shape(y)}, but earlier chunks had {self._shape_of_targets()}: "
+                "the outputs of every chunk must be the same."
+            )
+        counted = data.counted()
+        space, statistics = self._space_.including(self._statistics_, counted.X)
+        statistics = statistics.merge(space.statistics(counted.X, counted.Y, counted.weight))
+        self._set_solution(space, statistics, self.alpha, data.with_dtype_of(self.coef_))
+
+    @on_fitted_copy
+    def merge(self, other):
+        """Add the rows that another model was fitted to: the same as a fit to all of them.
+
+        Parameters
+        ----------
+        other : SymmetricRidge
+            Fitted to other rows with the same parameters; its `alpha` is not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If symmetry, library, output, tolerance, outputs or features differ.
+        """
+        check_is_fitted(self)
+        check_is_fitted(other)
+        self._require_mergeable(other)
+        space, statistics = self._space_.merge(other._space_, self._statistics_, other._statistics_)
+        coef = space.solve(statistics, [self.alpha])[0]
+        self._space_ = space
+        self._statistics_ = statistics
+        self.library_ = space.library
+        self.n_samples_seen_ = statistics.n_rows
+        dtype = np.result_type(self.coef_, other.coef_)
+        self.coef_ = (coef[0] if self._one_target_ else coef).astype(dtype)
+
+    def _require_mergeable(self, other):
+        """Raise an error that names what differs between two fitted models."""
+        if not isinstance(other, SymmetricRidge):
+            raise TypeError(f"`other` must be a fitted SymmetricRidge, got {other!r}.")
+        names = ("symmetry", "library", "output", "rtol")
+        pairs = zip(names, self._parameters_, other._parameters_, strict=True)
+        differing = [f"`{name}`" for name, ours, theirs in pairs if ours != theirs]
+        if self.n_features_in_ != other.n_features_in_ or not np.array_equal(
+            vars(self).get("feature_names_in_"), vars(other).get("feature_names_in_")
+        ):
+            differing.append("the features of X")
+        if self._shape_of_targets() != other._shape_of_targets():
+            differing.append("the outputs of y")
+        if differing:
+            raise ValueError(
+                f"Models of different problems cannot be merged: {', '.join(differing)} differ. "
+                "Fit both with the same parameters to rows of the same columns."
+            )
+
+    def _shape_of_targets(self):
+        if self._one_target_:
+            return "one dimension"
+        return f"{self._space_.n_outputs} columns"
+
+
+class SymmetricRidgeCV(_SymmetricRegressor):
+    """Ridge regression with a known symmetry and alpha chosen by cross-validation.
+
+    Minimises the objective of `SymmetricRidge`; alpha has the least mean squared error over the
+    folds. Each fold is streamed once into statistics of its own. They merge, so that every
+    training set, every alpha and the final fit cost no further pass over the data.
+
+    Parameters
+    ----------
+    symmetry, library, output, rtol
+        As in `SymmetricRidge`.
+    alphas : int or array-like, default=25
+        How many to try, geometrically from 1e-8 to 1e4; or the values, 0 among them if wanted.
+    cv : int, splitter or iterable of (train, test), default=None
+        As in scikit-learn; None: 5 folds.
+
+    Attributes
+    ----------
+    alpha_ : float
+    cv_results_ : dict
+        ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
+    best_score_ : float
+        Minus the least mean test error.
+    coef_, library_, basis_, n_free_
+        As in `SymmetricRidge`.
+    """
+
+    def __init__(
+        self, symmetry=None, *, library=None, output=None, alphas=25, cv=None, rtol=1e-10
+    ):
+        self.symmetry = symmetry
+        self.library = library
+        self.output = output
+        self.alphas = alphas
+        self.cv = cv
+        self.rtol = rtol
+
+    @on_copy
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data; parameters as in `SymmetricRidge.fit`."""
+        alphas = _checked_alphas(self.alphas)
+        data = training_data(self, X, y, sample_weight)
+        space = self._space_of(data)
+        errors, statistics = _cross_validate(space, data, alphas, self.cv)
+        mean_error = errors.mean(axis=1)
+        best = int(np.argmin(mean_error))
+        self._set_solution(space, statistics, float(alphas[best]), data)
+        self.alpha_ = float(alphas[best])
+        self.best_score_ = -float(mean_error[best])
+        self.cv_results_ = {
+            "alpha": alphas,
+            "mean_squared_error": errors,
+            "mean_test_error": mean_error,
+        }
+
+
+def _checked_alphas(alphas):
+    """Return the alphas to try, in the order given; ascending where a number is given."""
+    if is_integer(alphas) and alphas > 0:
+        return np.geomspace(_SMALLEST_ALPHA, _LARGEST_ALPHA, alphas)
+    if is_integer(alphas) or not np.size(alphas):
+        raise ValueError(f"`alphas` must be a number of values >= 1 or values, got {alphas!r}.")
+    descending(alphas, "alphas")  # refuses what is no list of penalties
+    return np.atleast_1d(np.asarray(alphas, dtype=float))
+
+
+def _cross_validate(space, data, alphas, cv):
+    """Compute mean squared errors (a, n_folds), and the statistics of all rows."""
+    splits = weighted_splits(cv, data.X, data.Y, data.weight)
+    folds = [_statistics_of(space, data.take(test)) for _, test in splits]
+    is_partition = _is_partition(splits, data.weight)
+    errors = np.empty((len(alphas), len(splits)))
+    for k, (train, test) in enumerate(splits):
+        if not data.weight[train].any():
+            raise ValueError(
+                f"No row that fold {k} trains on has a positive weight: use fewer folds in `cv`."
+            )
+        if is_partition:
+            training = _merged(folds[:k] + folds[k + 1 :])
+        else:
+            training = _statistics_of(space, data.take(train))
+        w = space.coordinates(training, alphas)
+        residual = folds[k].design @ w - folds[k].targets
+        total_weight = data.weight[test].sum() * space.n_outputs
+        errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
+    if is_partition:
+        return errors, _merged(folds)
+    return errors, _statistics_of(space, data)
+
+
+def _statistics_of(space, data):
+    return space.statistics(data.X, data.Y, data.weight)
+
+
+def _merged(statistics):
+    """Merge the statistics of several folds."""
+    merged = statistics[0]
+    for fold in statistics[1:]:
+        merged = merged.merge(fold)
+    return merged
+
+
+def _is_partition(splits, weight):
+    """Tell whether every row that counts is tested once and trained on in all other folds."""
+    n = len(weight)
+    n_tests = np.bincount(np.concatenate([test for _, test in splits]), minlength=n)
+    complete = all(len(train) + len(test) == n for train, test in splits)
+    return complete and (n_tests == 1)[weight > 0].all()
+
+
+def _violation(here, there, coef, rho):
+    """Compute ``|F(g x) - rho F(x)|`` relative to the sizes of the terms, from library values."""
+    error = np.abs(there @ coef.T - here @ coef.T @ rho.T)
+    size_there = np.abs(there) @ np.abs(coef).T
+    size_here = np.abs(here) @ np.abs(coef).T @ np.abs(rho).T
+    size = np.maximum(size_there, size_here)
+    return error / np.where(size > 0, size, 1.0)

@@ -1,0 +1,266 @@
+"""Who acts discretely, and both together: finite groups, and a Lie algebra with one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from sksym._linalg import column_indices
+from sksym.groups.lie_algebra import (
+    LieAlgebra,
+    no_algebra,
+    read_only,
+    require_dimension,
+    require_same_space,
+)
+from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
+
+_SINGULAR = 1e12  # condition of an element with rows and columns of unit size
+_SHOWN = 5  # elements in a repr
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FiniteGroup:
+    """Generating elements ``x -> g x`` of a discrete group.
+
+    Parameters
+    ----------
+    matrices : array-like of shape (k, d, d)
+        Invertible matrices; generating elements suffice. No elements, ``k = 0``, is legal and
+        means no symmetry.
+    names : sequence of k str, default=None
+
+    Attributes
+    ----------
+    n_elements : int
+    n_features : int
+        Dimension ``d`` of the space that is acted on.
+    """
+
+    matrices: np.ndarray
+    names: Sequence[str] | None = None
+
+    def __post_init__(self):
+        matrices = read_only(self.matrices, "matrices")
+        if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
+            raise ValueError(
+                f"`matrices` must have shape (k, d, d), got {matrices.shape}: "
+                "stack the square matrices of the elements along the first axis."
+            )
+        require_dimension(matrices.shape[1])
+        for k, g in enumerate(matrices):
+            _require_invertible(g, k)
+        if self.names is None:
+            names = tuple(f"g{k}" for k in range(len(matrices)))
+        else:
+            names = tuple(map(str, self.names))
+        if len(names) != len(matrices):
+            raise ValueError(f"Got {len(names)} names for {len(matrices)} elements.")
+        object.__setattr__(self, "matrices", matrices)
+        object.__setattr__(self, "names", names)
+
+    @property
+    def n_elements(self):
+        return self.matrices.shape[0]
+
+    @property
+    def n_features(self):
+        return self.matrices.shape[1]
+
+    def __deepcopy__(self, memo):
+        return self  # immutable: `clone` and `get_params` share it
+
+    def __reduce__(self):
+        return type(self), (self.matrices, self.names)  # arrays stay read-only
+
+    def __repr__(self):
+        shown = ", ".join(self.names[:_SHOWN]) or "no elements"
+        dots = ", ..." if self.n_elements > _SHOWN else ""
+        return f"FiniteGroup({shown}{dots} on R^{self.n_features})"
+
+    def __add__(self, other):
+        if isinstance(other, FiniteGroup):
+            require_same_space(self, other)
+            matrices = np.concatenate([self.matrices, other.matrices])
+            return FiniteGroup(matrices, self.names + other.names)
+        if isinstance(other, LieAlgebra | VectorFields):
+            return Group(other, self)
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def represented_by(self, representation):
+        """Return the matrices ``rho(g)`` (k, q, q) by which the elements move outputs."""
+        return representation.finite(self.matrices)
+
+    def take(self, indices):
+        """Return the group of some of the elements, under their names."""
+        return FiniteGroup(self.matrices[indices], [self.names[k] for k in indices])
+
+    def repeat(self, k):
+        """Return the same elements acting on `k` points stored side by side."""
+        size = k * self.n_features
+        matrices = np.zeros((self.n_elements, size, size))
+        for element, g in enumerate(self.matrices):
+            matrices[element] = block_diag(*[g] * k)
+        return FiniteGroup(matrices, self.names)
+
+    def on_columns(self, columns, n_features):
+        """Let the group act on some columns only; arguments as in ``LieAlgebra.on_columns``."""
+        columns, n_features = column_indices(columns, n_features, self.n_features)
+        matrices = np.tile(np.eye(n_features), (self.n_elements, 1, 1))
+        matrices[:, columns[:, None], columns] = self.matrices
+        return FiniteGroup(matrices, self.names)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Group:
+    """A connected symmetry and a discrete one together, such as ``so(3) + reflections(3)``.
+
+    Parameters
+    ----------
+    algebra : LieAlgebra or VectorFields
+        Generators of the connected part; none, ``r = 0``, is legal.
+    elements : FiniteGroup, default=None
+        Generating elements of the discrete part; none is legal, and what None means.
+
+    Attributes
+    ----------
+    n_features : int
+        Dimension ``d`` of the space that both act on.
+
+    Examples
+    --------
+    >>> from sksym import so
+    >>> from sksym.groups import reflections
+    >>> so(2) + reflections(2)
+    Group(x0 ∂1 - x1 ∂0; -x0, -x1 on R^2)
+    """
+
+    algebra: LieAlgebra | VectorFields
+    elements: FiniteGroup | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.algebra, LieAlgebra | VectorFields):
+            raise TypeError(f"`algebra` must be a LieAlgebra, got {self.algebra!r}.")
+        elements = no_elements(self.algebra.n_features) if self.elements is None else self.elements
+        if not isinstance(elements, FiniteGroup):
+            raise TypeError(f"`elements` must be a FiniteGroup, got {self.elements!r}.")
+        require_same_space(self.algebra, elements)
+        object.__setattr__(self, "elements", elements)
+
+    @classmethod
+    def of(cls, symmetry, name="symmetry"):
+        """Return a LieAlgebra, VectorFields, FiniteGroup or Group as a Group."""
+        if isinstance(symmetry, Group):
+            return symmetry
+        if isinstance(symmetry, FiniteGroup):
+            return cls(no_algebra(symmetry.n_features), symmetry)
+        if isinstance(symmetry, LieAlgebra | VectorFields):
+            return cls(symmetry)
+        raise TypeError(
+            f"`{name}` must be a LieAlgebra, a FiniteGroup, a Group, or a function of the number "
+            f"of features that makes one, got {symmetry!r}."
+        )
+
+    @classmethod
+    def none(cls, d):
+        """Return the group on ``R^d`` that contains nothing but the identity."""
+        return cls(no_algebra(d))
+
+    @property
+    def n_features(self):
+        return self.algebra.n_features
+
+    @property
+    def is_trivial(self):
+        """Whether there is neither a generator nor an element: no symmetry."""
+        return not self.algebra.dim and not self.elements.n_elements
+
+    def __deepcopy__(self, memo):
+        return self  # immutable: `clone` and `get_params` share it
+
+    def __repr__(self):
+        generators = ", ".join(self.algebra.names[:_SHOWN]) or "no generators"
+        if self.algebra.dim > _SHOWN:
+            generators += ", ..."
+        elements = ", ".join(self.elements.names[:_SHOWN]) or "no elements"
+        return f"Group({generators}; {elements} on R^{self.n_features})"
+
+    def __add__(self, other):
+        if not isinstance(other, Group | FiniteGroup | LieAlgebra):
+            return NotImplemented
+        other = Group.of(other)
+        return Group(self.algebra + other.algebra, self.elements + other.elements)
+
+    __radd__ = __add__
+
+    def represented_by(self, representation):
+        """Return how generators and elements move outputs: ``B`` (r, q, q), ``rho`` (k, q, q)."""
+        return (
+            self.algebra.represented_by(representation),
+            self.elements.represented_by(representation),
+        )
+
+    def repeat(self, k):
+        """Return the same symmetry of `k` points stored side by side, on ``R^(k d)``."""
+        return Group(self.algebra.repeat(k), self.elements.repeat(k))
+
+    def on_columns(self, columns, n_features):
+        """Let the group act on some columns only; arguments as in ``LieAlgebra.on_columns``."""
+        algebra = self.algebra.on_columns(columns, n_features)
+        return Group(algebra, self.elements.on_columns(columns, n_features))
+
+    @cached_property
+    def mixing(self):
+        """Which coordinates the symmetry mixes: (d, d), nonzero where it does."""
+        d = self.n_features
+        mixing = np.eye(d) + np.abs(self.elements.matrices - np.eye(d)).sum(axis=0)
+        return mixing + np.abs(self.algebra.linear).sum(axis=0)
+
+
+def resolve(symmetry, X, name="symmetry"):
+    """Return what users call a symmetry as a Group on the columns of `X` (n, d), checked.
+
+    Parameters
+    ----------
+    symmetry : LieAlgebra, VectorFields, FiniteGroup, Group, callable or None
+        A callable (``so``, ``permutations``) is called with d. None means no symmetry.
+    X : ndarray of shape (n, d)
+        Fields of a library that is not fitted are fitted to it.
+    name : str
+        Of the parameter, for messages.
+    """
+    d = X.shape[1]
+    if symmetry is None:
+        return Group.none(d)
+    if isinstance(symmetry, UnfittedVectorFields):
+        symmetry = symmetry.fitted(X)
+    elif callable(symmetry):
+        symmetry = symmetry(d)
+    group = Group.of(symmetry, name)
+    if group.n_features != d:
+        raise ValueError(
+            f"`{name}` acts on R^{group.n_features}, but X has {d} features: build it on "
+            f"R^{d}, or name the {group.n_features} columns it moves with on_columns."
+        )
+    return group
+
+
+def no_elements(d):
+    """Return the finite group on ``R^d`` without elements."""
+    return FiniteGroup(np.zeros((0, d, d)))
+
+
+def _require_invertible(g, k):
+    if not np.isfinite(g).all():
+        raise ValueError(f"Element {k} holds NaN or infinity: group elements are finite.")
+    # Rows and columns of unit size first: elements may mix units.
+    row_size = np.linalg.norm(g, axis=1, keepdims=True)
+    scaled = g / np.maximum(row_size, 1e-300)
+    column_size = np.linalg.norm(scaled, axis=0)
+    scaled = scaled / np.maximum(column_size, 1e-300)
+    if np.linalg.cond(scaled) > _SINGULAR:
+        raise ValueError(f"Element {k} is singular: group elements are invertible.")
