@@ -258,7 +258,7 @@ class LieDerivative:
         p = self.n_functions
         m = self.n_tests
         q = (q or 1) if self.B is None else self.B.shape[1]
-        D = sparse.coo_array(self._tested_D)
+        D = sparse.coo_array(self.moved_values)
         a, j = np.divmod(D.col, m)
         i = np.arange(q)[:, None]
         rows = [((a * q + i) * m + j).ravel()]
@@ -335,8 +335,8 @@ class LieDerivative:
         return (self.symmetry_matrix(coef) @ eta).reshape(-1, self.n_tests)
 
     @cached_property
-    def _tested_D(self):
-        """``D_a T`` side by side: (p, r m), sparse as far as T is."""
+    def moved_values(self):
+        """The Lie derivatives of the functions in the tests, ``D_a T`` side by side: (p, r m)."""
         if self.T is None:
             return self.D
         r = self.n_generators

@@ -147,7 +147,9 @@ class Statistics:
         return replace(self, R=np.concatenate([turned, self.targets], axis=1))
 
 
-def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1):
+def regression_statistics(
+    functions, X, Y, weight, n_unknowns, rows_per_sample=1, block_width=None
+):
     """Stream rows of data into `Statistics`.
 
     Parameters
@@ -163,6 +165,8 @@ def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1
         k.
     rows_per_sample : int
         q.
+    block_width : int, default=None
+        Numbers for each row in a block; None: as many as the regression has.
     """
     if not weight.all():
         counted = weight > 0
@@ -171,8 +175,10 @@ def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1
         weight = weight[counted]
     n_targets = Y.shape[1] // rows_per_sample
     statistics = Statistics.empty(n_unknowns, n_targets, X.shape[1])
+    if block_width is None:
+        block_width = (n_unknowns + n_targets) * rows_per_sample
     with one_thread():
-        for rows in row_blocks(len(X), (n_unknowns + n_targets) * rows_per_sample):
+        for rows in row_blocks(len(X), block_width):
             target = Y[rows].reshape(-1, n_targets)
             statistics = statistics.update(X[rows], weight[rows], functions(X[rows]), target)
     return statistics

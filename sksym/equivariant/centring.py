@@ -6,6 +6,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 
 from sksym._linalg import column_indices
+from sksym.groups import Group
 from sksym.libraries import as_library, library_values
 
 _FIXED = 1e-9  # motion of a point relative to its terms at which it is fixed
@@ -93,6 +94,8 @@ def place(template, X, group, near=None, names=None):
     extremes : ndarray of shape (e, d)
         The few rows that the library's place depends on; the range of `X` where it names none.
     """
+    if not group.algebra.is_affine:  # fields beyond affine have no one fixed point
+        group = Group.none(X.shape[1])
     library = clone(as_library(template)).set_output(transform="default")
     columns = library.get_params(deep=False).get("columns")
     if columns is not None:
@@ -104,7 +107,7 @@ def place(template, X, group, near=None, names=None):
     if rows is None:
         rows = X
         extremes = np.array([low, high])
-    if library.can_be_centred and group.algebra.is_affine:
+    if library.can_be_centred:
         _centre(library, low, high, group, near, columns)
     library.fit(rows)
     if "n_output_features_" not in vars(library):
