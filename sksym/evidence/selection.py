@@ -7,12 +7,13 @@ import numpy as np
 from scipy.linalg import svd
 
 from sksym._estimator import is_integer
-from sksym._linalg import merge_rows, pivoted_echelon, spectral_bound
+from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
 _DRIFT = 4.0  # times the noise of what was measured, which a tuned generator may have
 _GAP = 0.4  # a floor or singular value must lie this far below the next singular value
+_FEW = 5  # random functions that show how much functions change
 _UNCHANGED = 1e-8  # change of enforced functions along a symmetry, relative to all changes
 
 
@@ -196,15 +197,27 @@ def saturated(evidence, basis):
 
     Only candidates that the data determine; in reduced echelon form.
     """
-    L = evidence.L.in_generators(evidence.spectrum.generators)
+    L = evidence.L
+    generators = evidence.spectrum.generators  # of unit motion: units do not matter
     q = len(evidence.coef)
     factor = None
     for coef in basis:  # of many functions and tests: one after the other
-        factor = merge_rows(factor, L.symmetry_matrix(coef.reshape(q, -1)))
+        change = L.symmetry_matrix(coef.reshape(q, -1)) @ generators.T
+        factor = merge_rows(factor, change)
     _, s, Vt = svd(factor)
-    # Generators of unit motion: units do not matter.
-    size = spectral_bound(L.moved_values)
+    size = _size_of_changes(L, generators, basis)
     unchanged = Vt[int((s > _UNCHANGED * size).sum()) :]
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
-    form, _ = pivoted_echelon(unchanged @ evidence.spectrum.generators, size_of_candidates)
+    form, _ = pivoted_echelon(unchanged @ generators, size_of_candidates)
     return rounded(form, np.zeros_like(form), partly=True, size=size_of_candidates)
+
+
+def _size_of_changes(L, generators, basis):
+    """Estimate how much functions of the size of a basis (k, q p) change along any generator."""
+    rng = np.random.default_rng(0)
+    largest = 0.0
+    for direction in rng.normal(size=(_FEW, basis.shape[1])):
+        coef = direction / np.linalg.norm(direction) * np.linalg.norm(basis, axis=1).max(initial=0)
+        change = L.symmetry_matrix(coef.reshape(-1, L.n_functions)) @ generators.T
+        largest = max(largest, np.linalg.norm(change))
+    return largest
