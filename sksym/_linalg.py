@@ -64,6 +64,26 @@ def column_indices(columns, n_features, expected):
     return np.array(columns, dtype=int), total
 
 
+def numerical_rank(sizes, shape, rtol=None):
+    """Count the singular values, or diagonal entries of a pivoted triangular factor, above noise.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (k,)
+        Non-negative.
+    shape : tuple of int
+        Of the matrix, whose size makes the round-off.
+    rtol : float, default=None
+        Threshold relative to the largest, where it lies above round-off.
+
+    Returns
+    -------
+    int
+    """
+    threshold = max(rtol or 0.0, 8 * _EPS * max(shape))
+    return int(np.count_nonzero(sizes > threshold * np.max(sizes, initial=0)))
+
+
 def null_space(matrix, rtol=1e-10, scale=None):
     """Orthonormal basis of the null space of a sparse matrix, block by block.
 
