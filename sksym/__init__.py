@@ -35,7 +35,6 @@ from sksym.mirror import (
     MirrorSparseRegressorCV,
     mirror_path,
 )
-from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.plotting import MirrorPathDisplay, SymmetryDisplay, SymmetryPathDisplay
 from sksym.promote import (
     SymmetryPromotingRegressor,
@@ -43,6 +42,7 @@ from sksym.promote import (
     symmetry_path,
 )
 from sksym.representations import columns, covector, direct_sum, tensor, trivial, vector
+from sksym.solvers import GroupNorm, NuclearNorm
 
 __version__ = "0.1.0.dev0"
 

@@ -76,6 +76,7 @@ class SymmetryOptimizer(ps.BaseOptimizer):
     singular_values_ : ndarray
         Of the symmetry matrix of the candidates before step 3, ascending.
     dual_gap_ : float
+        In units of the objective of the convex problem.
     n_free_ : int
         Free coefficients before step 3.
     states_, controls_ : ndarray of int

@@ -1,4 +1,4 @@
-"""Public checks for estimators, libraries and penalties of your own."""
+"""Public checks for estimators and libraries of your own, and of norms."""
 
 import numpy as np
 from scipy import sparse

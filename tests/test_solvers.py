@@ -23,7 +23,7 @@ from sksym.promote.problem import PromotionProblem
 from sksym.solvers import (
     LeastSquares,
     Term,
-    admm,
+    admm_steps,
     certificate,
     largest_alpha,
     penalised_least_squares,
@@ -69,10 +69,10 @@ def test_objective_is_that_of_cvxpy(name, alpha):
         # It may stop short of its own tolerance; what it has reached is checked.
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs = solve_with_cvxpy(data, terms, alpha, **CLARABEL)
-    assert ours.gap <= 1e-8
+    assert ours.relative_gap <= 1e-8
     assert ours.objective == pytest.approx(theirs.objective, rel=1e-6)
     # The certificate bounds the error: nothing lies below the dual value.
-    assert theirs.objective >= ours.objective * (1 - ours.gap) * (1 - 1e-6)
+    assert theirs.objective >= (ours.objective - ours.gap) * (1 - 1e-6)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-3, 0.1])
@@ -84,7 +84,7 @@ def test_gap_is_a_bound_on_the_way(name, alpha):
     for n_iter in (1, 3, 10):
         rough = penalised_least_squares(data, terms, alpha, tol=1e-9, max_iter=n_iter)
         assert rough.objective >= best * (1 - 1e-8)
-        assert rough.objective - best <= rough.gap * rough.objective * (1 + 1e-9) + 1e-13
+        assert rough.objective - best <= rough.gap * (1 + 1e-9) + 1e-13
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-3])
@@ -131,9 +131,9 @@ def test_solution_scales_with_the_targets(size):
 def test_conjugate_gradients_reach_the_same_point(name, alpha, monkeypatch):
     data, terms = problem_of(**PROBLEMS[name])
     dense = penalised_least_squares(data, terms, alpha, tol=1e-7)
-    monkeypatch.setattr(admm, "_DENSE", 0)
+    monkeypatch.setattr(admm_steps, "_DENSE", 0)
     iterative = penalised_least_squares(data, terms, alpha, tol=1e-7)
-    assert iterative.gap <= 1e-7
+    assert iterative.relative_gap <= 1e-7
     assert iterative.objective == pytest.approx(dense.objective, rel=1e-6)
 
 
@@ -142,7 +142,7 @@ def test_warm_started_shrinkage_is_the_proximal_operator(shape):
     """Along a slowly changing sequence, as iterations make it."""
     rng = np.random.default_rng(0)
     penalty = NuclearNorm(0.7)
-    shrink = admm._WarmShrinkage(0.7, 0)
+    shrink = penalty.tracking_prox()
     Z = rng.normal(size=(shape[0], 4)) @ rng.normal(size=(4, shape[1]))
     for k in range(120):
         Z = Z + 0.3 * 0.9**k * rng.normal(size=shape)
@@ -197,7 +197,7 @@ def test_a_gap_out_of_reach_is_told():
     data, terms = problem_of()
     solution = penalised_least_squares(data, terms, 1e-2, tol=1e-9, max_iter=5)
     assert solution.n_iter == 5
-    assert solution.gap > 1e-9
+    assert solution.relative_gap > 1e-9
 
 
 def test_callback_sees_progress():
@@ -205,11 +205,4 @@ def test_callback_sees_progress():
     data, terms = problem_of()
     penalised_least_squares(data, terms, 1e-2, tol=1e-8, callback=lambda *row: seen.append(row))
     assert [row[0] for row in seen] == sorted(row[0] for row in seen)
-    assert seen[-1][2] <= 1e-8
-
-
-def test_cvxpy_refuses_penalties_that_it_is_not_told_of():
-    data, terms = problem_of()
-    odd = Term(terms[0].K, terms[0].shape, object())
-    with pytest.raises(TypeError, match="NuclearNorm and GroupNorm"):
-        solve_with_cvxpy(data, [odd], 1e-2)
+    assert seen[-1][2] <= 1e-8 * seen[-1][1]

@@ -9,15 +9,15 @@ from functools import cached_property
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import lsqr
 
-from sksym._linalg import null_space
 from sksym.mirror.strategies import Blocks, Outcome
 from sksym.mirror.structure import Constraints
-from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.solvers import (
+    GroupNorm,
     LeastSquares,
+    NuclearNorm,
     Term,
+    largest_alpha,
     penalised_least_squares,
     solve_with_cvxpy,
 )
@@ -48,16 +48,7 @@ class Analysis:
 
     def largest_alpha(self):
         """An alpha from which on every mirror holds, of the least dual point; maybe too large."""
-        terms, p = self.terms(), self.data.R.shape[1]
-        K = sparse.csr_array(sparse.vstack([term.K for term in terms]))
-        N = null_space(K)
-        inside = [self.data.R @ N[:, p * j : p * (j + 1)].T for j in range(self.q)]
-        free, Y = np.vstack(inside), self.data.Y.T.ravel()
-        left = (Y - free @ np.linalg.lstsq(free, Y)[0]).reshape(self.q, -1)
-        point = lsqr(K.T, (left @ self.data.R).ravel(), atol=1e-12, btol=1e-12)[0]
-        ends = np.cumsum([np.prod(term.shape) for term in terms])[:-1]
-        parts = zip(terms, np.split(point, ends), strict=True)
-        return max(term.penalty.polar(part.reshape(term.shape)) for term, part in parts)
+        return largest_alpha(self.data, self.terms())
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See `strategies`."""
@@ -77,7 +68,7 @@ class Analysis:
             if outcome.gap <= tol * outcome.objective or n_iter >= max_iter:
                 break
             # A start far from the solution may hold it up: then anew, else more accurately.
-            lost = start is not None and found.gap > goal
+            lost = start is not None and found.relative_gap > goal
             start, goal = (None, goal) if lost else (found, goal / 10)
         return replace(outcome, n_iter=n_iter)
 
@@ -85,7 +76,7 @@ class Analysis:
         """As many constraints as hold within the accuracy that was asked for."""
         for small in (1e-3, 1e-5, _SMALL, 0.0):
             outcome = self.written(found, terms, alpha, small)
-            if outcome.gap <= max(tol, found.gap) * outcome.objective:
+            if outcome.gap <= max(tol, found.relative_gap) * outcome.objective:
                 break
         return outcome
 
@@ -103,7 +94,7 @@ class Analysis:
         penalty = sum(term.penalty.value(term(W.T)) for term in terms)
         objective = 0.5 * np.vdot(left, left) + alpha * penalty
         # Both are known relative to least squares: a bound of the error of any other point follows.
-        bound = self._least + max((1 - found.gap) * found.objective, 0.0)
+        bound = self._least + max(found.objective - found.gap, 0.0)
         gap = max(objective - bound, 8 * _EPS * objective)
         whole = objective + 0.5 * self.rest
         lengths = np.where(active, self.rows.lengths(W), 0.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from sksym.solvers import BlockNorm
+from sksym.solvers import GroupNorm
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class MirrorRows:
 
     def lengths(self, W):
         """``|O_k^T W|`` (m,) for coefficients W (p, q)."""
-        return BlockNorm(self.sizes, self.weights).lengths(self.K @ W)
+        return GroupNorm(self.weights, self.sizes).lengths(self.K @ W)
 
     def norms(self, W):
         """The same, then the singular values of W where the nuclear norm counts."""

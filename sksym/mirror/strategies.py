@@ -17,9 +17,9 @@ from sklearn.linear_model import Lasso, MultiTaskLasso
 from sksym._linalg import require_memory
 from sksym.mirror.structure import Constraints
 from sksym.solvers import (
-    BlockNorm,
     Design,
-    SpectralNorm,
+    GroupNorm,
+    NuclearNorm,
     block_least_squares,
     duality_gap,
     proximal_newton,
@@ -90,7 +90,7 @@ class Blocks:
 
     def norm(self, factors=1.0):
         """The penalty in these coordinates."""
-        return BlockNorm(self.rows.sizes, factors * self.rows.weights, self.positive)
+        return GroupNorm(factors * self.rows.weights, self.rows.sizes, self.positive)
 
     def largest_alpha(self):
         """The dual norm of the gradient where every mirror holds."""
@@ -105,7 +105,7 @@ class Blocks:
         found = block_least_squares(
             self.design, self.target, norm, tol=tol, max_iter=max_iter, start=start
         )
-        return self.outcome(found.coef, norm, found.n_iter, found.objective, found.gap)
+        return self.outcome(found.coef, norm, found.n_iter, found.objective, found.relative_gap)
 
     def outcome(self, x, norm, n_iter, objective, share):
         """In the original coordinates."""
@@ -190,16 +190,9 @@ class Chain:
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
         penalties, Y = alpha * factors * self.rows.weights * self.steps, self.samples.Y
-        w = taut_string(Y[:, 0] / self.d, penalties, self.d**2)
-        r = Y[:, 0] - self.d * w
-        step = np.diff(w)
-        value = penalties @ np.abs(step)
-        # The sums of the residual are the dual point, feasible but for round-off.
-        sums = np.clip(np.cumsum(self.d * r)[:-1], -penalties, penalties)
-        gap = value + sums @ step
-        objective = 0.5 * (r @ r) + value
-        lengths = self.steps * np.abs(step)
-        return Outcome(w[:, None], lengths, objective, max(gap, _EPS * objective), 1, None)
+        found = taut_string(Y[:, 0] / self.d, penalties, self.d**2)
+        lengths = self.steps * np.abs(np.diff(found.coef))
+        return Outcome(found.coef[:, None], lengths, found.objective, found.gap, found.n_iter, None)
 
 
 class Spectral:
@@ -218,13 +211,13 @@ class Spectral:
 
     def largest_alpha(self):
         """The largest singular value of the gradient at zero."""
-        return np.linalg.norm(self.T @ self.Y, 2) * self.scale / self.rows.nuclear
+        return NuclearNorm(self.rows.nuclear / self.scale).polar(self.T @ self.Y)
 
     def solve(self, alpha, tol, max_iter, start=None, factors=1.0):
         """See the module."""
-        norm = SpectralNorm(alpha * self.rows.nuclear / self.scale)
+        norm = NuclearNorm(alpha * self.rows.nuclear / self.scale)
         x = np.zeros_like(self.Y) if start is None else self.axes.T @ start * self.scale
         found = proximal_newton(self.T, self.Y, norm, x, tol=tol, sigma=_SIGMA, max_iter=max_iter)
-        W = self.axes @ found.x / self.scale
+        W = self.axes @ found.coef / self.scale
         none, objective = np.zeros(0), found.objective + 0.5 * self.rest
         return Outcome(W, none, objective, max(found.gap, _EPS * objective), found.n_iter, W)

@@ -20,7 +20,7 @@ from sksym.mirror.fitting import MirrorProblem
 from sksym.mirror.rows import MirrorRows
 from sksym.mirror.structure import Constraints, block_coordinates
 from sksym.mirror.units import Standardised
-from sksym.solvers import BlockNorm, SpectralNorm
+from sksym.solvers import GroupNorm, NuclearNorm
 
 _OFFSET = 0.1  # standard deviation where the mirrors are removed
 _PULL = 0.01  # decay, at least, there
@@ -114,11 +114,11 @@ class Training:
     def norm(self, decay, n, c):
         """The penalty that a decay amounts to, times n; where it is concave its tangent at c."""
         if self.sizes is None:
-            return SpectralNorm(n * decay[0])
-        norm = BlockNorm(self.sizes, n * decay)
+            return NuclearNorm(n * decay[0])
+        norm = GroupNorm(n * decay, self.sizes)
         if self.depth == 2:
             return norm
-        return BlockNorm(self.sizes, n * decay * slopes(norm.lengths(c), self.depth))
+        return GroupNorm(n * decay * slopes(norm.lengths(c), self.depth), self.sizes)
 
     def penalty(self, decay):
         """Of the factors as they are."""
@@ -286,7 +286,7 @@ class Task:
         if self.form is None:
             s = np.linalg.svd(c, compute_uv=False)
             return c, b, s > _ROUND_OFF * s.max(initial=0)
-        lengths = BlockNorm(self.rows.sizes, self.rows.weights).lengths(c)
+        lengths = GroupNorm(self.rows.weights, self.rows.sizes).lengths(c)
         W = self.form.forward(c, free)
         if self.form.ties:
             W = Constraints(self.rows.rows_of(lengths == 0)).write(W)

@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 from scipy import sparse
 
-from sksym.solvers import BlockNorm, duality_gap
+from sksym.solvers import GroupNorm, duality_gap
 
 _NEGLIGIBLE = 1e-4  # of the largest component: zero
 
@@ -145,7 +145,7 @@ class Standardised:
             rank = int(np.sum(np.linalg.svd(pull, compute_uv=False) > decay))
             s[min(rank, int(np.sum(s > _NEGLIGIBLE * s[0]))) :] = 0
             return (U * s) @ Vt
-        norm = BlockNorm(sizes, np.ones(len(sizes)))
+        norm = GroupNorm(np.ones(len(sizes)), sizes)
         return settled(c, sizes) * (norm.lengths(pull) > decay)[norm.block][:, None]
 
 
@@ -154,7 +154,7 @@ def settled(c, sizes):
     if sizes is None:
         U, s, Vt = np.linalg.svd(c, full_matrices=False)
         return (U * np.where(s > _NEGLIGIBLE * s[0], s, 0.0)) @ Vt
-    norm = BlockNorm(sizes, np.ones(len(sizes)))
+    norm = GroupNorm(np.ones(len(sizes)), sizes)
     lengths = norm.lengths(c)
     kept = lengths > _NEGLIGIBLE * lengths.max(initial=0)
     return c * kept[norm.block][:, None]

@@ -53,9 +53,10 @@ def identified(samples, model, options):
             coef = _sparse_coef(fit.samples, sparsity, model.ridge)
     if not np.isfinite(coef).all():
         raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
-    if fit.gap > options.tol:
+    if fit.final.relative_gap > options.tol:
         warnings.warn(
-            f"The duality gap is {fit.gap:.2g} of the objective after {fit.n_iter} iterations, "
+            f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
+            f"{fit.n_iter} iterations, "
             f"more than tol={options.tol:.2g}: increase `max_iter` or `tol`.",
             ConvergenceWarning,
             stacklevel=5,
@@ -71,7 +72,7 @@ def identified(samples, model, options):
         "n_symmetries_": algebra.dim,
         "n_free_": problem.space.n_free,
         "singular_values_": fit.singular_values,
-        "dual_gap_": fit.gap,
+        "dual_gap_": fit.final.gap,
     }
 
 

@@ -33,7 +33,7 @@ class Fit:
         Candidates that leave it unchanged.
     convex : Solution or None
         Of the first problem: others may start from it.
-    gap : float
+    final : Solution
         Of the last problem before the refit.
     n_iter : int
         Of all problems before the refit.
@@ -45,7 +45,7 @@ class Fit:
     w: np.ndarray
     C: np.ndarray
     convex: object
-    gap: float
+    final: object
     n_iter: int
     by_data: bool = False
 
@@ -162,7 +162,7 @@ def fitted_at(samples, alpha, ridge, options, refit, start=None):
     how = replace(options, adaptive=False) if told else options  # the refit is known already
     solutions = promoted(samples.problem, samples.data(ridge), alpha, how, start)
     w = solutions[-1].coef
-    last = solutions[0], solutions[-1].gap, sum(one.n_iter for one in solutions)
+    last = solutions[0], solutions[-1], sum(one.n_iter for one in solutions)
     for C, by_data in _worth_enforcing(samples, w) if moving else ():
         enforced = _enforced(samples, C)
         if enforced is None or not (by_data or samples.can_judge(enforced.problem)):

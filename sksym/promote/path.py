@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import Bunch
 
-from sksym._linalg import one_thread
 from sksym._estimator import alpha_grid, descending, weighted_splits
+from sksym._linalg import one_thread
 from sksym.libraries import evaluate
 from sksym.promote.fitting import Samples, fitted_at
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
@@ -63,7 +63,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
         singular_values=np.array([fit.singular_values for fit in fits]),
         n_symmetries=np.array([len(fit.C) for fit in fits]),
         mean_squared_error=np.array(error),
-        dual_gaps=np.array([fit.gap for fit in fits]),
+        dual_gaps=np.array([fit.final.gap for fit in fits]),
         n_iters=np.array([fit.n_iter for fit in fits]),
         library=samples.problem.space.library,
     )

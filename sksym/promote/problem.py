@@ -12,9 +12,8 @@ from sksym.equivariant import EquivariantSpace, on_features, probe_points
 from sksym.groups import FiniteGroup
 from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
-from sksym.penalties import GroupNorm, NuclearNorm
 from sksym.representations import represent, represent_group
-from sksym.solvers import LeastSquares, Term
+from sksym.solvers import GroupNorm, LeastSquares, NuclearNorm, Term
 
 RTOL = 1e-10  # of the null space of the enforced symmetry
 

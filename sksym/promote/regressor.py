@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksym._linalg import one_thread
 from sksym._estimator import (
     CallbackSupportMixin,
     adopt,
@@ -19,6 +18,7 @@ from sksym._estimator import (
     validated,
     with_callbacks,
 )
+from sksym._linalg import one_thread
 from sksym.libraries import fitted_values
 from sksym.promote.fitting import Samples, fitted_at
 from sksym.promote.problem import PromotionProblem
@@ -95,14 +95,15 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
         candidates = fit.samples.problem.candidates
         C, _ = readable(candidates, fit.C)
-        self.dual_gap_, self.n_iter_ = fit.gap, max(fit.n_iter, 1)
+        self.dual_gap_, self.n_iter_ = fit.final.gap, max(fit.n_iter, 1)
         self.library_, self.singular_values_ = fit.library, fit.singular_values
         self.algebra_, self.n_symmetries_ = candidates.combine(C), len(C)
         self.n_free_ = fit.samples.problem.space.n_free
         self.coef_ = (fit.coef[0] if one_target else fit.coef).astype(dtype)
-        if fit.gap > options.tol:
+        if fit.final.relative_gap > options.tol:
             warnings.warn(
-                f"The duality gap is {fit.gap:.2g} of the objective after {fit.n_iter} iterations, "
+                f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
+                f"{fit.n_iter} iterations, "
                 f"more than tol={options.tol:.2g}: increase `max_iter` or `tol`.",
                 ConvergenceWarning,
                 stacklevel=4,
@@ -170,7 +171,8 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     singular_values_ : ndarray
         Of the symmetry matrix, ascending; their sum is the nuclear norm.
     dual_gap_ : float
-        Of the last convex problem, before the refit: relative, and a true bound.
+        Of the last convex problem, before the refit: an upper bound on the suboptimality, in units
+        of the objective; for ``alpha = 0`` in units of the nuclear norm.
     n_iter_ : int
         Iterations of all convex problems, before the refit.
     n_free_ : int
@@ -248,4 +250,5 @@ class SymmetryPromotingRegressor(PromotingRegressor):
 
 
 def _print_progress(n_iter, objective, gap):
-    print(f"iteration {n_iter:5d}: objective {objective:.6g}, relative gap {gap:.1e}")
+    relative = gap / (objective or 1.0)
+    print(f"iteration {n_iter:5d}: objective {objective:.6g}, relative gap {relative:.1e}")

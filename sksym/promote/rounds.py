@@ -3,9 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from sksym.penalties import NuclearNorm
 from sksym.solvers import penalised_least_squares, solve_with_cvxpy
 
 _FIRST, _SHRINK, _ROUNDS = 0.3, 0.6, 8  # eps relative to the largest singular value
@@ -62,11 +59,7 @@ def _solve(data, terms, alpha, options, start):
 
 
 def _reweighted(term, w, k):
-    Z = term(w)
-    if isinstance(term.penalty, NuclearNorm):
-        axes, s, _ = np.linalg.svd(Z, full_matrices=False)
-    else:
-        axes, s = np.eye(len(Z)), np.linalg.norm(Z, axis=1)
+    axes, s = term.penalty.axes_and_sizes(term(w))
     eps = _FIRST * _SHRINK**k * s.max(initial=0)
     kept = s > 1e-6 * eps
     return replace(term, axes=axes[:, kept], damping=s[kept] / (s[kept] + eps))

@@ -1,19 +1,21 @@
-"""Solvers: quadratic problems in a subspace, and least squares with convex penalties."""
+"""Solvers: norms, and the iterations for least squares with norms."""
 
-from sksym.solvers.admm import Term, penalised_least_squares
-from sksym.solvers.newton import BlockNorm, SpectralNorm, duality_gap, proximal_newton
-from sksym.solvers.problem import LeastSquares, Solution, certificate, largest_alpha
+from sksym.solvers.admm import penalised_least_squares
+from sksym.solvers.least_squares import LeastSquares, Term, certificate, largest_alpha
+from sksym.solvers.newton import proximal_newton
+from sksym.solvers.norms import GroupNorm, NuclearNorm
 from sksym.solvers.reference import solve_with_cvxpy
 from sksym.solvers.ridge import ridge_in_subspace
+from sksym.solvers.solution import Solution, duality_gap
 from sksym.solvers.taut_string import taut_string
 from sksym.solvers.working_set import Design, block_least_squares
 
 __all__ = [
-    "BlockNorm",
     "Design",
+    "GroupNorm",
     "LeastSquares",
+    "NuclearNorm",
     "Solution",
-    "SpectralNorm",
     "Term",
     "block_least_squares",
     "certificate",

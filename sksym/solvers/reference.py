@@ -1,4 +1,4 @@
-"""The same problem through cvxpy: slow, independent, and for tests."""
+"""The problem of `least_squares` through cvxpy: slow, independent, and for tests."""
 
 import threading
 import warnings
@@ -7,17 +7,32 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sksym.penalties import GroupNorm, NuclearNorm
-from sksym.solvers.problem import Solution, certificate
+from sksym._estimator import warn
+from sksym.solvers.least_squares import certificate
+from sksym.solvers.solution import Solution
 
-_LOCK = threading.Lock()
+_LOCK = threading.Lock()  # cvxpy is not safe to use from several threads
 
 
 def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", positive=False, **options):
-    """Minimise ``f(w) + alpha sum_t penalty_t(K_t w)`` by an interior-point method.
+    """Minimise ``f(w) + alpha sum_t norm_t(K_t w)`` by an interior-point method.
 
-    Parameters as in `penalised_least_squares`; `options` go to the solver. With `positive` w has no
-    negative entries, and the gap returned is that of the problem without this constraint.
+    Parameters
+    ----------
+    data : LeastSquares
+    terms : list of Term
+    alpha : float
+        0: the limit from above.
+    solver : str, default="CLARABEL"
+    positive : bool, default=False
+        Exclude negative entries of w; the gap returned is that of the problem without this
+        constraint.
+    **options
+        Of the solver.
+
+    Returns
+    -------
+    Solution
 
     Raises
     ------
@@ -33,56 +48,61 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", positive=False, *
             'solver="cvxpy" needs cvxpy, which is not installed: pip install "sksym[cvxpy]"'
         ) from error
 
-    axes, curvature, w_ls = data.parts(alpha)
-    size = np.abs(w_ls).max(initial=0) or 1.0  # unknowns of about one
+    w_ls = data.parts(alpha)[2]
+    unit = np.abs(w_ls).max(initial=0) or 1.0  # of w: interior points want unknowns of about one
     with _LOCK:
         w = cp.Variable(w_ls.size)
-        parts = [cp.Variable(int(np.prod(term.shape))) for term in terms]
-        links = [_map(term) @ w == Z for term, Z in zip(terms, parts, strict=True)]
-        bounds = [w >= 0] if positive else []
-        penalty = sum(_expression(cp, term, Z) for term, Z in zip(terms, parts, strict=True))
-        x = cp.reshape(w, w_ls.shape, order="C") @ axes - (w_ls @ axes) / size
-        if alpha == 0:
-            problem = cp.Problem(cp.Minimize(penalty), [*links, *bounds, x == 0])
-        else:
-            misfit = cp.sum_squares(cp.multiply(x, np.tile(np.sqrt(curvature), (len(w_ls), 1))))
-            problem = cp.Problem(cp.Minimize(0.5 * size * misfit / alpha + penalty), links + bounds)
+        matrices = [cp.Variable(int(np.prod(term.shape))) for term in terms]
+        links = [_weighted_map(term) @ w == Z for term, Z in zip(terms, matrices, strict=True)]
+        constraints = list(links)
+        if positive:
+            constraints.append(w >= 0)
+        penalty = sum(
+            term.penalty.expression(cp, cp.reshape(Z, term.shape, order="C"))
+            for term, Z in zip(terms, matrices, strict=True)
+        )
+        problem = _problem(cp, data, alpha, w, unit, penalty, constraints)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the status is told below, in our words
+            warnings.simplefilter("ignore")  # the status is reported below
             problem.solve(solver=solver, **options)
-        if problem.status == "optimal_inaccurate":
-            warnings.warn(
-                f"cvxpy ({solver}) ends before its tolerance: the solution may be inaccurate, "
-                "rescale the data or allow a larger gap.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        elif problem.status != "optimal":
-            raise RuntimeError(
-                f"cvxpy ends with status {problem.status!r} ({solver}): rescale the data, or use "
-                'solver="admm".'
-            )
-        coef = size * w.value.reshape(w_ls.shape)
-        dual = [
-            link.dual_value.reshape(term.shape) for link, term in zip(links, terms, strict=True)
-        ]
+        _check_status(problem.status, solver)
+        coef = unit * w.value.reshape(w_ls.shape)
+        multipliers = [link.dual_value for link in links]
         n_iter = int(problem.solver_stats.num_iters or 0)
+    dual = [Y.reshape(term.shape) for Y, term in zip(multipliers, terms, strict=True)]
     objective, gap, dual = certificate(data, terms, alpha, coef, dual)
-    return Solution(coef, n_iter, float(gap / (objective or 1.0)), dual, float(objective))
+    return Solution(coef, objective, gap, n_iter, dual)
 
 
-def _map(term):
-    """K with its weight."""
+def _problem(cp, data, alpha, w, unit, penalty, constraints):
+    """Return the cvxpy problem in units of w, divided by ``alpha unit``."""
+    axes, curvature, w_ls = data.parts(alpha)
+    change = cp.reshape(w, w_ls.shape, order="C") @ axes - (w_ls @ axes) / unit
+    if alpha == 0:
+        return cp.Problem(cp.Minimize(penalty), [*constraints, change == 0])
+    slope = np.tile(np.sqrt(curvature), (len(w_ls), 1))
+    misfit = cp.sum_squares(cp.multiply(change, slope))
+    return cp.Problem(cp.Minimize(0.5 * unit * misfit / alpha + penalty), constraints)
+
+
+def _check_status(status, solver):
+    """Warn where the solution is inaccurate, raise where there is none."""
+    if status == "optimal_inaccurate":
+        warn(
+            f"cvxpy ({solver}) ends before its tolerance: the solution may be inaccurate, rescale "
+            "the data or allow a larger gap.",
+            ConvergenceWarning,
+        )
+    elif status != "optimal":
+        raise RuntimeError(
+            f'cvxpy ends with status {status!r} ({solver}): rescale the data, or use solver="admm".'
+        )
+
+
+def _weighted_map(term):
+    """Return K multiplied by the weight of its term."""
     if term.axes is None:
         return term.K
-    weight = np.eye(term.shape[0]) - (term.axes * term.damping) @ term.axes.T
-    return sparse.csr_array(sparse.kron(weight, sparse.eye_array(term.shape[1])) @ term.K)
-
-
-def _expression(cp, term, moved):
-    Z = cp.reshape(moved, term.shape, order="C")
-    if isinstance(term.penalty, NuclearNorm):
-        return term.penalty.alpha * cp.normNuc(Z)
-    if isinstance(term.penalty, GroupNorm):
-        return term.penalty.alpha * cp.sum(cp.norm(Z, 2, axis=1))
-    raise TypeError(f"cvxpy is told of NuclearNorm and GroupNorm only, got {term.penalty!r}.")
+    n_rows, n_columns = term.shape
+    weight = np.eye(n_rows) - (term.axes * term.damping) @ term.axes.T
+    return sparse.csr_array(sparse.kron(weight, sparse.eye_array(n_columns)) @ term.K)

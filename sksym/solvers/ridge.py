@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.linalg import qr, svd
 
-_EPS = np.finfo(float).eps
+from sksym._linalg import numerical_rank
+
+_FREE = 1e-12  # eigenvalue of the penalty that counts as zero
 
 
 def ridge_in_subspace(R, n_targets, penalty, alphas):
@@ -18,7 +20,7 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     penalty : ndarray of shape (k, k)
         Positive semidefinite, with eigenvalues in [0, 1]; directions of eigenvalue zero are free.
     alphas : array-like of shape (a,)
-        Alpha = 0 stands for the limit from above: least squares of minimum penalty.
+        Alpha = 0 means the limit from above: least squares of minimum penalty.
 
     Returns
     -------
@@ -31,31 +33,37 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     """
     k = R.shape[1] - n_targets
     alphas = np.asarray(alphas, float)
+    w = np.zeros((len(alphas), k, n_targets))
     if not k:
-        return np.zeros((len(alphas), 0, n_targets))
-    Z, Y = R[:k, :k], R[:k, k:]
-    weight, axes = np.linalg.eigh(penalty)
-    free = weight <= 1e-12
+        return w
+    Z = R[:k, :k]
+    Y = R[:k, k:]
+    # In the axes of the penalty w = (w0, w1), w0 free and w1 scaled to a penalty of |w1|^2.
+    eigenvalues, axes = np.linalg.eigh(penalty)
+    free = eigenvalues <= _FREE
+    scale = np.sqrt(eigenvalues[~free])
     Z = Z @ axes
-    Z0, Z1 = Z[:, free], Z[:, ~free] / np.sqrt(weight[~free])
-    Q, upper, _ = qr(Z0, pivoting=True)
-    diagonal = np.abs(np.diag(upper)) if Z0.size else np.zeros(0)
-    rank = int((diagonal > _rank_tolerance(Z0) * diagonal.max(initial=0)).sum())
-    rotated, target = (Q.T @ Z1)[rank:], (Q.T @ Y)[rank:]
-    U, s, Vt = svd(rotated, full_matrices=False)
-    kept = s > _rank_tolerance(Z) * s.max(initial=0)
-    U, s, Vt = U[:, kept], s[kept], Vt[kept]
-    gain = (s / (s**2 + alphas[:, None]))[:, :, None] * (U.T @ target)
-    w1 = Vt.T @ gain
-    w0 = (
-        np.stack([np.linalg.lstsq(Z0, Y - Z1 @ w, rcond=None)[0] for w in w1])
-        if Z0.shape[1]
-        else w1[:, :0]
-    )
-    w = np.empty((len(alphas), k, n_targets))
-    w[:, free], w[:, ~free] = w0, w1 / np.sqrt(weight[~free])[:, None]
+    Z0 = Z[:, free]
+    Z1 = Z[:, ~free] / scale
+    w1 = _penalised_part(Z0, Z1, Y, alphas, Z.shape)
+    w[:, ~free] = w1 / scale[:, None]
+    if Z0.shape[1]:
+        w[:, free] = [np.linalg.lstsq(Z0, Y - Z1 @ x, rcond=None)[0] for x in w1]
     return axes @ w
 
 
-def _rank_tolerance(matrix):
-    return 8 * _EPS * max(1, *matrix.shape)
+def _penalised_part(Z0, Z1, Y, alphas, shape):
+    """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2``, (a, k1, t).
+
+    `shape` is that of [Z0, Z1], by which round-off is judged.
+    """
+    Q, upper, _ = qr(Z0, pivoting=True)
+    diagonal = np.abs(np.diag(upper)) if Z0.size else np.zeros(0)
+    rank = numerical_rank(diagonal, Z0.shape)
+    across = Q[:, rank:].T  # rotates what Z0 cannot fit to the last rows
+    U, s, Vt = svd(across @ Z1, full_matrices=False)
+    rank = numerical_rank(s, shape)
+    s = s[:rank]
+    target = U[:, :rank].T @ (across @ Y)
+    gain = s / (s**2 + alphas[:, None])
+    return Vt[:rank].T @ (gain[:, :, None] * target)

@@ -1,9 +1,9 @@
-"""Denoising along a chain, in one pass: the taut string.
+"""Fused lasso along a chain, in one pass: the taut string.
 
     minimise  1/2 sum_i c_i (y_i - x_i)^2 + sum_i l_i |x_{i+1} - x_i|
 
-The sums of c x are a curve through a tube about those of c y, of half width l, fixed at its ends;
-the shortest such curve has the solution as its slope.
+The cumulative sums of c x are a curve through a tube about those of c y, of half width l, fixed at
+its ends; the shortest such curve has the solution as its slope.
 
 P. L. Davies and A. Kovac, Ann. Statist. 29 (2001) 1.
 """
@@ -12,9 +12,13 @@ from collections import deque
 
 import numpy as np
 
+from sksym.solvers.solution import Solution
+
+_EPS = np.finfo(float).eps
+
 
 def taut_string(y, penalties, weights=None):
-    """The minimiser.
+    """Minimise the objective above.
 
     Parameters
     ----------
@@ -25,38 +29,57 @@ def taut_string(y, penalties, weights=None):
 
     Returns
     -------
-    ndarray of shape (n,)
+    Solution
+        ``coef`` (n,); the dual point (n - 1,) is the distance of the string from the tube's middle.
     """
     n = len(y)
     weights = np.ones(n) if weights is None else weights
     t = np.concatenate([[0.0], np.cumsum(weights)])
     height = np.concatenate([[0.0], np.cumsum(weights * y)])
-    reach = np.concatenate([[0.0], penalties, [0.0]])
-    knots, values = _string(t.tolist(), (height - reach).tolist(), (height + reach).tolist())
+    half_width = np.concatenate([[0.0], penalties, [0.0]])
+    low = (height - half_width).tolist()
+    high = (height + half_width).tolist()
+    knots, values = _string(t.tolist(), low, high)
     slope = np.diff(values) / (t[knots[1:]] - t[knots[:-1]])
-    return np.repeat(slope, np.diff(knots))
+    return _certified(np.repeat(slope, np.diff(knots)), y, penalties, weights)
+
+
+def _certified(x, y, penalties, weights):
+    """Return the solution x with its duality gap."""
+    residual = y - x
+    jumps = np.diff(x)
+    penalty = penalties @ np.abs(jumps)
+    # The sums of the residual are a dual point, feasible but for round-off.
+    sums = np.cumsum(weights * residual)[:-1]
+    dual = np.clip(sums, -penalties, penalties)
+    objective = 0.5 * (weights * residual) @ residual + penalty
+    gap = max(penalty + dual @ jumps, _EPS * objective)
+    return Solution(x, float(objective), float(gap), 1, [dual])
 
 
 def _string(t, low, high):
-    """Knots of the shortest curve between `low` and `high`, and its values there.
+    """Return the knots of the shortest curve between `low` and `high`, and its values there.
 
-    From the last knot on, `upper` holds the corners of the greatest convex minorant of `high` and
-    `lower` those of the least concave majorant of `low`. Where a new corner of one leaves no
-    straight line below the other's first edge, the string bends round that edge's end.
+    ``sides[1]`` holds the corners of the greatest convex minorant of `high` from the last knot on,
+    and ``sides[-1]`` those of the least concave majorant of `low`. Where a new corner of one side
+    leaves no straight line beyond the other side's first edge, the string bends round that edge's
+    end.
     """
-    knots, values = [0], [low[0]]
+    knots = [0]
+    values = [low[0]]
     sides = {1: deque(), -1: deque()}  # corners (index, height, slope of the edge that ends there)
     for i in range(1, len(t)):
         for sign, curve in ((-1, low), (1, high)):
-            mine, other = sides[sign], sides[-sign]
-            _extend(mine, i, t, curve[i], knots[-1], values[-1], sign)
-            while len(mine) == 1 and other and sign * (mine[0][2] - other[0][2]) < 0:
-                at, height, _ = other.popleft()
-                knots.append(at)
+            side = sides[sign]
+            other = sides[-sign]
+            _extend(side, i, t, curve[i], knots[-1], values[-1], sign)
+            while len(side) == 1 and other and sign * (side[0][2] - other[0][2]) < 0:
+                bend, height, _ = other.popleft()
+                knots.append(bend)
                 values.append(height)
-                mine.clear()
-                if at < i:
-                    _extend(mine, i, t, curve[i], at, height, sign)
+                side.clear()
+                if bend < i:
+                    _extend(side, i, t, curve[i], bend, height, sign)
     if knots[-1] < len(t) - 1:
         knots.append(len(t) - 1)
         values.append(low[-1])
@@ -64,10 +87,11 @@ def _string(t, low, high):
 
 
 def _extend(side, i, t, height, knot, value, sign):
-    """Add a corner, without those that it cuts off."""
+    """Add a corner to a side, and remove those that it cuts off."""
     while side:
-        slope = (height - side[-1][1]) / (t[i] - t[side[-1][0]])
-        if sign * (slope - side[-1][2]) > 0:
+        last_index, last_height, last_slope = side[-1]
+        slope = (height - last_height) / (t[i] - t[last_index])
+        if sign * (slope - last_slope) > 0:
             break
         side.pop()
     else:

@@ -1,9 +1,10 @@
-"""Least squares with a norm of blocks: many columns, of which the solution needs few.
+"""Working sets for least squares with a norm of blocks: of many columns few are needed.
 
-    minimise  1/2 |Y - A x|^2 + sum_g weights_g |x_g|,     x (t, q)
+    minimise  1/2 |Y - A x|^2 + sum_g alpha_g |x_g|,     x (t, q)
 
-The problem is solved on a set of blocks that grows by those that violate optimality most, with
-the Gram matrix of the set kept; each time more accurately as the bound of the whole gets better.
+The problem is solved on a set of blocks, which grows by those that violate the optimality
+conditions most; the accuracy of a round follows the duality gap of the whole problem. The Gram
+matrix of the columns in the set is kept from one round to the next.
 """
 
 from dataclasses import dataclass, replace
@@ -13,23 +14,26 @@ import numpy as np
 from scipy import sparse
 
 from sksym._linalg import require_memory
-from sksym.solvers.newton import duality_gap, proximal_newton
-from sksym.solvers.problem import Solution
+from sksym.solvers.newton import proximal_newton
+from sksym.solvers.solution import Solution, duality_gap
 
 _FIRST = 100  # columns, at least, by which the set grows
 _SIGMA = 30.0  # first proximal step, in units of one over the mean square of a column
-_BACK = 0.3  # of the last proximal step, where the set has grown
-_AHEAD, _SETTLED = 0.3, 0.1  # accuracy on the set relative to the bound of the whole
-_FEW = 0.05  # a set that grows by less has settled
+_BACK = 0.3  # factor of the last proximal step when the set has grown
+_AHEAD = 0.3  # accuracy on the set relative to the gap of the whole problem
+_SETTLED = 0.1  # the same once the set hardly grows
+_FEW = 0.05  # growth of the set below which it has settled
 _GRAM = 2.0  # times n: sets up to this size have their Gram matrix kept
-_LEAST = 1e-6  # part of `tol` beyond which a set that grows no more is not solved
-_IDLE, _IDLE_GAIN = 10, 0.9  # rounds without a bound that is so much less
+_FINEST = 1e-6  # accuracy relative to `tol` beyond which a set that does not grow is given up
+_IDLE = 10  # rounds without progress after which the set is solved as accurately as needed
+_IDLE_GAIN = 0.9  # ratio of two gaps that counts as progress
+_SCREENED = 0.5  # share of the blocks left by screening from which a problem of their own pays
 _ROUND_OFF = 8 * np.finfo(float).eps
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """``A = (I - Q Q^T) X``, some columns: never formed as a whole.
+    """Some columns of ``A = (I - Q Q^T) X``, which is never formed as a whole.
 
     Attributes
     ----------
@@ -48,69 +52,79 @@ class Design:
     def shape(self):
         """(n, t)."""
         n, p = self.X.shape
-        return n, p if self.columns is None else len(self.columns)
+        if self.columns is not None:
+            p = len(self.columns)
+        return n, p
 
     def correlate(self, R):
-        """``A^T R`` (t, q), for R without a component along Q."""
-        moved = self.X.T @ R
-        return moved if self.columns is None else moved[self.columns]
+        """Return ``A^T R`` (t, q), for R without a component along Q."""
+        correlation = self.X.T @ R
+        return correlation if self.columns is None else correlation[self.columns]
 
-    def rows(self, where):
-        """Some columns of A, as rows."""
-        where = where if self.columns is None else self.columns[where]
-        taken = self.X[:, where]
-        if sparse.issparse(taken):
-            n, t = taken.shape
+    def rows(self, places):
+        """Return some columns of A as rows, (s, n)."""
+        selected = self.X[:, self._columns_of_X(places)]
+        if sparse.issparse(selected):
+            n, t = selected.shape
             require_memory(
                 16.0 * n * t,
                 f"Working with {t:,} sparse columns of {n:,} rows at a time",
                 'Increase `alpha`, or use solver="auto", so that fewer are needed.',
             )
-            taken = taken.toarray()
-        T = np.ascontiguousarray(taken.T)
-        for _ in range(0 if self.Q is None else 2):  # twice is enough for far offsets
-            T -= (T @ self.Q) @ self.Q.T
+            selected = selected.toarray()
+        T = np.ascontiguousarray(selected.T)
+        if self.Q is not None:
+            # Twice: after one projection round-off of far offsets is left along Q.
+            for _ in range(2):
+                T -= (T @ self.Q) @ self.Q.T
         return T
 
     def apply(self, x):
-        """``A x`` for an x of which most rows are zero."""
-        where = np.flatnonzero(np.any(x, axis=1))
-        return self.rows(where).T @ x[where]
+        """Return ``A x`` for an x of which most rows are zero."""
+        support = np.flatnonzero(np.any(x, axis=1))
+        return self.rows(support).T @ x[support]
 
     @cached_property
     def lengths(self):
-        """Those of the columns of X, (t,)."""
+        """Lengths of the columns of X, (t,)."""
         if sparse.issparse(self.X):
             squares = np.asarray(self.X.power(2).sum(axis=0)).ravel()
         else:
             squares = np.einsum("ij,ij->j", self.X, self.X)
-        return np.sqrt(squares if self.columns is None else squares[self.columns])
+        if self.columns is not None:
+            squares = squares[self.columns]
+        return np.sqrt(squares)
 
     @cached_property
     def squares(self):
-        """Bounds of the squared lengths of the columns of A, (t,)."""
+        """Upper bounds of the squared lengths of the columns of A, (t,)."""
         squares = self.lengths**2
-        if self.Q is not None:
-            along = self.correlate(self.Q)
-            slack = 64 * np.finfo(float).eps * squares
-            squares = np.maximum(squares - np.einsum("ij,ij->i", along, along), 0) + slack
-        return squares
+        if self.Q is None:
+            return squares
+        along = self.correlate(self.Q)
+        across = squares - np.einsum("ij,ij->i", along, along)
+        # The difference loses digits: the slack keeps it a bound.
+        slack = 64 * np.finfo(float).eps * squares
+        return np.maximum(across, 0) + slack
 
-    def part(self, where):
-        """Some columns, their numbers in memory of their own."""
-        columns = where if self.columns is None else self.columns[where]
-        return Design(self.X[:, columns], None, self.Q)
+    def subset(self, places):
+        """Return the design of some columns, their numbers copied."""
+        return Design(self.X[:, self._columns_of_X(places)], None, self.Q)
+
+    def _columns_of_X(self, places):
+        return places if self.columns is None else self.columns[places]
 
 
 def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
-    """Minimise ``1/2 |Y - A x|^2 + sum_g weights_g |x_g|`` on a growing set of blocks.
+    """Minimise ``1/2 |Y - A x|^2 + sum_g alpha_g |x_g|`` on a growing set of blocks.
 
     Parameters
     ----------
     design : Design
     Y : ndarray of shape (n, q)
         Without a component along ``design.Q``.
-    norm : BlockNorm
+    norm : GroupNorm
+        With arrays `alpha` and `sizes`.
     tol : float
         Duality gap relative to the objective.
     max_iter : int
@@ -120,114 +134,169 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
     Returns
     -------
     Solution
-        ``coef`` (t, q); also where `tol` was not reached: look at its `gap`, which is relative to
-        the objective.
+        ``coef`` (t, q). Where `tol` was not reached, its gap says so.
     """
     x = np.zeros((design.shape[1], Y.shape[1])) if start is None else start
-    chosen, residual = None, Y - design.apply(x)
-    n_iter, sigma, least, best, idle = 0, 0.0, _AHEAD, np.inf, 0
-    floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # what round-off of Y makes of any bound
+    residual = Y - design.apply(x)
+    floor = (_ROUND_OFF * np.linalg.norm(Y)) ** 2  # gap that round-off of Y makes
+    accuracy = _Accuracy(tol)
+    working_set = None
+    n_iter = 0
+    sigma = 0.0
     while True:
-        corr = design.correlate(residual)
-        gap, objective, t = duality_gap(norm, x, norm.value(x), residual, corr, Y)
+        correlation = design.correlate(residual)
+        gap, objective, scale = duality_gap(norm, x, norm.value(x), residual, correlation, Y)
         gap = max(gap, floor, _ROUND_OFF * objective)
-        share = gap / objective if objective else 0.0
-        if share <= tol or gap <= 2 * floor or n_iter >= max_iter or least < _LEAST:
-            return Solution(x, n_iter, share, [t * residual], objective)
-        if chosen is None:
-            left = None if start is None else _unscreened(design, norm, t * corr, gap)
-            if left is not None and len(left) < 0.5 * len(norm.sizes):
-                rows = norm.rows(left)
-                part, options = design.part(rows), {"tol": tol, "max_iter": max_iter}
-                inside = block_least_squares(part, Y, norm.part(left), start=x[rows], **options)
-                x = np.zeros_like(x)
-                x[rows] = inside.coef
-                return replace(inside, coef=x)
-            chosen = _Chosen(design, norm)
-            chosen.add(np.flatnonzero(norm.lengths(x) > 0))
-        outside = _violating(norm, corr, x, chosen.blocks)
-        chosen.add(outside)
-        few = len(outside) <= _FEW * len(chosen.blocks)
-        idle = 0 if len(outside) or share < _IDLE_GAIN * best else idle + 1
-        best = min(best, share)
-        goal = max(least * tol, (_SETTLED if few else _AHEAD) * share)
-        goal = least * tol if idle > _IDLE else goal
-        if not len(outside) and goal == least * tol:
-            least /= 10
-        sigma = max(_BACK * sigma, _SIGMA)
-        found = proximal_newton(
-            chosen.T,
+        relative = gap / objective if objective else 0.0
+        reached = relative <= tol or gap <= 2 * floor
+        if reached or n_iter >= max_iter or accuracy.exhausted:
+            return Solution(x, objective, gap, n_iter, [scale * residual])
+        if working_set is None:
+            if start is not None:
+                blocks = _unscreened(design, norm, scale * correlation, gap)
+                if len(blocks) < _SCREENED * len(norm.sizes):
+                    return _on_subset(design, Y, norm, blocks, x, tol=tol, max_iter=max_iter)
+            working_set = _WorkingSet(design, norm)
+            working_set.add(np.flatnonzero(norm.lengths(x) > 0))
+        violating = _violating(norm, correlation, x, working_set.blocks)
+        working_set.add(violating)
+        inside = proximal_newton(
+            working_set.T,
             Y,
-            chosen.norm,
-            x[chosen.rows] * chosen.scale[:, None],
-            tol=goal,
-            sigma=sigma,
+            working_set.norm,
+            working_set.scaled(x),
+            tol=accuracy.next(relative, len(violating), len(working_set.blocks)),
+            sigma=max(_BACK * sigma, _SIGMA),
             max_iter=max_iter - n_iter,
-            gram=chosen.gram,
+            gram=working_set.gram,
         )
-        x = np.zeros_like(x)
-        x[chosen.rows] = found.x / chosen.scale[:, None]
-        residual, sigma = found.residual, found.sigma
-        n_iter += found.n_iter
+        x = working_set.unscaled(inside.coef, len(x))
+        residual, sigma = inside.state
+        n_iter += inside.n_iter
 
 
-def _violating(norm, corr, x, inside):
-    """Those blocks outside the set that want most to be in it: as many as are not zero."""
-    scores = norm.scores(corr)
+def _violating(norm, correlation, x, inside):
+    """Return the blocks outside the set that violate optimality most: as many as are not zero."""
+    scores = norm.scores(correlation)
     scores[inside] = 0
-    found = np.flatnonzero(scores > 1)
-    many = max(_FIRST * len(norm.sizes) // len(x) + 1, int((norm.lengths(x) > 0).sum()))
-    if len(found) <= many:
-        return found
-    return found[np.argpartition(-scores[found], many)[:many]]
+    violating = np.flatnonzero(scores > 1)
+    n_blocks = len(norm.sizes)
+    n_nonzero = np.count_nonzero(norm.lengths(x))
+    limit = max(_FIRST * n_blocks // len(x) + 1, n_nonzero)
+    if len(violating) <= limit:
+        return violating
+    return violating[np.argpartition(-scores[violating], limit)[:limit]]
 
 
 def _unscreened(design, norm, dual, gap):
-    """Blocks that a sphere about a dual point, which holds the optimal one, cannot show to be zero.
+    """Return the blocks that may differ from zero: the others are outside a safe sphere.
 
+    The sphere is about a dual point and holds the optimal one.
     O. Fercoq, A. Gramfort and J. Salmon, ICML 2015.
     """
-    reach = np.sqrt(2 * gap * np.add.reduceat(design.squares, norm.starts))
-    return np.flatnonzero(norm.scores(dual) * norm.weights + reach >= norm.weights)
+    radius = np.sqrt(2 * gap * np.add.reduceat(design.squares, norm.starts))
+    return np.flatnonzero(norm.scores(dual) * norm.alpha + radius >= norm.alpha)
 
 
-class _Chosen:
+def _on_subset(design, Y, norm, blocks, x, **options):
+    """Solve the problem of some blocks, the others being zero."""
+    rows = norm.rows_of(blocks)
+    inside = block_least_squares(
+        design.subset(rows), Y, norm.subset(blocks), start=x[rows], **options
+    )
+    x = np.zeros_like(x)
+    x[rows] = inside.coef
+    return replace(inside, coef=x)
+
+
+class _Accuracy:
+    """How accurately each round solves the problem on the working set."""
+
+    def __init__(self, tol):
+        self.tol = tol
+        self.finest = _AHEAD  # relative to tol
+        self.least_gap = np.inf
+        self.idle = 0  # rounds without progress
+
+    @property
+    def exhausted(self):
+        """Whether more accuracy on the same set is of no use."""
+        return self.finest < _FINEST
+
+    def next(self, relative_gap, n_new, n_blocks):
+        """Return the tolerance of a round, in which `n_new` blocks have joined the set."""
+        self.idle += 1
+        if n_new or relative_gap < _IDLE_GAIN * self.least_gap:
+            self.idle = 0
+        self.least_gap = min(self.least_gap, relative_gap)
+        limit = self.finest * self.tol
+        factor = _SETTLED if n_new <= _FEW * n_blocks else _AHEAD
+        goal = max(limit, factor * relative_gap)
+        if self.idle > _IDLE:
+            goal = limit
+        if not n_new and goal == limit:
+            self.finest /= 10
+        return goal
+
+
+class _WorkingSet:
     """The blocks in the set: their columns as rows of T, and the products of these.
 
     Every block is scaled to columns of length one on average, and its weight with it.
     """
 
     def __init__(self, design, norm):
-        self.design, self.whole, n = design, norm, design.shape[0]
-        self.blocks, self.rows, self.scale = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
-        self.T, self.products = np.zeros((0, n)), np.zeros((0, 0))
-        self.norm = norm.part(self.blocks)
+        n = design.shape[0]
+        self.design = design
+        self.whole_norm = norm
+        self.blocks = np.zeros(0, int)
+        self.rows = np.zeros(0, int)
+        self.scale = np.zeros(0)  # length of each column, on average over its block
+        self.T = np.zeros((0, n))
+        self.products = np.zeros((0, 0))
+        self.norm = norm.subset(self.blocks)
 
     def add(self, blocks):
-        """More blocks."""
+        """Add blocks."""
         if not len(blocks):
             return
-        rows, norm = self.whole.rows(blocks), self.whole.part(blocks)
+        rows = self.whole_norm.rows_of(blocks)
+        norm = self.whole_norm.subset(blocks)
         new = self.design.rows(rows)
-        size = norm.lengths(new) / np.sqrt(norm.sizes)
-        size[size == 0] = 1.0
-        new /= size[norm.block][:, None]
-        weights = np.concatenate([self.norm.weights, norm.weights / size])
+        length = norm.lengths(new) / np.sqrt(norm.sizes)
+        length[length == 0] = 1.0
+        scale = norm.per_row(length)
+        new /= scale[:, None]
+        alpha = np.concatenate([self.norm.alpha, norm.alpha / length])
         self.blocks = np.concatenate([self.blocks, blocks])
         self.rows = np.concatenate([self.rows, rows])
-        self.scale = np.concatenate([self.scale, size[norm.block]])
-        self.norm = replace(self.whole.part(self.blocks), weights=weights)
-        if self.products is not None and len(self.rows) <= _GRAM * new.shape[1]:
-            across = self.T @ new.T
-            self.products = np.block([[self.products, across], [across.T, new @ new.T]])
-        else:
-            self.products = None
+        self.scale = np.concatenate([self.scale, scale])
+        self.norm = replace(self.whole_norm.subset(self.blocks), alpha=alpha)
+        self._add_products(new)
         self.T = np.concatenate([self.T, new])
+
+    def _add_products(self, new):
+        """Extend the Gram matrix by new rows, or drop it once it is large."""
+        if self.products is None or len(self.rows) > _GRAM * new.shape[1]:
+            self.products = None
+            return
+        across = self.T @ new.T
+        self.products = np.block([[self.products, across], [across.T, new @ new.T]])
+
+    def scaled(self, x):
+        """Return the coefficients of the scaled columns."""
+        return x[self.rows] * self.scale[:, None]
+
+    def unscaled(self, x, t):
+        """Return all coefficients (t, q) for those of the scaled columns."""
+        coef = np.zeros((t, x.shape[1]))
+        coef[self.rows] = x / self.scale[:, None]
+        return coef
 
     @property
     def gram(self):
-        """Products of some rows, by their places; None where they are not kept."""
+        """Function of some rows that returns their products, None where these are not kept."""
         return None if self.products is None else self._products_of
 
-    def _products_of(self, where):
-        return self.products[np.ix_(where, where)]
+    def _products_of(self, places):
+        return self.products[np.ix_(places, places)]
