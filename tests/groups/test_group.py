@@ -177,7 +177,7 @@ def test_what_users_call_a_symmetry(rng):
         assert_array_equal(resolve(symmetry, X).elements.matrices, sk.reflections(3).matrices)
     with pytest.raises(ValueError, match=r"`candidates` acts on R\^2, but X has 3 features"):
         resolve(sk.so(2) + sk.reflections(2), X, "candidates")
-    with pytest.raises(TypeError, match="`symmetry` must be a LieAlgebra.*got 3"):
+    with pytest.raises(TypeError, match=r"`symmetry` must be a LieAlgebra.*got 3"):
         resolve(lambda d: d, X)
 
 
