@@ -311,7 +311,7 @@ class LieDerivative:
         if self.B is not None:
             moved = moved - np.einsum("aik,ks->ias", self.B, coef @ self.E)
         if self.T is not None:
-            moved = (moved.reshape(q * r, s) @ self.T).reshape(q, r, -1)
+            moved = (moved.reshape(q * r, s) @ self.T).reshape(q, r, self.n_tests)
         if self.constant is not None:
             moved = moved - self.constant.transpose(1, 0, 2)
         return moved.transpose(0, 2, 1).reshape(q * self.n_tests, r)
@@ -320,10 +320,10 @@ class LieDerivative:
         """Apply the transpose of the linear part of `symmetry_matrix`: (q m, r) to (q, p)."""
         r = self.n_generators
         s = self.E.shape[1]
-        moved = np.asarray(Z).reshape(-1, self.n_tests, r).transpose(0, 2, 1)
-        q = len(moved)
+        q = len(Z) // max(self.n_tests, 1)
+        moved = np.asarray(Z).reshape(q, self.n_tests, r).transpose(0, 2, 1)
         if self.T is not None:
-            moved = (moved.reshape(q * r, -1) @ self.T.T).reshape(q, r, s)
+            moved = (moved.reshape(q * r, self.n_tests) @ self.T.T).reshape(q, r, s)
         coef = moved.reshape(q, r * s) @ self.D.T
         if self.B is not None:
             coef = coef - np.einsum("aik,ias->ks", self.B, moved) @ self.E.T

@@ -12,7 +12,7 @@ from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.rounding import exact_forms, fitted_conjugate, in_units_of
 from sksym.evidence.selection import select, verdict
-from sksym.groups import Group, LieAlgebra, VectorFields
+from sksym.groups import Group, LieAlgebra, VectorFields, represent
 from sksym.libraries import Library, NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
 from sksym.statistics import regression_statistics, statistics_through
@@ -50,16 +50,14 @@ class FunctionSamples:
     ----------
     library : fitted Library
     candidates : LieAlgebra or VectorFields
-    B : ndarray of shape (r, q, q), or None
-        How the candidates move the outputs.
+    output : representation or array of shape (r, q, q), or None
+        How the outputs move.
     X : ndarray of shape (n, d)
     Y : ndarray of shape (m, q)
     weight : ndarray of shape (n,)
         Of the rows of X.
     enforced : Group, default=None
         A symmetry that the function has besides.
-    enforced_B : ndarray of shape (k, q, q), default=None
-        How its generators move the outputs.
     operator : callable, default=None
         The fit is of the rows ``Y = operator(phi(X)) coef^T``; None: ``phi(X)`` itself.
     row_weight : ndarray of shape (m,), default=None
@@ -68,14 +66,18 @@ class FunctionSamples:
 
     library: Library
     candidates: LieAlgebra | VectorFields
-    B: np.ndarray | None
+    output: object
     X: np.ndarray
     Y: np.ndarray
     weight: np.ndarray
     enforced: Group | None = None
-    enforced_B: np.ndarray | None = None
     operator: object = None
     row_weight: np.ndarray | None = None
+
+    @cached_property
+    def B(self):
+        """How the candidates move the outputs, (r, q, q) or None."""
+        return None if self.output is None else represent(self.output, self.candidates)
 
     @property
     def weight_of_rows(self):
@@ -133,13 +135,12 @@ class FunctionSamples:
 
         None where no function with them varies. Those enforced hold besides.
         """
-        algebra = self.candidates.combine(C)
-        output = None if self.B is None else np.tensordot(C, self.B, 1)
-        group = Group(algebra)
+        group = Group(self.candidates.combine(C))
+        output = self.output
+        if output is not None and not callable(output):
+            output = np.tensordot(C, self.B, 1)
         if self.enforced is not None:
             group = group + self.enforced
-            if output is not None:
-                output = np.concatenate([output, self.enforced_B])
         basis = equivariant_basis(self.library, group, output, points=self.X)
         if self.B is None:
             basis = sparse.kron(sparse.eye_array(self.Y.shape[1]), basis)
@@ -155,8 +156,9 @@ class FunctionSamples:
         try:
             return LieDerivative.in_tests(self.library, self.candidates, self.B, tests)
         except NotClosedError:
-            output = self.B
-            L = LieDerivative.sampled(self.library, self.candidates, output, self.X, self.weight)
+            L = LieDerivative.sampled(
+                self.library, self.candidates, self.output, self.X, self.weight
+            )
             return L.in_own_generators()
 
     def _values(self, X):
