@@ -155,7 +155,7 @@ def represent(output, algebra):
 
 def _check_brackets(B, algebra, rtol=1e-8):
     """A representation is linear in the generator and maps brackets to brackets."""
-    M = algebra._homogeneous()
+    M = algebra.homogeneous()
     # Dependent generators must have dependent images; each row is one generator.
     span, image = M.reshape(len(M), M[0].size), B.reshape(len(B), B[0].size)
     unit = np.linalg.norm(span) / (np.linalg.norm(image) or 1.0)

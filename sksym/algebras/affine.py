@@ -107,6 +107,13 @@ class LieAlgebra:
         """``A_a x + b_a`` at every row of `X`: shape (n, r, d)."""
         return np.einsum("aij,nj->nai", self.linear, np.asarray(X, float)) + self.offset
 
+    def homogeneous(self):
+        """Return the generators as matrices that act on ``(1, x)``, shape (r, d + 1, d + 1)."""
+        matrices = np.zeros((self.dim, self.n_features + 1, self.n_features + 1))
+        matrices[:, 1:, 1:] = self.linear
+        matrices[:, 1:, 0] = self.offset
+        return matrices
+
     def combine(self, C):
         """The algebra of the ``k`` combinations ``sum_a C[:, a] (A_a, b_a)``, `C` (k, r)."""
         C = np.asarray(C, float)
@@ -125,7 +132,7 @@ class LieAlgebra:
         xi = np.asarray(xi, float)
         if xi.shape != (self.dim,):
             raise ValueError(f"`xi` must have shape ({self.dim},), got {xi.shape}.")
-        moved = expm(np.tensordot(xi, self._homogeneous(), 1))
+        moved = expm(np.tensordot(xi, self.homogeneous(), 1))
         return moved[1:, 1:], moved[1:, 0]
 
     def structure_constants(self):
@@ -172,13 +179,6 @@ class LieAlgebra:
         offset[:, columns] = self.offset
         return LieAlgebra(linear, offset)
 
-    def _homogeneous(self):
-        """Generators as (r, d + 1, d + 1) matrices acting on ``(1, x)``."""
-        matrices = np.zeros((self.dim, self.n_features + 1, self.n_features + 1))
-        matrices[:, 1:, 1:] = self.linear
-        matrices[:, 1:, 0] = self.offset
-        return matrices
-
     def _brackets(self):
         """Structure constants by least squares, and the largest relative misfit."""
         require_memory(
@@ -186,7 +186,7 @@ class LieAlgebra:
             f"All brackets of {self.dim:,} generators",
             "Take the brackets of fewer generators.",
         )
-        M = self._homogeneous()
+        M = self.homogeneous()
         products = np.einsum("aij,bjk->abik", M, M)
         brackets = products - products.transpose(1, 0, 2, 3)
         brackets = brackets.reshape(self.dim**2, *M.shape[1:])

@@ -45,7 +45,7 @@ def algebra_name(algebra):
 
 def _turns(algebra):
     """Whether one generator has a compact orbit everywhere: rotations at commensurate rates."""
-    H = algebra._homogeneous()[0]
+    H = algebra.homogeneous()[0]
     values, vectors = np.linalg.eig(H)
     size = np.abs(values).max()
     if algebra.dim > 1 or size <= _ZERO or np.linalg.cond(vectors) > 1 / _ZERO:

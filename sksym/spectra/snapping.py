@@ -107,13 +107,13 @@ def fitted_conjugate(candidates, start, evidence, enforced):
     n_tuned : int
         Free parameters that were fitted: the dimension of the orbit.
     """
-    H = candidates.combine(start)._homogeneous()
+    H = candidates.combine(start).homogeneous()
     if not candidates.is_closed():
         return start, 0
     directions = _moving_directions(candidates, H)
 
     def conjugate(eta):
-        motion = expm(np.tensordot(eta @ directions, candidates._homogeneous(), 1))
+        motion = expm(np.tensordot(eta @ directions, candidates.homogeneous(), 1))
         return _coordinates(candidates, motion @ H @ np.linalg.inv(motion))
 
     def misfit(eta):
@@ -129,7 +129,7 @@ def fitted_conjugate(candidates, start, evidence, enforced):
 
 def nearest_exact(candidates, form):
     """An exact algebra (k, r) near `form` (k, r) of generators, or None."""
-    H = candidates.combine(form)._homogeneous()
+    H = candidates.combine(form).homogeneous()
     k, d = len(H), H.shape[1] - 1
     exact = _of_form(H) if k == d * (d - 1) // 2 else None
     if exact is None and k == 1:
@@ -138,7 +138,7 @@ def nearest_exact(candidates, form):
         return None
     C = _coordinates(candidates, exact)
     span = exact.reshape(k, -1)
-    inside = candidates.combine(C)._homogeneous().reshape(k, -1)
+    inside = candidates.combine(C).homogeneous().reshape(k, -1)
     outside = inside - inside @ np.linalg.pinv(span) @ span
     return C if len(C) == k and np.abs(outside).max() <= 1e-8 * np.abs(inside).max() else None
 
@@ -201,7 +201,7 @@ def _semisimple(H):
 
 def _moving_directions(candidates, H):
     """Directions (k, r) of the candidates' group that move the span of H, orthonormal."""
-    M = candidates._homogeneous()
+    M = candidates.homogeneous()
     span = H.reshape(len(H), -1)
     brackets = np.einsum("aij,bjk->abik", M, H) - np.einsum("bij,ajk->abik", H, M)
     brackets = brackets.reshape(len(M), len(H), -1)
