@@ -1,154 +1,272 @@
 """Which Lie algebra is it? A name from structure constants and the Killing form."""
 
+from functools import cache
+from math import comb
+
 import numpy as np
 
 from sksym.algebras import flat_generators
 
 _ZERO = 1e-7
+_SAME = 1e-5  # distance of two eigenvalues that belong to one ideal
 _LARGEST = 36  # dimensions: naming takes the commutant of the adjoint representation, O(r^6)
+_MAX_WINDING = 12  # periods of the slowest rotation after which an orbit must close
+_MAX_ORDER = 30  # orders of orthogonal algebras that have names, up to dimension 406
 
 
 def algebra_name(algebra):
-    """A conventional name: ``so(3)``, ``se(2)``, ``sl(2) + R``, ``abelian of dimension 2``.
+    """Return a conventional name, up to isomorphism over the reals.
 
-    Up to isomorphism over the reals; nothing is said of how it acts. The radical is the
-    orthogonal complement of ``[g, g]`` under the Killing form ``tr(ad_a ad_b)``; what is left is
-    semisimple, splits into simple ideals, and each is told by its dimension and signature. One
-    generator is called ``so(2)`` when it turns space periodically.
+    Examples are ``so(3)``, ``se(2)``, ``sl(2) + R`` and ``abelian of dimension 2``. The name does
+    not depend on how the algebra acts, except that a single generator is called ``so(2)`` if its
+    orbits are periodic.
+
+    The radical is the orthogonal complement of ``[g, g]`` under the Killing form
+    ``tr(ad_a ad_b)``. The quotient by it is semisimple and splits into simple ideals, which are
+    identified by their dimension and the signature of the Killing form.
+
+    Parameters
+    ----------
+    algebra : LieAlgebra
+        With r independent generators.
+
+    Returns
+    -------
+    str
     """
     if algebra.dim == 0:
         return "trivial"
     if algebra.dim > _LARGEST:
         return f"dimension {algebra.dim}"
-    flat = flat_generators(algebra.linear, algebra.offset)
-    size = np.linalg.norm(flat, axis=1, keepdims=True)
-    orthonormal = np.linalg.qr((flat / size).T)[0].T
-    algebra = algebra.combine(orthonormal @ np.linalg.pinv(flat))
+    algebra = _orthonormal(algebra)
     try:
-        c = algebra.structure_constants()
+        constants = algebra.structure_constants()  # [M_a, M_b] = sum_c constants[a, b, c] M_c
     except ValueError:
         return f"not closed, dimension {algebra.dim}"
-    scale = np.abs(c).max()
+    scale = np.abs(constants).max()
     if scale <= _ZERO:
-        return "so(2)" if _turns(algebra) else f"abelian of dimension {algebra.dim}"
-    ad = c.transpose(0, 2, 1) / scale  # ad_a in the basis: columns are images
-    killing = np.einsum("aij,bji->ab", ad, ad)
-    derived = _row_space(c.reshape(-1, algebra.dim) / scale)
-    radical = _null(derived @ killing)
+        return "so(2)" if _is_periodic(algebra) else f"abelian of dimension {algebra.dim}"
+    constants = constants / scale
+    ad = constants.transpose(0, 2, 1)  # ad[a] acts on columns of coordinates: ad[a] e_b = [a, b]
+    derived = _row_space(constants.reshape(-1, algebra.dim))
+    radical = _null_space(derived @ _killing_form(ad))
     if len(radical) == algebra.dim:
-        return _solvable(ad, derived)
-    levi = " + ".join(_simple_ideals(ad, killing, radical))
-    if not len(radical):
-        return {"so(3) + so(3)": "so(4)"}.get(levi, levi)
-    return _with_radical(levi, ad, radical)
+        return _name_of_solvable(ad, derived)
+    levi = " + ".join(_names_of_simple_ideals(ad, radical))
+    if len(radical):
+        return _name_with_radical(levi, ad, radical)
+    return "so(4)" if levi == "so(3) + so(3)" else levi
 
 
-def _turns(algebra):
-    """Whether one generator has a compact orbit everywhere: rotations at commensurate rates."""
-    H = algebra.homogeneous()[0]
-    values, vectors = np.linalg.eig(H)
-    size = np.abs(values).max()
-    if algebra.dim > 1 or size <= _ZERO or np.linalg.cond(vectors) > 1 / _ZERO:
+def _orthonormal(algebra):
+    """Return the same algebra with orthonormal generators."""
+    flat = flat_generators(algebra.linear, algebra.offset)
+    size = np.linalg.norm(flat, axis=1, keepdims=True)
+    columns = (flat / size).T
+    basis, _ = np.linalg.qr(columns)
+    to_generators = np.linalg.pinv(flat)
+    return algebra.combine(basis.T @ to_generators)
+
+
+def _killing_form(ad):
+    """Return ``tr(ad_a ad_b)``, shape (r, r)."""
+    return np.einsum("aij,bji->ab", ad, ad)
+
+
+def _is_periodic(algebra):
+    """Whether one generator has closed orbits: it is diagonalisable with commensurate rates."""
+    if algebra.dim > 1:
         return False
-    rates = values.imag / size
-    simple = np.abs(rates[:, None] * np.arange(1, 13) - np.round(rates[:, None] * np.arange(1, 13)))
-    return np.abs(values.real).max() <= _ZERO * size and (simple <= _ZERO).all(axis=0).any()
+    (matrix,) = algebra.homogeneous()
+    eigenvalues, vectors = np.linalg.eig(matrix)
+    size = np.abs(eigenvalues).max()
+    diagonalisable = np.linalg.cond(vectors) <= 1 / _ZERO
+    if size <= _ZERO or not diagonalisable:
+        return False
+    if not _vanishes(eigenvalues.real, size):
+        return False
+    # After w periods of the fastest rotation every other must have made whole turns.
+    windings = np.arange(1, _MAX_WINDING + 1)
+    turns = np.outer(eigenvalues.imag / size, windings)
+    closed = np.abs(turns - np.round(turns)) <= _ZERO
+    return closed.all(axis=0).any()
 
 
-def _solvable(ad, derived):
-    r, k = len(ad), len(derived)
-    inside = np.tensordot(derived, ad, 1)
-    nilpotent = (
-        not np.abs(np.linalg.matrix_power(np.tensordot(_generic(r), ad, 1), r)).max() > _ZERO
-    )
+def _name_of_solvable(ad, derived):
+    """Name a solvable algebra by its adjoint matrices.
+
+    Parameters
+    ----------
+    ad : ndarray of shape (r, r, r)
+    derived : ndarray of shape (k, r)
+        An orthonormal basis of ``[g, g]``.
+    """
+    r = len(ad)
+    k = len(derived)
     if r == 2:
         return "aff(1)"
-    if r == 3 and k == 2 and np.abs(inside @ derived.T).max() <= _ZERO:
-        outside = _null(derived)[0]
-        values = np.linalg.eigvals(derived @ np.tensordot(outside, ad, 1) @ np.linalg.pinv(derived))
-        size = np.abs(values).max()
-        if np.abs(values.real).max() <= _ZERO * size:
-            return "se(2)"
-        if np.abs(values.imag).max() <= _ZERO * size and abs(values.sum()) <= _ZERO * size:
-            return "se(1, 1)"
-    if r == 3 and k == 1 and nilpotent:
+    if r == 3 and k == 2:
+        name = _name_of_motions_of_plane(ad, derived)
+        if name is not None:
+            return name
+    # By Engel's theorem an algebra is nilpotent where a generic ad is.
+    generic = _random_combination(ad)
+    power = np.linalg.matrix_power(generic, r)
+    if not _vanishes(power):
+        return f"solvable of dimension {r}"
+    if r == 3 and k == 1:
         return "Heisenberg algebra"
-    return f"{'nilpotent' if nilpotent else 'solvable'} of dimension {r}"
+    return f"nilpotent of dimension {r}"
 
 
-def _with_radical(levi, ad, radical):
+def _name_of_motions_of_plane(ad, translations):
+    """Name an algebra of two translations and a generator that turns or boosts them, or None."""
+    commutators = np.tensordot(translations, ad, 1) @ translations.T
+    if not _vanishes(commutators):
+        return None
+    third = _null_space(translations)[0]
+    ad_third = np.tensordot(third, ad, 1)
+    action = translations @ ad_third @ np.linalg.pinv(translations)
+    eigenvalues = np.linalg.eigvals(action)
+    size = np.abs(eigenvalues).max()
+    if _vanishes(eigenvalues.real, size):
+        return "se(2)"
+    if _vanishes(eigenvalues.imag, size) and _vanishes(eigenvalues.sum(), size):
+        return "se(1, 1)"
+    return None
+
+
+def _name_with_radical(levi, ad, radical):
+    """Name the semidirect sum of a semisimple algebra and a radical.
+
+    Parameters
+    ----------
+    levi : str
+        The name of the semisimple algebra.
+    ad : ndarray of shape (r, r, r)
+    radical : ndarray of shape (n, r)
+    """
     n = len(radical)
-    pairs = np.einsum("xa,aij,yj->xyi", radical, ad, radical)
-    if np.abs(pairs).max() > _ZERO:
+    inner_brackets = np.einsum("xa,aij,yj->xyi", radical, ad, radical)
+    if not _vanishes(inner_brackets):
         return f"{levi} acting on a radical of dimension {n}"
-    acting = np.einsum("aij,yj->ayi", ad, radical)
-    if np.abs(acting).max() <= _ZERO:
-        return f"{levi} + R" + (f"^{n}" if n > 1 else "")
+    action = np.einsum("aij,yj->ayi", ad, radical)
+    if _vanishes(action):
+        return f"{levi} + R" if n == 1 else f"{levi} + R^{n}"
     if levi == f"so({n})":
         return f"se({n})"
     return f"{levi} acting on R^{n}"
 
 
-def _simple_ideals(ad, killing, radical):
-    """Names of the simple ideals of the semisimple quotient."""
-    # The quotient by the radical, in a complement of it.
-    rest = _null(radical) if len(radical) else np.eye(len(ad))
-    onto = np.linalg.inv(np.concatenate([rest, radical]).T)[: len(rest)]
-    ad = np.einsum("xa,aij,yj,zi->xzy", rest, ad, rest, onto)
-    killing = np.einsum("aij,bji->ab", ad, ad)
-    # What commutes with all of ad is a sum of multiples of the ideals' identities (or complex).
+def _names_of_simple_ideals(ad, radical):
+    """List the names of the simple ideals of the quotient by the radical, sorted.
+
+    Parameters
+    ----------
+    ad : ndarray of shape (r, r, r)
+        Adjoint matrices.
+    radical : ndarray of shape (n, r)
+        An orthonormal basis of the radical.
+    """
+    ad = _quotient(ad, radical)
     k = len(ad)
-    eye = np.eye(k)
-    pair = np.tensordot(np.random.default_rng(1).normal(size=(2, k)), ad, 1)  # they generate all
-    commute = np.concatenate([np.kron(a, eye) - np.kron(eye, a.T) for a in pair])
-    centroid = _null(commute).reshape(-1, k, k)
-    mixed = np.tensordot(_generic(len(centroid)), centroid, 1)
-    values, vectors = np.linalg.eig(mixed)
-    names, left = [], np.ones(k, bool)
-    while left.any():
-        value = values[left][0]
-        mine = left & (np.minimum(np.abs(values - value), np.abs(values - value.conj())) <= 1e-5)
-        left &= ~mine
-        span = np.linalg.qr(np.hstack([vectors[:, mine].real, vectors[:, mine].imag]))[0]
-        span = (
-            span[:, : int(mine.sum())]
-            if np.isrealobj(vectors)
-            else _row_space(np.hstack([vectors[:, mine].real, vectors[:, mine].imag]).T).T
-        )
-        form = np.linalg.eigvalsh(span.T @ killing @ span)
-        names.append(_simple(len(form), int((form > 0).sum())))
+    killing = _killing_form(ad)
+    # A matrix that commutes with all of ad is a multiple of the identity on each ideal, real or
+    # complex: the eigenspaces of a random one are the ideals.
+    commutant = _commutant(ad)
+    eigenvalues, vectors = np.linalg.eig(_random_combination(commutant))
+    names = []
+    unnamed = np.ones(k, bool)
+    while unnamed.any():
+        first = eigenvalues[unnamed][0]
+        distance = np.abs(eigenvalues - first)
+        # A complex ideal, seen as a real one, has two conjugate eigenvalues.
+        distance_of_conjugate = np.abs(eigenvalues - first.conj())
+        distance = np.minimum(distance, distance_of_conjugate)
+        in_ideal = unnamed & (distance <= _SAME)
+        unnamed &= ~in_ideal
+        dim = np.count_nonzero(in_ideal)
+        spanning = vectors[:, in_ideal]
+        left, _, _ = np.linalg.svd(np.hstack([spanning.real, spanning.imag]))
+        ideal = left[:, :dim]
+        signature = np.linalg.eigvalsh(ideal.T @ killing @ ideal)
+        n_noncompact = np.count_nonzero(signature > 0)
+        name = _simple_algebras().get((dim, n_noncompact), f"simple of dimension {dim}")
+        names.append(name)
     return sorted(names)
 
 
-def _simple(dim, n_noncompact):
-    """A simple algebra by its dimension and the number of positive Killing eigenvalues."""
-    for d in range(3, 30):
-        if d != 4 and d * (d - 1) // 2 == dim and n_noncompact == 0:
-            return f"so({d})"
+def _quotient(ad, radical):
+    """Return the adjoint matrices of the quotient by a radical, (k, k, k)."""
+    if not len(radical):
+        return ad
+    complement = _null_space(radical)
+    dual = np.linalg.inv(np.concatenate([complement, radical]).T)
+    projection = dual[: len(complement)]
+    return np.einsum("xa,aij,yj,zi->xzy", complement, ad, complement, projection)
+
+
+def _commutant(ad):
+    """Return a basis (m, k, k) of the matrices that commute with a semisimple ``ad``."""
+    k = len(ad)
+    identity = np.eye(k)
+    # Two random elements generate a semisimple algebra.
+    weights = np.random.default_rng(1).normal(size=(2, k))
+    conditions = []
+    for element in np.tensordot(weights, ad, 1):
+        # Row-major: kron(a, 1) vec(Z) = vec(a Z) and kron(1, a^T) vec(Z) = vec(Z a).
+        left_product = np.kron(element, identity)
+        right_product = np.kron(identity, element.T)
+        conditions.append(left_product - right_product)
+    commutant = _null_space(np.concatenate(conditions))
+    return commutant.reshape(-1, k, k)
+
+
+@cache
+def _simple_algebras():
+    """Return the names of the classical algebras by (dimension, positive Killing eigenvalues).
+
+    Where two are isomorphic, the first name that is entered stays.
+    """
+    names = {}
+    for d in range(3, _MAX_ORDER):
+        if d != 4:  # so(4) is not simple
+            names.setdefault((comb(d, 2), 0), f"so({d})")
     for n in range(2, 20):
-        if n * n - 1 == dim and n_noncompact == n * (n + 1) // 2 - 1:
-            return f"sl({n})"
-        if n > 2 and n * n - 1 == dim and n_noncompact == 0:
-            return f"su({n})"
-    for d in range(3, 30):
+        dim = n * n - 1
+        n_symmetric = comb(n + 1, 2) - 1
+        names.setdefault((dim, n_symmetric), f"sl({n})")
+        names.setdefault((dim, 0), f"su({n})")
+    for d in range(3, _MAX_ORDER):
+        dim = comb(d, 2)
         for p in range(1, d // 2 + 1):
-            if d * (d - 1) // 2 == dim and p * (d - p) == n_noncompact:
-                return f"so({d - p}, {p})"
+            n_boosts = p * (d - p)
+            names.setdefault((dim, n_boosts), f"so({d - p}, {p})")
     for n in range(2, 15):
-        if n * (2 * n + 1) == dim and n_noncompact == n * (n + 1):
-            return f"sp({2 * n})"
-    return f"simple of dimension {dim}"
+        dim = comb(2 * n + 1, 2)
+        n_noncompact = n * (n + 1)
+        names.setdefault((dim, n_noncompact), f"sp({2 * n})")
+    return names
+
+
+def _vanishes(values, size=1.0):
+    """Whether all values are zero up to rounding, relative to `size`."""
+    return np.abs(values).max() <= _ZERO * size
 
 
 def _row_space(rows):
+    """Return an orthonormal basis of the span of some rows."""
     _, s, Vt = np.linalg.svd(rows, full_matrices=False)
     return Vt[s > _ZERO]
 
 
-def _null(rows):
+def _null_space(rows):
+    """Return an orthonormal basis of the vectors orthogonal to all rows."""
     _, s, Vt = np.linalg.svd(rows)
-    return Vt[int((s > _ZERO).sum()) :]
+    return Vt[np.count_nonzero(s > _ZERO) :]
 
 
-def _generic(k):
-    return np.random.default_rng(0).normal(size=k)
+def _random_combination(matrices):
+    """Return a random linear combination of matrices (k, m, m), always the same one."""
+    weights = np.random.default_rng(0).normal(size=len(matrices))
+    return np.tensordot(weights, matrices, 1)
