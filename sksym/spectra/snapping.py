@@ -1,11 +1,16 @@
-"""Exact algebras near estimated ones: conjugates, where the generators are no simple numbers.
+"""Exact algebras near estimated ones: rounded numbers, or conjugates where no rounding fits.
 
 An invariant of a slightly wrong generator is often no invariant at all, so a span is never enforced
 as estimated. Where rounding its entries fails, its *kind* can still be exact: a rotation has purely
 imaginary eigenvalues about whatever axis, and an algebra of dimension d (d - 1) / 2 may be the
 motions ``A^T G + G A = 0`` that preserve a quadratic form G about a centre. The axes, the form and
 the centre remain free and are fitted to the data.
+
+Index legend: r candidates, k generators of the estimated algebra, ``C`` and ``form`` (k, r) their
+coordinates in the candidates, ``H`` (k, d + 1, d + 1) their homogeneous matrices.
 """
+
+from math import comb
 
 import numpy as np
 from scipy.linalg import expm
@@ -16,90 +21,178 @@ from sksym.algebras import LieAlgebra, flat_generators
 
 SNAP = 4.0  # standard errors within which a number is rounded
 _CERTAIN = 1e-8  # standard error of a number that need not be simple
-_SIMPLE = [
-    np.array([0.0, 1, -1]),
-    np.array([2, -2, 1 / 2, -1 / 2, 3, -3, 1 / 3, -1 / 3]),
-    np.array([4, -4, 1 / 4, -1 / 4, 3 / 2, -3 / 2, 2 / 3, -2 / 3]),
-]
-_RATIONAL = np.unique([s * i / j for i in range(1, 11) for j in range(1, 11) for s in (1, -1)])
+_ROUND_OFF = 1e-9  # distance from a simple number, for numbers that are known exactly
+_DENSE = 1e-3  # distance at which numbers of _RATIONAL can be told from each other
 _NEAR = 0.15  # relative distance of an eigenvalue from the simple ratio that it is taken for
-_RATIOS = np.array([0.0, 1, -1, 1 / 2, -1 / 2, 1 / 3, -1 / 3, 2 / 3, -2 / 3])
 _DEGENERATE = 1e-2
-_MANY = 3000  # entries of all generators
+_GAP = 0.3  # between the smallest singular value of a condition on G and the next
+_MAX_ENTRIES = 3000  # of all generators
+_EXACT = 1e-8  # relative distance of an algebra from the span of the candidates
+
+
+def _with_signs(*numbers):
+    """Return numbers and their negatives."""
+    return np.array([*numbers, *np.negative(numbers)], dtype=float)
+
+
+# Tables of simple numbers, the simplest first, and all ratios of numbers up to 10.
+_SIMPLE = [
+    _with_signs(0, 1),
+    _with_signs(2, 1 / 2, 3, 1 / 3),
+    _with_signs(4, 1 / 4, 3 / 2, 2 / 3),
+]
+_RATIONAL = np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1, 11)])
+_RATIOS = _with_signs(0, 1, 1 / 2, 1 / 3, 2 / 3)  # of eigenvalues
 
 
 def exact_forms(candidates, form, errors, tune=None):
-    """Exact algebras near `form` (k, r), each with the number of parameters that were fitted.
+    """Yield exact algebras near an estimated one: the rounded one, then the nearest conjugate.
 
-    Candidates should be seen in units of the data (`in_units_of`).
+    Parameters
+    ----------
+    candidates : LieAlgebra or VectorFields
+        With r generators, in units of the data (`in_units_of`).
+    form : ndarray of shape (k, r)
+        The estimated algebra.
+    errors : ndarray of shape (k, r)
+        Standard errors of `form`.
+    tune : callable, default=None
+        Fits the conjugate to the data, as `fitted_conjugate` does; None leaves it as it is.
 
-    The rounded one first, then the conjugate of its kind, fitted by `tune` where that is given.
+    Yields
+    ------
+    C : ndarray of shape (k, r)
+    n_tuned : int
+        Number of parameters that were fitted.
     """
     affine = isinstance(candidates, LieAlgebra)
     simple = rounded(form, errors)
     if simple is not None and (not affine or _stays_closed(candidates, simple)):
         yield simple, 0
-    exact = nearest_exact(candidates, form) if affine else None
-    if exact is not None:
-        yield (exact, 0) if tune is None else tune(exact)
+    if not affine:
+        return
+    exact = nearest_exact(candidates, form)
+    if exact is None:
+        return
+    if tune is None:
+        yield exact, 0
+    else:
+        yield tune(exact)
 
 
 def in_units_of(X, candidates):
-    """The same generators as seen in coordinates of the data's box: condition, not meaning."""
+    """Return the same generators in coordinates in which the box of the data is a unit cube.
+
+    The change of coordinates improves the condition and leaves the meaning.
+    """
     if not isinstance(candidates, LieAlgebra):
         return candidates
-    low, high = X.min(axis=0), X.max(axis=0)
-    center, half = (low + high) / 2, (high - low) / 2
+    low = X.min(axis=0)
+    high = X.max(axis=0)
+    center = (low + high) / 2
+    half = (high - low) / 2
     half[half == 0] = half.max() or 1.0
+    # x = center + half * u moves as u' = (A half / half) u + (A center + b) / half.
     linear = candidates.linear * (half / half[:, None])
-    return LieAlgebra(linear, (candidates.linear @ center + candidates.offset) / half)
+    velocity_of_center = candidates.linear @ center + candidates.offset
+    return LieAlgebra(linear, velocity_of_center / half)
 
 
 def _stays_closed(candidates, C):
-    """The symmetries of a function are closed under brackets where the candidates are."""
-    return len(C) == 1 or candidates.combine(C).is_closed(1e-6) or not candidates.is_closed()
+    """Whether rounding kept the brackets in the span, as for the symmetries of any function."""
+    if len(C) == 1 or not candidates.is_closed():
+        return True
+    return candidates.combine(C).is_closed(1e-6)
 
 
 def readable(candidates, generators):
-    """Generators (k, r) without leading minus signs, sorted by name; and their former places."""
+    """Sort generators by name and remove leading minus signs.
+
+    Parameters
+    ----------
+    candidates : LieAlgebra or VectorFields
+    generators : ndarray of shape (k, r)
+
+    Returns
+    -------
+    sorted_generators : ndarray of shape (k, r)
+    order : list of k int
+        The former place of each.
+    """
     names = candidates.combine(generators).names
-    order = sorted(range(len(names)), key=lambda a: names[a].lstrip("-"))
-    signs = np.array([-1.0 if names[a][0] == "-" else 1.0 for a in order])
-    return signs[:, None] * generators[order], order
+    without_sign = [name.lstrip("-") for name in names]
+    order = sorted(range(len(names)), key=without_sign.__getitem__)
+    readable_generators = generators.copy()
+    for a, name in enumerate(names):
+        if name.startswith("-"):
+            readable_generators[a] *= -1
+    return readable_generators[order], order
 
 
 def rounded(form, errors, partly=False, size=1.0):
-    """Every entry as the simplest number within four standard errors, or None.
+    """Return every entry as the simplest number within four standard errors, or None.
 
-    Numbers that are known almost exactly may stay as they are; with `partly` all others may too.
-    Entries of one row weigh as much as they move the data, `size` (r,) for each candidate.
+    Parameters
+    ----------
+    form : ndarray of shape (k, r)
+    errors : ndarray of shape (k, r)
+        Standard errors. Numbers that are known almost exactly may remain as they are.
+    partly : bool, default=False
+        Whether all other numbers may remain, too.
+    size : float or ndarray of shape (r,), default=1.0
+        How far each candidate moves the data: the unit in which entries of one row compare.
+
+    Returns
+    -------
+    ndarray of shape (k, r), or None
+        None if an entry is near no simple number, or an error is not finite.
     """
-    out = np.empty_like(form)
     if not np.isfinite(errors).all():
         return None
     size = np.broadcast_to(size, form.shape[1:])
-    unit = np.abs(form * size).max(axis=1, initial=0)[:, None] / np.where(size > 0, size, np.inf)
+    largest_motion = np.abs(form * size).max(axis=1, initial=0)
+    divisor = np.where(size > 0, size, np.inf)
+    unit = largest_motion[:, None] / divisor
+    simple = np.empty_like(form)
     for index, value in np.ndenumerate(form):
-        reach = SNAP * errors[index] + 1e-9 * max(min(unit[index], 1.0), abs(value))
-        # Ratios of larger numbers lie dense: only where no other is in reach.
-        tables = [*_SIMPLE, _RATIONAL] if reach < 1e-3 else _SIMPLE
-        for table in tables:
-            nearest = table[np.abs(table - value).argmin()]
-            if abs(nearest - value) <= reach:
-                out[index] = nearest
-                break
-        else:
-            if not partly and errors[index] > _CERTAIN * max(1.0, abs(value)):
+        scale = max(min(unit[index], 1.0), abs(value))
+        reach = SNAP * errors[index] + _ROUND_OFF * scale
+        number = _simplest_within(reach, value)
+        if number is None:
+            certain = errors[index] <= _CERTAIN * max(1.0, abs(value))
+            if not (partly or certain):
                 return None
-            out[index] = value
-    return out
+            number = value
+        simple[index] = number
+    return simple
+
+
+def _simplest_within(reach, value):
+    """Return the simplest number at most `reach` from a value, or None."""
+    tables = _SIMPLE
+    if reach < _DENSE:
+        # Ratios of larger numbers lie dense: they mean something only for values known well.
+        tables = [*_SIMPLE, _RATIONAL]
+    for table in tables:
+        distance = np.abs(table - value)
+        nearest = distance.argmin()
+        if distance[nearest] <= reach:
+            return table[nearest]
+    return None
 
 
 def fitted_conjugate(candidates, start, evidence, enforced):
-    """The conjugate of an algebra `start` (k, r) that fits the data best.
+    """Fit an algebra to the data among all conjugates by the candidates' own group.
 
-    Over all conjugates by elements of the candidates' own group, minimises the misfit of the
-    function with that symmetry enforced, by Gauss-Newton steps.
+    Minimises the misfit of the function with that symmetry enforced, by Gauss-Newton steps.
+
+    Parameters
+    ----------
+    candidates : LieAlgebra
+    start : ndarray of shape (k, r)
+    evidence : FittedEvidence
+    enforced : callable
+        Gives a basis of the functions with the symmetries C (k, r), or None where none varies.
 
     Returns
     -------
@@ -107,113 +200,195 @@ def fitted_conjugate(candidates, start, evidence, enforced):
     n_tuned : int
         Free parameters that were fitted: the dimension of the orbit.
     """
-    H = candidates.combine(start).homogeneous()
     if not candidates.is_closed():
         return start, 0
+    H = candidates.combine(start).homogeneous()
     directions = _moving_directions(candidates, H)
+    n_tuned = len(directions)
+    if n_tuned == 0:
+        return start, 0
+    generators = np.tensordot(directions, candidates.homogeneous(), 1)
 
     def conjugate(eta):
-        motion = expm(np.tensordot(eta @ directions, candidates.homogeneous(), 1))
-        return _coordinates(candidates, motion @ H @ np.linalg.inv(motion))
+        motion = expm(np.tensordot(eta, generators, 1))
+        moved = motion @ H @ np.linalg.inv(motion)
+        return _coordinates(candidates, moved)
 
     def misfit(eta):
         basis = enforced(conjugate(eta))
-        return evidence.observed if basis is None else evidence.misfit(basis)[0]
+        if basis is None:
+            return evidence.observed
+        return evidence.misfit(basis)[0]
 
-    if not len(directions):
-        return start, 0
-    start = np.zeros(len(directions))
-    eta = least_squares(misfit, start, diff_step=1e-6, x_scale="jac", max_nfev=12).x
-    return conjugate(eta), len(directions)
+    # Twelve evaluations: the start is near, and a poor conjugate is rejected by its misfit.
+    fit = least_squares(misfit, np.zeros(n_tuned), diff_step=1e-6, x_scale="jac", max_nfev=12)
+    return conjugate(fit.x), n_tuned
 
 
 def nearest_exact(candidates, form):
-    """An exact algebra (k, r) near `form` (k, r) of generators, or None."""
+    """Return an exact algebra (k, r) near an estimated one (k, r), or None."""
     H = candidates.combine(form).homogeneous()
-    k, d = len(H), H.shape[1] - 1
-    exact = _of_form(H) if k == d * (d - 1) // 2 else None
+    k = len(H)
+    dim_of_rotations = comb(candidates.n_features, 2)
+    exact = None
+    if k == dim_of_rotations:
+        exact = _preserving_a_form(H)
     if exact is None and k == 1:
         exact = _semisimple(H)
     if exact is None or not np.isfinite(exact).all():
         return None
     C = _coordinates(candidates, exact)
+    if len(C) != k:
+        return None
+    # The candidates need not contain what was constructed.
     span = exact.reshape(k, -1)
-    inside = candidates.combine(C).homogeneous().reshape(k, -1)
-    outside = inside - inside @ np.linalg.pinv(span) @ span
-    return C if len(C) == k and np.abs(outside).max() <= 1e-8 * np.abs(inside).max() else None
+    combined = candidates.combine(C).homogeneous()
+    combined = combined.reshape(k, -1)
+    outside = _outside(combined, span)
+    if np.abs(outside).max() > _EXACT * np.abs(combined).max():
+        return None
+    return C
 
 
-def _of_form(H):
-    """The motions that preserve a quadratic form, from generators that nearly do."""
-    A, b = H[:, 1:, 1:], H[:, 1:, 0]
-    d = A.shape[1]
-    i, j = np.triu_indices(d)
-    units = np.zeros((len(i), d, d))
-    units[np.arange(len(i)), i, j] = units[np.arange(len(i)), j, i] = 1
-    size = np.linalg.norm(A, axis=(1, 2))
+def _preserving_a_form(H):
+    """Return the motions that preserve a quadratic form, from generators that nearly do."""
+    linear = H[:, 1:, 1:]
+    offset = H[:, 1:, 0]
+    size = np.linalg.norm(linear, axis=(1, 2))
     if not size.all():
         return None
-    A, b = A / size[:, None, None], b / size[:, None]
-    some = A
-    if A.size > _MANY:  # a few random combinations have the same forms
-        some = np.tensordot(np.random.default_rng(0).normal(size=(8, len(A))), A, 1)
-    rows = [(a.T @ units + units @ a).reshape(len(i), -1).T for a in some]
-    _, s, Vt = np.linalg.svd(np.linalg.qr(np.concatenate(rows), mode="r"))
-    G = np.tensordot(Vt[-1], units, 1)
-    eigenvalues = np.abs(np.linalg.eigvalsh(G))
-    if s[-1] > 0.3 * s[-2] or eigenvalues.min() < _DEGENERATE * eigenvalues.max():
+    linear = linear / size[:, None, None]
+    offset = offset / size[:, None]
+    G = _preserved_form(linear)
+    if G is None:
         return None
-    center = np.linalg.lstsq(A.reshape(-1, d), -b.ravel(), rcond=1e-6)[0]
-    i, j = np.triu_indices(d, 1)
-    skew = np.zeros((len(i), d, d))
-    skew[np.arange(len(i)), i, j], skew[np.arange(len(i)), j, i] = -1, 1
-    exact = np.zeros((len(i), d + 1, d + 1))
-    exact[:, 1:, 1:] = np.linalg.inv(G) @ skew
-    exact[:, 1:, 0] = -exact[:, 1:, 1:] @ center
-    return exact
+    # A = G^-1 S with S skew solves A^T G + G A = -S + S = 0.
+    exact = np.linalg.inv(G) @ _units(len(G), sign=-1)
+    return _about(_center(linear, offset), exact)
+
+
+def _preserved_form(linear):
+    """Return the symmetric G (d, d) with ``A^T G + G A`` closest to 0, or None if not clear."""
+    d = linear.shape[1]
+    units = _units(d, sign=1)
+    if linear.size > _MAX_ENTRIES:
+        # A few random combinations preserve the same forms.
+        weights = np.random.default_rng(0).normal(size=(8, len(linear)))
+        linear = np.tensordot(weights, linear, 1)
+    conditions = []
+    for A in linear:
+        changes = A.T @ units + units @ A
+        columns = changes.reshape(len(units), -1)
+        conditions.append(columns.T)
+    # The rows outnumber the columns by far: the R factor has the same singular vectors.
+    R = np.linalg.qr(np.concatenate(conditions), mode="r")
+    _, s, Vt = np.linalg.svd(R)
+    coordinates = Vt[-1]
+    G = np.tensordot(coordinates, units, 1)
+    eigenvalues = np.abs(np.linalg.eigvalsh(G))
+    ambiguous = s[-1] > _GAP * s[-2]
+    degenerate = eigenvalues.min() < _DEGENERATE * eigenvalues.max()
+    if ambiguous or degenerate:
+        return None
+    return G
+
+
+def _units(d, sign):
+    """Return a basis of the symmetric matrices (sign 1), or of the skew ones (sign -1)."""
+    first_diagonal = 0 if sign > 0 else 1
+    i, j = np.triu_indices(d, first_diagonal)
+    number = np.arange(len(i))
+    units = np.zeros((len(i), d, d))
+    units[number, i, j] = sign
+    units[number, j, i] = 1
+    return units
+
+
+def _center(linear, offset):
+    """Return the point (d,) where ``A_a x + b_a`` is closest to 0, for A (.., d, d)."""
+    d = linear.shape[-1]
+    equations = linear.reshape(-1, d)
+    center, *_ = np.linalg.lstsq(equations, -offset.ravel(), rcond=1e-6)
+    return center
+
+
+def _about(center, linear):
+    """Return linear motions (k, d, d) about a centre, as homogeneous matrices."""
+    k, d, _ = linear.shape
+    H = np.zeros((k, d + 1, d + 1))
+    H[:, 1:, 1:] = linear
+    H[:, 1:, 0] = -linear @ center
+    return H
 
 
 def _semisimple(H):
-    """One generator with eigenvalues in simple ratios, purely real or purely imaginary."""
-    A, b = H[0, 1:, 1:], H[0, 1:, 0]
-    values, P = np.linalg.eig(A)
-    size = np.abs(values).max()
-    if not size > _DEGENERATE * np.linalg.norm(A) or np.linalg.cond(P) > 1 / _DEGENERATE**2:
+    """Return one generator with eigenvalues in simple ratios, all real or all imaginary."""
+    linear = H[0, 1:, 1:]
+    offset = H[0, 1:, 0]
+    eigenvalues, vectors = np.linalg.eig(linear)
+    size = np.abs(eigenvalues).max()
+    nearly_nilpotent = not size > _DEGENERATE * np.linalg.norm(linear)
+    nearly_defective = np.linalg.cond(vectors) > _DEGENERATE**-2
+    if nearly_nilpotent or nearly_defective:
         return None
-    snapped = np.zeros_like(values)
-    for part, unit in ((values.real, 1.0), (values.imag, 1j)):
-        nearest = _RATIOS[np.abs(part[:, None] / size - _RATIOS).argmin(axis=1)]
-        if (np.abs(part / size - nearest) > _NEAR).any():
-            return None
-        snapped = snapped + unit * nearest
-    if (snapped.real * snapped.imag).any():
+    rates = _simple_ratios(eigenvalues.real / size)
+    frequencies = _simple_ratios(eigenvalues.imag / size)
+    if rates is None or frequencies is None:
+        return None
+    if (rates * frequencies).any():
         return None  # a spiral
-    exact = np.zeros_like(H)
-    linear = ((P * snapped) @ np.linalg.inv(P)).real
-    exact[0, 1:, 1:] = linear
-    center = np.linalg.lstsq(linear, -b / size, rcond=1e-6)[0]
-    along = b / size + linear @ center  # a screw also moves along its axis
-    exact[0, 1:, 0] = -linear @ center
-    if np.linalg.norm(along) > _NEAR * np.linalg.norm(b / size):
-        exact[0, 1:, 0] += along
+    exact_eigenvalues = rates + 1j * frequencies
+    linear = (vectors * exact_eigenvalues) @ np.linalg.inv(vectors)
+    linear = linear.real
+    offset = offset / size
+    center = _center(linear, offset)
+    exact = _about(center, linear[None])
+    # A screw also moves along its axis: no centre explains that part of the offset.
+    along_axis = offset + linear @ center
+    if np.linalg.norm(along_axis) > _NEAR * np.linalg.norm(offset):
+        exact[0, 1:, 0] += along_axis
     return exact
 
 
+def _simple_ratios(values):
+    """Return the nearest simple ratios, or None if one is too far."""
+    distances = np.abs(values[:, None] - _RATIOS)
+    if (distances.min(axis=1) > _NEAR).any():
+        return None
+    return _RATIOS[distances.argmin(axis=1)]
+
+
 def _moving_directions(candidates, H):
-    """Directions (k, r) of the candidates' group that move the span of H, orthonormal."""
+    """Return orthonormal directions (m, r) of the candidates' group that move the span of H."""
     M = candidates.homogeneous()
-    span = H.reshape(len(H), -1)
-    brackets = np.einsum("aij,bjk->abik", M, H) - np.einsum("bij,ajk->abik", H, M)
-    brackets = brackets.reshape(len(M), len(H), -1)
-    brackets = brackets - brackets @ np.linalg.pinv(span) @ span
+    r = len(M)
+    k = len(H)
+    # Entry (a, b) is the bracket of M_a and H_b.
+    products = np.einsum("aij,bjk->abik", M, H)
+    reversed_products = np.einsum("bij,ajk->abik", H, M)
+    brackets = (products - reversed_products).reshape(r, k, -1)
+    outside = _outside(brackets, H.reshape(k, -1))
     size = np.linalg.norm(M, axis=(1, 2))
-    U, s, _ = np.linalg.svd(brackets.reshape(len(M), -1) / size[:, None], full_matrices=False)
-    return U[:, s > 1e-6 * s.max(initial=0)].T / size if s.any() else np.zeros((0, len(M)))
+    motions = outside.reshape(r, -1) / size[:, None]
+    U, s, _ = np.linalg.svd(motions, full_matrices=False)
+    if not s.any():
+        return np.zeros((0, r))
+    moving = s > 1e-6 * s.max()
+    return U[:, moving].T / size
+
+
+def _outside(rows, span):
+    """Return rows (.., m) without their component in the span of other rows (k, m)."""
+    coordinates = rows @ np.linalg.pinv(span)
+    return rows - coordinates @ span
 
 
 def _coordinates(candidates, H):
-    """The matrices H in the candidates' generators, (k, r), echelon form about large entries."""
-    M = flat_generators(candidates.linear, candidates.offset)
-    rows = flat_generators(H[:, 1:, 1:], H[:, 1:, 0])
-    C = np.linalg.lstsq(M.T, rows.T, rcond=None)[0].T
-    return pivoted_echelon(C)[0]
+    """Return coordinates C of the matrices H in echelon form about their large entries."""
+    generators = flat_generators(candidates.linear, candidates.offset)
+    linear = H[:, 1:, 1:]
+    offset = H[:, 1:, 0]
+    rows = flat_generators(linear, offset)
+    solution, *_ = np.linalg.lstsq(generators.T, rows.T, rcond=None)
+    C, _ = pivoted_echelon(solution.T)
+    return C
