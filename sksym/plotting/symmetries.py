@@ -15,6 +15,7 @@ _NOTHING = "no symmetry was found"
 _MAX_GENERATORS = 6  # in one picture
 _MAX_SAMPLES = 2000  # roughly; of more, every k-th is drawn
 _MAX_NUMBERS = 150  # entries of a matrix that are written into it
+_MAX_HORIZONTAL = 6  # names of columns side by side
 _GRID = 13  # arrows along each axis
 _TITLE_LENGTH = 40  # characters
 _ROUND_OFF = 1e-17  # zero is drawn below it
@@ -230,32 +231,44 @@ class SymmetryDisplay:
 
     def _draw_matrix(self, ax, a):
         """Draw the coefficients of generator a, one row for each feature that moves."""
-        names = self._names()
-        if isinstance(self.algebra, LieAlgebra):
-            values = np.column_stack([self.algebra.linear[a], self.algebra.offset[a]])
-            columns = [*names, "1"]
-        else:
-            values = self.algebra.coef[a]
-            columns = list(self.algebra.library.get_feature_names_out())
+        values, columns = self._coefficients(a)
         largest = np.abs(values).max() or 1.0
         ax.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
         if values.size <= _MAX_NUMBERS:
-            _write_numbers(ax, values / largest, values)
-        ax.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 else 0)
-        ax.set_yticks(range(len(values)), [f"∂{name}" for name in names])
+            _write_numbers(ax, values, values / largest)
+        rotation = 90 if len(columns) > _MAX_HORIZONTAL else 0
+        rows = [f"∂{name}" for name in self._names()]
+        ax.set_xticks(range(len(columns)), columns, rotation=rotation)
+        ax.set_yticks(range(len(rows)), rows)
+
+    def _coefficients(self, a):
+        """Return the coefficients (d, p) of generator a, and the names of their p functions."""
+        if isinstance(self.algebra, LieAlgebra):
+            linear = self.algebra.linear[a]
+            offset = self.algebra.offset[a]
+            return np.column_stack([linear, offset]), [*self._names(), "1"]
+        return self.algebra.coef[a], list(self.algebra.library.get_feature_names_out())
 
 
 def _draw_stems(ax, values, chosen, bottom, **style):
     """Draw a slice of the values as dots on stems that begin at `bottom`."""
+    numbers = np.arange(1, len(values) + 1)[chosen]
     heights = np.maximum(values[chosen], bottom)
-    if len(heights):
-        numbers = 1 + np.arange(len(values))
-        ax.vlines(numbers[chosen], bottom, heights, color=style["color"], lw=1)
-        ax.plot(numbers[chosen], heights, "o", **style)
+    if len(numbers):
+        ax.vlines(numbers, bottom, heights, color=style["color"], lw=1)
+        ax.plot(numbers, heights, "o", **style)
 
 
-def _write_numbers(ax, relative, values):
-    """Write the entries of a matrix that are not zero; those on a dark ground in white."""
+def _write_numbers(ax, values, relative):
+    """Write the entries of a matrix that are not zero; those on a dark ground in white.
+
+    Parameters
+    ----------
+    ax : Axes
+    values : ndarray of shape (d, p)
+    relative : ndarray of shape (d, p)
+        The same, relative to the largest: the colours of the ground.
+    """
     for (row, column), value in np.ndenumerate(values):
         size = abs(relative[row, column])
         if size <= 1e-12:
