@@ -7,10 +7,10 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from sksym._linalg import merge_rows, one_thread
 from sksym._estimator import adopt, checked_weights
+from sksym._linalg import merge_rows, one_thread
 from sksym.discover.degree import best_degree
-from sksym.discover.invariants import function_sizes, library_formulas
+from sksym.discover.formulas import function_sizes, library_formulas
 from sksym.discover.models import spatial_clusters
 from sksym.equivariant import place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks

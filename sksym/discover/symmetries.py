@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sksym._linalg import one_thread, reduced_echelon
 from sksym._estimator import adopt, checked_weights
+from sksym._linalg import one_thread, reduced_echelon
 from sksym.algebras import LieAlgebra, VectorFields, aff
 from sksym.discover.degree import best_degree
 from sksym.discover.invariants import InvariantFeatures
