@@ -11,7 +11,7 @@ from sksym._estimator import adopt, checked_weights
 from sksym._linalg import merge_rows, one_thread
 from sksym.discover.degree import best_degree
 from sksym.discover.formulas import function_sizes, library_formulas
-from sksym.discover.models import spatial_clusters
+from sksym.discover.sampling import spatial_clusters
 from sksym.equivariant import place, probe_points
 from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks
 from sksym.spectra import (

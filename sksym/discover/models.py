@@ -2,17 +2,14 @@
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
-from sksym._linalg import one_thread
+from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.spectra import SampledEvidence, motion, output_scale, pooled_spread
 
 _ROWS = 2000  # samples at which a model is differentiated
 _N_FOLDS = 5
-_N_CLUSTERS = 30
-_ROWS_PER_CLUSTER = 5
 
 _ROWS_FOR_STEP = 200
 _STEPS = 0.1 * 0.25 ** np.arange(13)  # of the spread of a column
@@ -147,32 +144,6 @@ def _jackknife_variance(refits):
     r = refits.shape[-1]
     changes = changes.reshape(-1, r)
     return (1 - 1 / _N_FOLDS) * (changes.T @ changes)
-
-
-def some_rows(n, largest, rng):
-    """Return the indices, ascending, of all n rows, or of `largest` of them drawn at random."""
-    order = rng.permutation(n)
-    return np.sort(order[:largest])
-
-
-def spatial_clusters(X, rng):
-    """Return labels (n,) of neighbourhoods whose errors may be common."""
-    affordable = max(len(X) // _ROWS_PER_CLUSTER, 1)
-    k = min(_N_CLUSTERS, affordable)
-    clustering = KMeans(k, n_init=1, max_iter=20, random_state=rng)
-    with one_thread():
-        return clustering.fit_predict(X)
-
-
-def column_spread(X, weight):
-    """Return a length (d,) for every column: a quarter of its range.
-
-    A constant column has the pooled spread of all.
-    """
-    spread = np.ptp(X, axis=0) / 4
-    pooled = pooled_spread(X, weight) or np.abs(X).max() or 1.0
-    spread[spread == 0] = pooled
-    return spread
 
 
 def _fitted(estimator, X, Y, weight):

@@ -256,7 +256,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     def _of_data_set(self, candidates, B, X, Y, weight, rng):
         """A submanifold through the samples."""
-        evidence, dimension, method = tangent_evidence(candidates, X, weight, rng)
+        m = tangent_evidence(candidates, X, weight, rng)
+        evidence, dimension, method = m.evidence, m.dimension, m.method
         if dimension == X.shape[1]:
             warnings.warn(
                 f"The data fill R^{dimension}, no submanifold of fewer dimensions is seen, so "
