@@ -4,6 +4,7 @@ from math import comb
 
 import numpy as np
 
+from sksym._linalg import one_thread
 from sksym.discover.folds import fold_factors, training_factor
 from sksym.libraries import PolynomialLibrary
 
@@ -56,7 +57,8 @@ def best_degree(X, Y, weight, rng):
             break
         library = PolynomialLibrary(degree).fit(X)
         factors = fold_factors(library, X, weight, fold, Y)
-        errors.append(_held_out_error(factors, library.n_output_features_))
+        with one_thread():
+            errors.append(_held_out_error(factors, library.n_output_features_))
     best = 1 + int(np.argmin(errors))
     if _is_affordable(best + 1, d, _LARGEST_FINAL_SHARE * n):
         return best + 1
