@@ -71,7 +71,7 @@ every_set = pytest.mark.parametrize(
 )
 
 
-def noisy(points, noise, n=1500, seed=0):
+def noisy(points, noise, n=1000, seed=0):
     rng = np.random.default_rng(seed)
     X = points(n, rng)
     return X + noise * np.sqrt(np.mean(np.var(X, axis=0))) * rng.normal(size=X.shape)
