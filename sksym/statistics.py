@@ -71,6 +71,11 @@ class Statistics:
         """The columns of the factor that belong to the targets, (.., t)."""
         return self.R[:, self.n_unknowns :]
 
+    def square_factor(self):
+        """Return R with rows of zeros where there were fewer rows than columns: (k + t, k + t)."""
+        n_missing = self.R.shape[1] - len(self.R)
+        return np.pad(self.R, ((0, max(n_missing, 0)), (0, 0)))
+
     @property
     def spread(self):
         """Standard deviation of the columns of X, pooled over them."""
@@ -179,8 +184,9 @@ def regression_statistics(
         block_width = (n_unknowns + n_targets) * rows_per_sample
     with one_thread():
         for rows in row_blocks(len(X), block_width):
-            target = Y[rows].reshape(-1, n_targets)
-            statistics = statistics.update(X[rows], weight[rows], functions(X[rows]), target)
+            design = functions(X[rows])
+            target = Y[rows].reshape(len(design), n_targets)
+            statistics = statistics.update(X[rows], weight[rows], design, target)
     return statistics
 
 

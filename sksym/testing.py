@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import sparse
 
+from sksym.equivariant import output_matrices, random_element
+from sksym.groups import Group, resolve
 from sksym.libraries import library_values
 
 _STEP = 1e-5  # of central differences, relative to the range of a column
@@ -28,6 +30,46 @@ def assert_equivariant(model, X, *, rtol=1e-10):
     __tracebackhide__ = True
     error = model.equivariance_error(X)
     _require(error, rtol, "F(g x) differs from rho(g) F(x)")
+
+
+def assert_symmetric(f, X, symmetry, output=None, *, rtol=1e-10, n_elements=20, random_state=0):
+    """Check ``f(g x) = rho(g) f(x)`` for any function on sampled finite elements.
+
+    Parameters
+    ----------
+    f : callable or fitted estimator
+        ``f(X)``, or ``f.predict(X)``, gives values of shape (n,) or (n, q).
+    X : array-like of shape (n, d)
+    symmetry : LieAlgebra, FiniteGroup, Group or callable
+        A callable such as ``so`` is called with d.
+    output : representation or array of shape (r, q, q), default=None
+        How the values move; None: they are invariant.
+    rtol : float, default=1e-10
+        Allowed violation, relative to the largest value.
+    n_elements : int, default=20
+        Elements drawn: the exponential of a random generator of size about one, times a random
+        word in the discrete elements.
+    random_state : int or Generator, default=0
+
+    Raises
+    ------
+    AssertionError
+        If the violation is larger, or not a number.
+    """
+    __tracebackhide__ = True
+    X = np.asarray(X, float)
+    group = resolve(symmetry, X)
+    B, rho, _ = output_matrices(output, group)
+    evaluate = getattr(f, "predict", f)
+    values = np.asarray(evaluate(X)).reshape(len(X), -1)
+    box = np.array([X.min(axis=0), X.max(axis=0)])
+    rng = np.random.default_rng(random_state)
+    for _ in range(n_elements):
+        M, t, rho_g = random_element(group, B, rho, box, rng)
+        there = np.asarray(evaluate(X @ M.T + t)).reshape(len(X), -1)
+        expected = values if rho_g is None else values @ rho_g.T
+        size = max(_largest(there), _largest(expected))
+        _require(_largest(there - expected), rtol * size, "f(g x) differs from rho(g) f(x)")
 
 
 def _require(error, allowed, difference):
@@ -95,7 +137,7 @@ def _central_difference(library, X, i, step):
     return (after - before) / (2 * step)
 
 
-def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
+def assert_closed(library, X, symmetry, *, rtol=1e-10):
     """Check ``lie_matrices`` and ``group_matrix`` of a fitted library on their definitions.
 
     These are ``d phi(x)[A_a x + b_a] = D_a phi(x)`` for the r generators of an algebra, and
@@ -105,8 +147,7 @@ def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
     ----------
     library : fitted library
     X : array-like of shape (n, d)
-    algebra : LieAlgebra, default=None
-    group : FiniteGroup, default=None
+    symmetry : LieAlgebra, FiniteGroup or Group
     rtol : float, default=1e-10
         Allowed error, relative to the largest value.
 
@@ -118,10 +159,10 @@ def assert_closed(library, X, *, algebra=None, group=None, rtol=1e-10):
     __tracebackhide__ = True
     X = np.asarray(X, float)
     phi = library_values(library, X)
-    if algebra is not None and algebra.dim:
-        _assert_lie_matrices(library, X, phi, algebra, rtol)
-    if group is not None:
-        _assert_group_matrices(library, X, phi, group, rtol)
+    group = Group.of(symmetry)
+    if group.algebra.dim:
+        _assert_lie_matrices(library, X, phi, group.algebra, rtol)
+    _assert_group_matrices(library, X, phi, group.elements, rtol)
 
 
 def _assert_lie_matrices(library, X, phi, algebra, rtol):
@@ -143,11 +184,11 @@ def _assert_lie_matrices(library, X, phi, algebra, rtol):
     _require(error, rtol * size, "d phi [A x + b] differs from D phi")
 
 
-def _assert_group_matrices(library, X, phi, group, rtol):
+def _assert_group_matrices(library, X, phi, elements, rtol):
     """Compare the values at transformed rows with the matrices, element by element."""
     __tracebackhide__ = True
     size = _largest(phi)
-    for g in group.matrices:
+    for g in elements.matrices:
         K = sparse.csr_array(library.group_matrix(g))
         transformed = library_values(library, X @ g.T)
         expected = phi @ K.T

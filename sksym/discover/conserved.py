@@ -8,13 +8,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, warn
-from sksym._linalg import merge_rows, one_thread
+from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.discover.degree import best_degree
-from sksym.discover.formulas import function_sizes, library_formulas
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.equivariant import place, probe_points
-from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks
-from sksym.spectra import SampledEvidence, check_rule, rounded, verdict, weighted_factor
+from sksym.groups import Group
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
+from sksym.evidence import (
+    SampledEvidence,
+    check_rule,
+    library_statistics,
+    rounded,
+    verdict,
+)
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 _RANK = 1e-11  # relative size of singular values that are round-off
@@ -124,10 +130,16 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         weight = checked_weights(sample_weight, len(X))
         rng = check_random_state(self.random_state)
         template = PolynomialLibrary(2) if self.library is None else self.library
-        library, _ = place(template, X, near=np.zeros(X.shape[1]))
+        library, _ = place(
+            template,
+            X,
+            Group.none(X.shape[1]),
+            near=np.zeros(X.shape[1]),
+            names=vars(self).get("feature_names_in_"),
+        )
         check_rule("n_quantities", self.n_quantities, library.n_output_features_, self.max_defect)
         # Plain functions: their coefficients are what is rounded to simple numbers.
-        functions = np.diag(1 / function_sizes(library))
+        functions = np.diag(1 / library.name_sizes())
         proposals = _partly_rounded if self.snap else None
         with one_thread():
             evidence = _rates_of_change(library, functions, X, X_dot, weight, rng)
@@ -275,7 +287,7 @@ class _Dynamics:
         """Fit the time derivatives (n, d) of states (n, d) in a library."""
         n = weight.sum()
         p = library.n_output_features_
-        factor = weighted_factor(library, X, weight, X_dot)
+        factor = library_statistics(library, X, X_dot, weight).square_factor()
         derivatives = factor[:, p:]
         U, s, Vt = np.linalg.svd(factor[:p, :p])
         rank = np.count_nonzero(s > _RANK * s.max(initial=0))
@@ -320,7 +332,7 @@ def _smoothed_dynamics(library, X, X_dot, weight, rng):
     """
     candidates = [library]
     for degree in range(1, best_degree(X, X_dot, weight, rng) + 1):
-        polynomials, _ = place(PolynomialLibrary(degree), X)
+        polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(X.shape[1]))
         candidates.append(polynomials)
     fits = [_Dynamics.fit(candidate, X, X_dot, weight) for candidate in candidates]
     best = min(fits, key=lambda dynamics: dynamics.score)

@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 
 from sksym._linalg import one_thread
-from sksym.discover.folds import fold_factors, training_factor
+from sksym.discover.folds import all_but, fold_statistics
 from sksym.libraries import PolynomialLibrary
 
 _LARGEST_DEGREE = 6
@@ -56,9 +56,9 @@ def best_degree(X, Y, weight, rng):
         if not _is_affordable(degree, d, _LARGEST_SHARE * n):
             break
         library = PolynomialLibrary(degree).fit(X)
-        factors = fold_factors(library, X, weight, fold, Y)
+        folds = fold_statistics(library, X, weight, fold, Y)
         with one_thread():
-            errors.append(_held_out_error(factors, library.n_output_features_))
+            errors.append(_held_out_error(folds))
     best = 1 + int(np.argmin(errors))
     if _is_affordable(best + 1, d, _LARGEST_FINAL_SHARE * n):
         return best + 1
@@ -70,21 +70,13 @@ def _is_affordable(degree, d, largest):
     return degree == 1 or comb(d + degree, degree) <= min(largest, _LARGEST_LIBRARY)
 
 
-def _held_out_error(factors, p):
-    """Return the sum of squared residuals of least squares on folds that were left out.
-
-    Parameters
-    ----------
-    factors : list of ndarray of shape (p + q, p + q)
-        R factors of the rows ``[phi(x), y]`` of every fold.
-    p : int
-        Number of library functions.
-    """
+def _held_out_error(folds):
+    """Return the sum of squared residuals of least squares on folds that were left out."""
     error = 0.0
-    for k, held_out in enumerate(factors):
-        R = training_factor(factors, k)
-        coef = np.linalg.lstsq(R[:, :p], R[:, p:], rcond=_RCOND)[0]
-        residual = held_out[:, :p] @ coef - held_out[:, p:]
+    for k, held_out in enumerate(folds):
+        training = all_but(folds, k)
+        coef = np.linalg.lstsq(training.design, training.targets, rcond=_RCOND)[0]
+        residual = held_out.design @ coef - held_out.targets
         error += np.sum(residual**2)
     return error
 

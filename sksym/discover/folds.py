@@ -1,37 +1,45 @@
-"""R factors of the folds of a cross-validation: every row is factorised once."""
+"""Statistics of the folds of a cross-validation: every row is factorised once."""
 
 import numpy as np
 
-from sksym._linalg import merge_rows
-from sksym.spectra import weighted_factor
+from sksym.evidence import library_statistics
+from sksym.statistics import Statistics
 
 
-def fold_factors(library, X, weight, fold, Y=None):
-    """Return the R factor of the weighted rows of every fold, in the order of their labels.
+def fold_statistics(library, X, weight, fold, Y=None):
+    """Return the statistics of every fold, in the order of their labels.
 
     Parameters
     ----------
-    library : fitted library
+    library : fitted Library
     X : ndarray of shape (n, d)
     weight : ndarray of shape (n,)
     fold : ndarray of shape (n,)
         The label of the fold of every row.
     Y : ndarray of shape (n, q), default=None
-        Further columns of the rows ``[phi(x), y]``.
+        Targets; None: none.
 
     Returns
     -------
-    list of ndarray of shape (p + q, p + q)
+    list of Statistics
     """
-    factors = []
+    if Y is None:
+        Y = np.zeros((len(X), 0))
+    statistics = []
     for label in np.unique(fold):
         rows = fold == label
-        targets = None if Y is None else Y[rows]
-        factors.append(weighted_factor(library, X[rows], weight[rows], targets))
-    return factors
+        statistics.append(library_statistics(library, X[rows], Y[rows], weight[rows]))
+    return statistics
 
 
-def training_factor(factors, k):
-    """Return the R factor of all folds but fold k; of the only fold where there is no other."""
-    others = factors[:k] + factors[k + 1 :]
-    return merge_rows(None, np.concatenate(others or factors))
+def merged(folds) -> Statistics:
+    """Return the statistics of several folds together."""
+    total = folds[0]
+    for fold in folds[1:]:
+        total = total.merge(fold)
+    return total
+
+
+def all_but(folds, k):
+    """Return the statistics of all folds but fold k; of the only fold where there is no other."""
+    return merged(folds[:k] + folds[k + 1 :] or folds)

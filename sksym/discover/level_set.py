@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import svd
 from sklearn.neighbors import NearestNeighbors
 
 from sksym._linalg import merge_rows
-from sksym.algebras import LieAlgebra, translations
-from sksym.discover.folds import fold_factors, training_factor
-from sksym.libraries import PolynomialLibrary, library_values
-from sksym.spectra import (
+from sksym.discover.folds import all_but, fold_statistics, merged
+from sksym.evidence import (
+    Estimate,
     FittedEvidence,
-    derivative_on,
+    derivative_on_data,
+    library_statistics,
     motion,
     pooled_spread,
     sandwich,
-    weighted_factor,
 )
+from sksym.groups import translations
+from sksym.libraries import PolynomialLibrary, library_values
 
 _LARGEST_DEGREE = 4
 _LARGEST_LIBRARY = 300
@@ -149,7 +149,7 @@ class LevelSet:
 
         Both sides vanish there. None for fields under which the library is not closed.
         """
-        if not isinstance(candidates, LieAlgebra):
+        if not candidates.is_affine:
             return None
         D = self.library.lie_matrices(candidates)
         m, p = self.coef.shape
@@ -174,24 +174,28 @@ class LevelSet:
         length = pooled_spread(X, weight) or 1.0
         # Off the zero set even a multiple of P, as a dilation gives, would not vanish.
         Z = _without_stray(self.nearest(X), X)
-        tests = weighted_factor(self.library, Z, weight).T / np.sqrt(n)
-        L = derivative_on(
-            self.library,
-            candidates,
-            self.multiples(candidates),
-            Z,
-            weight,
-            sparse.csr_array(tests),
-        )
-        return FittedEvidence(
-            L=L,
+        no_targets = np.zeros((len(Z), 0))
+        statistics = library_statistics(self.library, Z, no_targets, weight)
+        tests = statistics.R.T / np.sqrt(n)
+        estimate = Estimate(
             coef=self.coef,
-            seen=np.linalg.pinv(self.spread).T,
-            spread=self.spread,
-            unseen=np.zeros((p, 0)),
+            to_data=np.linalg.pinv(self.spread).T,
+            from_data=self.spread,
+            undetermined=np.zeros((p, 0)),
             noise=self._noise(X, weight, tests, length),
             dof=m * max(n - p, 1.0),
             n=n * m,
+        )
+        return FittedEvidence(
+            L=derivative_on_data(
+                self.library,
+                candidates,
+                self.multiples(candidates),
+                Z,
+                weight,
+                tests,
+            ),
+            estimate=estimate,
             motion=motion(candidates, Z, weight),
             output_scale=length,
             common=True,
@@ -202,7 +206,7 @@ class LevelSet:
         m = len(self.coef)
         rank = self.spread.shape[1]
         zeros = np.zeros((len(X), m))
-        chance = sandwich(self.library, X, weight, zeros, self.coef, self.spread)
+        chance = sandwich(self.library, X, zeros, weight, self.coef, self.spread)
         # Off the manifold by sigma, a polynomial is sigma^2 / 2 times its Laplacian on average.
         variance = np.mean(self.distance**2)
         laplacian = tests.T @ self.laplacian()
@@ -255,10 +259,10 @@ def best_level_set(X, weight, codimension, rng):
         if comb(d + degree, degree) > affordable or least <= exact:
             break
         library = PolynomialLibrary(degree).fit(X)
-        factors = fold_factors(library, X, weight, fold)
+        folds = fold_statistics(library, X, weight, fold)
         displacement = _held_out_displacement(
             library,
-            factors,
+            folds,
             X,
             weight,
             fold,
@@ -268,24 +272,23 @@ def best_level_set(X, weight, codimension, rng):
         distance = np.median(np.linalg.norm(displacement, axis=1))
         if best is None or distance < _GAIN * least:
             least = distance
-            best = library, factors, displacement
+            best = library, folds, displacement
     if best is None:
         return None, np.inf
-    library, factors, displacement = best
+    library, folds, displacement = best
     if least > exact and _is_systematic(displacement, X):
         return None, least
-    R = merge_rows(None, np.concatenate(factors))
-    R = R / np.sqrt(weight.sum())
+    R = merged(folds).R / np.sqrt(weight.sum())
     return LevelSet.fit(library, R, codimension), least
 
 
-def _held_out_displacement(library, factors, X, weight, fold, codimension):
+def _held_out_displacement(library, folds, X, weight, fold, codimension):
     """Return the vectors (n, d) from every point to the level set that is fitted without it."""
     displacement = np.zeros(X.shape)
     for k in range(_N_FOLDS):
         held_out = fold == k
         n = weight[~held_out].sum()
-        R = training_factor(factors, k) / np.sqrt(n)
+        R = all_but(folds, k).R / np.sqrt(n)
         level_set = LevelSet.fit(library, R, codimension)
         points = X[held_out]
         displacement[held_out] = level_set.nearest(points) - points

@@ -8,7 +8,7 @@ from sksym._linalg import one_thread
 from sksym.discover.level_set import best_level_set
 from sksym.discover.patches import Neighbourhoods, PatchPair
 from sksym.discover.sampling import some_rows
-from sksym.spectra import FittedEvidence, SampledEvidence
+from sksym.evidence import FittedEvidence, SampledEvidence
 
 _LARGEST_SET = 50_000  # of more points this many are drawn
 _ROWS = 2000  # points at which tangent spaces are estimated

@@ -6,14 +6,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
-from sksym.spectra import SampledEvidence, motion, output_scale, pooled_spread
+from sksym.libraries import central_differences, complex_step
+from sksym.evidence import SampledEvidence, motion, output_scale, pooled_spread
 
 _ROWS = 2000  # samples at which a model is differentiated
 _N_FOLDS = 5
 
 _ROWS_FOR_STEP = 200
 _STEPS = 0.1 * 0.25 ** np.arange(13)  # of the spread of a column
-_COMPLEX_STEP = 1e-100  # no difference is taken, so that it cannot be too small
 _DISAGREEMENT = 0.1  # relative, between the best two steps: beyond it there is no derivative
 _CONSTANT = 1e-13  # relative size of differences that are round-off
 _SAFETY = 3.0  # times the disagreement of two steps is taken for the error
@@ -298,7 +298,11 @@ def _numerical_jacobian(model, X, values, rng):
     spread = column_spread(X, np.ones(len(X)))
     chosen = some_rows(len(X), _ROWS_FOR_STEP, rng)
     points = X[chosen]
-    ladder = [_central_differences(model, points, step * spread) for step in _STEPS]
+
+    def checked(rows):
+        return model_values(model, rows)
+
+    ladder = [central_differences(checked, points, step * spread) for step in _STEPS]
     sizes = _norms(ladder, spread)
     largest_value = np.abs(values).max()
     if not sizes.max() > _CONSTANT * largest_value:
@@ -324,7 +328,7 @@ def _numerical_jacobian(model, X, values, rng):
         allowed = max(_COMPLEX_SAFETY * gap, _COMPLEX_AGREEMENT)
         if difference <= allowed * sizes[best]:
             return _complex_step(model, X), _COMPLEX_ERROR
-    return _central_differences(model, X, _STEPS[best] * spread), gap
+    return central_differences(checked, X, _STEPS[best] * spread), gap
 
 
 def _norms(jacobians, spread):
@@ -333,32 +337,11 @@ def _norms(jacobians, spread):
     return np.array(norms)
 
 
-def _central_differences(model, X, step):
-    """Return central differences (n, q, d) over steps (d,)."""
-    slopes = []
-    for shift in np.diag(step):
-        ahead = model_values(model, X + shift)
-        behind = model_values(model, X - shift)
-        distance = 2 * shift.max()
-        slopes.append((ahead - behind) / distance)
-    return np.stack(slopes, axis=2)
-
-
 def _complex_step(model, X):
     """Return derivatives (n, q, d) from imaginary parts, None where the model is not complex."""
     if hasattr(model, "predict"):
         return None
-    function = _function(model)
-    n, d = X.shape
-    slopes = []
-    for unit in np.eye(d):
-        shift = 1j * _COMPLEX_STEP * unit
-        try:
-            values = np.asarray(function(X + shift))
-        except Exception:  # whatever a function of real numbers raises
-            return None
-        if not np.iscomplexobj(values) or values.shape[:1] != (n,):
-            return None
-        slope = values.imag / _COMPLEX_STEP
-        slopes.append(slope.reshape(n, -1))
-    return np.stack(slopes, axis=2)
+    try:
+        return complex_step(_function(model), X)
+    except Exception:  # whatever a function of real numbers raises
+        return None

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from sksym.discover.sampling import spatial_clusters
-from sksym.spectra import SampledEvidence, motion, pooled_spread
+from sksym.evidence import SampledEvidence, motion, pooled_spread
 
 _MOST_NEIGHBOURS = 500
 _LARGEST_SHARE = 8  # a neighbourhood has no more than an eighth of the points

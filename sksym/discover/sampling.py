@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from sksym._linalg import one_thread
-from sksym.spectra import pooled_spread
+from sksym.evidence import pooled_spread
 
 _N_CLUSTERS = 30
 _ROWS_PER_CLUSTER = 5

@@ -11,25 +11,24 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
-from sksym.algebras import LieAlgebra, VectorFields, aff
+from sksym.enforce import InvariantFeatures
+from sksym.groups import Group, LieAlgebra, VectorFields, aff, represent, resolve
 from sksym.discover.degree import best_degree
-from sksym.discover.invariants import InvariantFeatures
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
-from sksym.equivariant import on_features, place
+from sksym.equivariant import place
 from sksym.libraries import PolynomialLibrary, fitted_values, input_names
-from sksym.representations import represent
-from sksym.spectra import (
+from sksym.evidence import (
+    CountingRule,
     FittedEvidence,
+    FunctionSamples,
     SampledEvidence,
     Verdict,
-    algebra_name,
     check_rule,
     exact_forms,
-    fitted_evidence,
-    fitted_symmetries,
     in_units_of,
     readable,
+    symmetries_of_function,
     verdict,
 )
 
@@ -183,7 +182,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
         X, Y, weight = self._training_rows(X, y, sample_weight)
-        candidates = _candidates_on(self.candidates, X.shape[1])
+        candidates = _candidates_on(self.candidates, X)
         self._check_parameters(candidates, Y)
         B = None if self.output is None else _output_motion(self.output, candidates, Y)
         rng = check_random_state(self.random_state)
@@ -287,26 +286,17 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         template = self.library
         if template is None:
             template = PolynomialLibrary(best_degree(X, Y, weight, rng))
-        library, _ = place(template, X)
+        library = self._placed(template, X)
+        samples = FunctionSamples(library, candidates, self.output, X, Y, weight)
         is_constant = not np.ptp(Y, axis=0).any()
         # A constant vector field turns with its outputs, unless it is zero.
         if is_constant and (B is None or not Y.any()):
             warn("y is constant, so every candidate is a symmetry.")
-            evidence = fitted_evidence(library, candidates, B, X, Y, weight)
+            evidence = samples.evidence(samples.estimate)
             found = _everything(candidates.dim)
         else:
-            evidence, found = fitted_symmetries(
-                library,
-                candidates,
-                B,
-                X,
-                Y,
-                weight,
-                count=self.n_symmetries,
-                snap=self.snap,
-                max_defect=self.max_defect,
-                robust=self.robust,
-            )
+            rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
+            evidence, found = symmetries_of_function(samples, rule, self.robust)
         return _Finding(
             method="library",
             evidence=evidence,
@@ -355,7 +345,12 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     def _library_of_invariants(self, X):
         """Return the library that only `transform` uses, fitted."""
         template = PolynomialLibrary(2) if self.library is None else self.library
-        library, _ = place(template, X)
+        return self._placed(template, X)
+
+    def _placed(self, template, X):
+        """Return a library fitted to X, where no symmetry says how to place it."""
+        names = vars(self).get("feature_names_in_")
+        library, _ = place(template, X, Group.none(X.shape[1]), names=names)
         return library
 
 
@@ -384,26 +379,18 @@ class _Finding:
     model: object = None
 
 
-def _candidates_on(candidates, d):
-    """Return the candidate fields on R^d, checked."""
-    if not isinstance(candidates, VectorFields):
-        algebra, _ = on_features(aff if candidates is None else candidates, None, d)
-        return algebra
-    if candidates.n_features != d:
+def _candidates_on(candidates, X):
+    """Return the candidate generators on the columns of X (n, d), checked."""
+    group = resolve(aff if candidates is None else candidates, X, "candidates")
+    if group.elements.n_elements:
         raise ValueError(
-            f"The candidate fields act on R^{candidates.n_features}, but X has {d} features: "
-            "make them from a library fitted to X."
+            "Discrete candidates cannot be searched yet: give a LieAlgebra or vector fields."
         )
-    return candidates
+    return group.algebra
 
 
 def _output_motion(output, candidates, Y):
     """Return how the candidates move the outputs ``Y`` (n, q) or None: B (r, q, q)."""
-    if isinstance(candidates, VectorFields):
-        raise ValueError(
-            "`output` needs affine candidates, for fields beyond affine move outputs "
-            "differently at every point: give a LieAlgebra, or leave `output` out."
-        )
     B = represent(output, candidates)
     if Y is not None and B.shape[1] != Y.shape[1]:
         raise ValueError(f"`output` moves {B.shape[1]} outputs, but y has {Y.shape[1]}.")
@@ -427,9 +414,7 @@ def _in_reading_order(candidates, found):
 
 def _name(candidates, generators, X):
     """Return the name of the algebra of generators (k, r) up to isomorphism."""
-    if isinstance(candidates, LieAlgebra):
-        return algebra_name(in_units_of(X, candidates).combine(generators))
-    return f"{len(generators)} vector fields"
+    return in_units_of(X, candidates).combine(generators).isomorphism_class()
 
 
 def _invariants(algebra, library, X, rtol):

@@ -4,19 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import expm
 from sklearn.base import clone
 
 from sksym._linalg import one_thread, orthonormal_rows, require_memory
 from sksym.equivariant.basis import equivariant_basis, output_matrices
-from sksym.equivariant.centring import centre_and_scale, constant_functions, place, probe_points
+from sksym.equivariant.centring import constant_functions, place, probe_points
+from sksym.equivariant.elements import random_element
 from sksym.groups import Group
 from sksym.libraries import Library, as_library, evaluate, library_values
 from sksym.solvers import ridge_in_subspace
 from sksym.statistics import regression_statistics, statistics_through
 
 _SAME = 1e-10  # difference of library values, relative to their size, that is round-off
-_FAR = 3.0  # size of the generators whose exponentials `random_element` draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,34 +237,11 @@ class EquivariantSpace:
         rho : ndarray of shape (q, q)
             How it moves the outputs.
         """
-        d = self.library.n_features_in_
-        algebra = self.group.algebra
-        elements = self.group.elements
-        M = np.eye(d)
-        t = np.zeros(d)
-        rho = np.eye(self.n_outputs)
-        if algebra.dim:
-            xi = self._random_generator(rng)
-            M, t = algebra.exp(xi)
-            if self.B is not None:
-                rho = expm(np.tensordot(xi, self.B, 1))
-        if elements.n_elements:
-            for k in rng.integers(elements.n_elements, size=rng.integers(1, 5)):
-                g = elements.matrices[k]
-                M = g @ M
-                t = g @ t
-                if self.rho is not None:
-                    rho = self.rho[k] @ rho
-        return M, t, rho
-
-    def _random_generator(self, rng):
-        """Draw a generator (r,) that moves points by about their distance from the fixed point."""
-        algebra = self.group.algebra
-        _, unit = centre_and_scale(self.extremes.min(axis=0), self.extremes.max(axis=0), self.group)
-        size = np.linalg.norm(algebra.linear * (unit / unit[:, None]), axis=(1, 2))
-        size += np.linalg.norm(algebra.offset / unit, axis=1)
-        size = np.where(size > 0, size, 1.0) * np.sqrt(algebra.dim)
-        return _FAR * rng.normal(size=algebra.dim) / size
+        box = np.array([self.extremes.min(axis=0), self.extremes.max(axis=0)])
+        M, t, output = random_element(self.group, self.B, self.rho, box, rng)
+        if output is None:
+            output = np.eye(self.n_outputs)
+        return M, t, output
 
 
 def require_factor(k):

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import check_choice
-from sksym.algebras import LieAlgebra, VectorFields
+from sksym.groups import LieAlgebra, VectorFields
 from sksym.plotting.canvas import LIMIT, OTHER, SYMMETRIC, new_axes
 
 _KINDS = ("spectrum", "fields", "matrices")
@@ -243,7 +243,7 @@ class SymmetryDisplay:
 
     def _coefficients(self, a):
         """Return the coefficients (d, p) of generator a, and the names of their p functions."""
-        if isinstance(self.algebra, LieAlgebra):
+        if self.algebra.is_affine:
             linear = self.algebra.linear[a]
             offset = self.algebra.offset[a]
             return np.column_stack([linear, offset]), [*self._names(), "1"]
