@@ -1,0 +1,282 @@
+"""What all SINDy estimators share: a sparse vector field with symmetry, from rows of a regression.
+
+The estimators differ in how they make rows from data: derivatives, increments, integrals, or what
+pysindy hands over. Those are `FieldRows`. Everything after that is `fit_vector_field`:
+
+1. who acts: the enforced symmetry and the candidates, as algebras on all columns;
+2. promotion: which candidates the data do not contradict, and a fit that has them exactly;
+3. sparsity inside the space of functions that is left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sksym._estimator import check_count, check_fraction, check_number, warn
+from sksym._linalg import independent_rows, one_thread
+from sksym.algebras import LieAlgebra, flat_generators
+from sksym.dynamics.sparsify import sparse_least_squares, sparsest_rows
+from sksym.equivariant import on_features
+from sksym.libraries import evaluate, library_values
+from sksym.promote.fitting import Samples, fitted_at
+from sksym.promote.problem import PromotionProblem
+from sksym.promote.rounds import Options
+from sksym.representations import columns, vector
+from sksym.spectra import readable
+
+_EXACT = 1e-6  # change along a symmetry relative to the function, where it was enforced
+_MAX_LAG = 200  # rows over which autocorrelations are summed
+
+
+@dataclass(frozen=True, eq=False)
+class FieldRows:
+    """Rows of the regression ``Y = operator(phi(X)) coef^T``.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d)
+        States and controls.
+    Y : ndarray of shape (m, q)
+        How the q states change: derivatives, increments, or integrals against test functions.
+    weight : ndarray of shape (m,)
+        Sample weights. A row of weight zero is left out of the regression but keeps its place in
+        its trajectory; its entries in Y must be finite.
+    trajectories : list of integer ndarrays, default=None
+        Rows of Y of each trajectory in order of time, along which errors are correlated. None:
+        the errors of all rows are independent.
+    operator : callable, default=None
+        Linear map from values (n, p) to (m, p). None: the values themselves, m = n.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray
+    trajectories: list | None = None
+    operator: Callable | None = None
+
+    @property
+    def counted_inputs(self):
+        """Rows of X that the regression sees: a library may be undefined at the others."""
+        if self.operator is not None or self.weight.all():
+            return self.X
+        return self.X[self.weight > 0]
+
+    def residual(self, library, coef):
+        """Return weighted residuals (m, q), zero for the rows that are left out."""
+        counted = self.weight > 0
+        if self.operator is None:
+            predicted = evaluate(library, coef, self.X[counted])
+        else:
+            values = self.operator(library_values(library, self.X))
+            predicted = values[counted] @ coef.T
+        sqrt_weight = np.sqrt(self.weight[counted])
+        residual = np.zeros_like(self.Y)
+        residual[counted] = sqrt_weight[:, None] * (self.Y[counted] - predicted)
+        return residual
+
+
+def solver_options(model):
+    """Check the parameters that all SINDy estimators have; return how to solve."""
+    for name in ("alpha", "threshold", "l1", "ridge"):
+        check_number(getattr(model, name), name)
+    check_count(model.max_iter, "max_iter")
+    check_fraction(model.tol, "tol")
+    return Options(
+        adaptive=bool(model.adaptive), tol=float(model.tol), max_iter=int(model.max_iter)
+    )
+
+
+def fit_vector_field(model, library, rows, options):
+    """Set the fitted attributes of an estimator from the rows of its regression.
+
+    Parameters
+    ----------
+    model : estimator
+        Has `symmetry`, `candidates`, `alpha`, `threshold`, `l1`, `ridge`, and already `states_`.
+    library : library
+        What is fitted, unfitted.
+    rows : FieldRows
+    options : Options
+        See `solver_options`.
+    """
+    d = rows.X.shape[1]
+    symmetry = acting_on_columns(model.symmetry, model.states_, d)
+    candidates = acting_on_columns(model.candidates, model.states_, d)
+    library = _about_origin(library, symmetry, candidates)
+    problem = _field_problem(symmetry, candidates, library, rows.counted_inputs, model.states_)
+    samples = _as_independent(problem, rows)
+    with one_thread():
+        fit = fitted_at(samples, model.alpha, model.ridge, options, refit=True)
+        coef = fit.coef
+        if model.threshold > 0 or model.l1 > 0:
+            coef = _sparse_coef(fit.samples, model.threshold, model.l1, model.ridge)
+    if not np.isfinite(coef).all():
+        raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
+    if fit.gap > options.tol:
+        warn(
+            f"The duality gap is {fit.gap:.2g} of the objective after {fit.n_iter} iterations, "
+            f"more than tol={options.tol:.2g}: increase `max_iter` or `tol`.",
+            ConvergenceWarning,
+        )
+    model.library_ = fit.library
+    model.coef_ = coef
+    model.algebra_ = _symmetries(problem.space.algebra, fit, coef)
+    model.n_symmetries_ = model.algebra_.dim
+    model.n_free_ = fit.samples.problem.space.n_free
+    model.singular_values_ = fit.singular_values
+    model.dual_gap_ = fit.gap
+    model.n_iter_ = max(fit.n_iter, 1)
+
+
+# ------------------------------------------------------------------------------------ who acts
+
+
+def acting_on_columns(symmetry, states, d):
+    """Return an algebra on all d columns of the data, or None.
+
+    Parameters
+    ----------
+    symmetry : LieAlgebra, callable or None
+        On the states or on all columns. A callable is called with the number of states.
+    states : ndarray of int
+        Columns that hold the states; the others are controls.
+    d : int
+    """
+    algebra = symmetry(len(states)) if callable(symmetry) else symmetry
+    on_states = isinstance(algebra, LieAlgebra) and algebra.n_features == len(states)
+    if on_states and len(states) < d:
+        algebra = algebra.on_columns(states.tolist(), d)
+    return on_features(algebra, None, d)[0]
+
+
+def _field_problem(symmetry, candidates, library, X, states):
+    """Return the problem for vector fields on the columns `states` of X (n, d)."""
+    d = X.shape[1]
+    output = None
+    if symmetry is not None or candidates is not None:
+        output = vector if len(states) == d else columns(*states.tolist())
+    if candidates is None:  # PromotionProblem takes None for se(d)
+        candidates = LieAlgebra(np.zeros((0, d, d)))
+    model = SimpleNamespace(
+        algebra=symmetry, candidates=candidates, group=None, library=library, output=output
+    )
+    return PromotionProblem.of(model, X, len(states))
+
+
+def _about_origin(library, symmetry, candidates):
+    """Centre a library at the origin, if it has no centre and no symmetry moves the origin.
+
+    Equations are sparse in the coordinates that the data come in, not about the data's mean.
+    """
+    moves_origin = any(
+        algebra is not None and algebra.offset.any() for algebra in (symmetry, candidates)
+    )
+    if moves_origin or not isinstance(library, BaseEstimator):  # others are refused when placed
+        return library
+    if library.get_params(deep=False).get("center", 0.0) is not None:
+        return library
+    return clone(library).set_params(center=0.0)
+
+
+def _symmetries(enforced, fit, coef):
+    """Return the symmetries of the fitted system: those enforced, and candidates that hold."""
+    problem = fit.samples.problem
+    # Leaving out functions may break a candidate that holds only approximately.
+    generators = fit.C if _unchanged(problem, coef, fit.C) else fit.C[:0]
+    C, _ = readable(problem.candidates, generators)
+    promoted = problem.candidates.combine(C)
+    if enforced is None:
+        return promoted
+    both = enforced + promoted
+    independent = independent_rows(flat_generators(both.linear, both.offset))
+    names = [both.names[a] for a in independent]
+    return LieAlgebra(both.linear[independent], both.offset[independent], names)
+
+
+def _unchanged(problem, coef, C):
+    """Return whether the candidates C (k, r) leave coef (q, p) unchanged to round-off."""
+    size = np.linalg.norm(coef @ problem.L.E)
+    change = np.array([np.linalg.norm(problem.L(xi, coef)) for xi in C])
+    # In the orthonormal basis of the algebra, so that the unit of a generator does not matter.
+    xi_orthonormal = C @ np.linalg.pinv(problem.L.generators)
+    return (change <= _EXACT * size * np.linalg.norm(xi_orthonormal, axis=1)).all()
+
+
+# ---------------------------------------------------------------------------- correlated errors
+
+
+def _as_independent(problem, rows):
+    """Return the samples of a problem, weighted like as many independent rows as they are worth.
+
+    Errors are correlated along a trajectory where they stem from differentiated noise, and from
+    window to window where windows overlap. Statistics that decide on symmetries would take such
+    rows for more evidence than they are.
+    """
+    sqrt_weight = np.sqrt(rows.weight)
+    samples = Samples(problem, rows.X, rows.Y, sqrt_weight, rows.operator)
+    if rows.trajectories is None or not samples.overdetermined:
+        return samples
+    _, _, least_squares = samples.data(0.0).parts(0.0)
+    residual = rows.residual(problem.space.library, problem.coef(least_squares))
+    rows_per_independent = autocorrelation_time(residual, rows.trajectories)
+    sqrt_weight = sqrt_weight / np.sqrt(rows_per_independent)
+    return Samples(problem, rows.X, rows.Y, sqrt_weight, rows.operator)
+
+
+def autocorrelation_time(residual, trajectories):
+    """Return the integrated autocorrelation time of residuals (m, q), in rows and at least 1.
+
+    It is ``1 + 2 sum_k rho_k`` over lags up to the first whose autocorrelation rho_k is not
+    positive: beyond it the estimates are noise. That many rows are worth one independent row.
+    """
+    longest = max(len(index) for index in trajectories)
+    n_lags = min(longest - 1, _MAX_LAG) + 1
+    products = np.zeros(n_lags)
+    for index in trajectories:
+        series = residual[index]
+        for lag in range(min(n_lags, len(series))):
+            products[lag] += np.sum(series[lag:] * series[: len(series) - lag])
+    if not products[0] > 0:
+        return 1.0
+    rho = products / products[0]
+    not_positive = np.flatnonzero(rho <= 0)
+    end = not_positive[0] if len(not_positive) else n_lags
+    return max(1.0, 1 + 2 * np.sum(rho[1:end]))
+
+
+# ------------------------------------------------------------------------------------- sparsity
+
+
+def monomial_coef(library, coef):
+    """Return coefficients of plain monomials where a library has them, else `coef` itself."""
+    if hasattr(library, "monomial_coef"):
+        return library.monomial_coef(coef)
+    return coef
+
+
+def _sparse_coef(samples, threshold, l1, ridge):
+    """Return coefficients (q, p), exactly zero outside a few functions with the symmetry."""
+    space = samples.problem.space
+    p = space.library.n_output_features_
+    # The basis is scaled to plain monomials, in whose units the threshold is given.
+    unit = np.tile(_monomial_units(space.library), space.basis.shape[1] // p)
+    sparse_basis = sparsest_rows(space.basis @ sparse.diags_array(unit))
+    basis = sparse.csr_array(sparse_basis @ sparse.diags_array(1 / unit))
+    problem = replace(samples.problem, space=replace(space, basis=basis))
+    data = samples.seen_by(problem).data(ridge)
+    w = [sparse_least_squares(data.R, y, float(threshold), float(l1)) for y in data.Y.T]
+    return problem.coef(np.array(w))
+
+
+def _monomial_units(library):
+    """Return factors (p,) that take coefficients in a library to those of plain monomials."""
+    p = library.n_output_features_
+    # About another point every function is a sum of monomials: its own units stay.
+    if hasattr(library, "monomial_coef") and not np.any(library.center_):
+        return np.diag(library.monomial_coef(np.eye(p)))
+    return np.ones(p)
