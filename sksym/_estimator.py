@@ -132,7 +132,7 @@ def _no_task(name):
 
 # --------------------------------------------------------------------------------------- warnings
 
-_INTERNAL = ("sksym", "sklearn", "contextlib")
+_INTERNAL = ("sksym", "sklearn", "pysindy", "contextlib")
 
 
 def warn(message, category=UserWarning):
