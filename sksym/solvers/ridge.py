@@ -33,7 +33,8 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     """
     k = R.shape[1] - n_targets
     alphas = np.asarray(alphas, float)
-    w = np.zeros((len(alphas), k, n_targets))
+    shape = (len(alphas), k, n_targets)
+    w = np.zeros(shape)
     if not k:
         return w
     Z = R[:k, :k]
@@ -45,20 +46,22 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     scale = np.sqrt(eigenvalues[penalised])
     Z = Z @ axes
     Z0 = Z[:, free]
-    Z1 = Z[:, penalised] / scale
+    Z1 = Z[:, penalised]
+    Z1 = Z1 / scale
     w1 = _penalised_coordinates(Z0, Z1, Y, alphas)
     w[:, penalised] = w1 / scale[:, None]
     if Z0.shape[1]:
         for a, x in enumerate(w1):
             residual = Y - Z1 @ x
-            w[a, free] = np.linalg.lstsq(Z0, residual, rcond=None)[0]
+            w0 = np.linalg.lstsq(Z0, residual, rcond=None)[0]
+            w[a, free] = w0
     return axes @ w
 
 
 def _penalised_coordinates(Z0, Z1, Y, alphas):
     """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2`` over w1; return it, (a, k1, t)."""
     Q, upper, _ = qr(Z0, pivoting=True)
-    diagonal = np.abs(np.diag(upper)) if Z0.size else np.zeros(0)
+    diagonal = np.abs(np.diag(upper))
     rank = numerical_rank(diagonal, Z0.shape)
     # What the free directions cannot fit lies in the other columns of Q.
     Q1 = Q[:, rank:]
@@ -68,7 +71,10 @@ def _penalised_coordinates(Z0, Z1, Y, alphas):
     n, k0 = Z0.shape
     rank = numerical_rank(s, (n, k0 + Z1.shape[1]))
     s = s[:rank]
-    target = U[:, :rank].T @ (Q1.T @ Y)
+    residual_target = Q1.T @ Y
+    target = U[:, :rank].T @ residual_target
+    # One solution for each alpha, in the basis of the singular vectors.
     denominator = s**2 + alphas[:, None]
     gain = s / denominator
-    return Vt[:rank].T @ (gain[:, :, None] * target)
+    coordinates = gain[:, :, None] * target
+    return Vt[:rank].T @ coordinates
