@@ -32,6 +32,7 @@ def first_step(data, terms, alpha):
         diagonal = _diagonal_gram(terms)
         if diagonal is not None and diagonal.min() > 0:
             return DiagonalStep(data, diagonal.reshape(w_ls.shape), alpha)
+    # A dense inverse costs O((q k)^3) once and O((q k)^2) for each step.
     if w_ls.size <= _DENSE:
         return DenseStep(data, terms, alpha)
     return IterativeStep(data, terms, alpha)
@@ -105,6 +106,7 @@ class DenseStep:
         self.inverse = _inverse_with_axes(self.gram, self.axes, bend, q)
         w_ls = self.w_ls.ravel()
         force = self.gram @ w_ls
+        # The solution is affine in b: this is its value at zero.
         self.at_zero = w_ls - self.inverse @ force
 
     def __call__(self, b, accuracy):
@@ -222,6 +224,7 @@ def _semidefinite_inverse(S):
     except np.linalg.LinAlgError:
         factor = None
     if factor is not None:
+        # Cholesky's method succeeds on some singular matrices: a small pivot shows these.
         least_pivot = np.diag(factor[0]).min()
         if least_pivot**2 > _DEFINITE * size:
             identity = np.eye(len(S))

@@ -22,7 +22,7 @@ from scipy.linalg import lstsq, qr, solve_triangular, svd
 from scipy.sparse.linalg import LinearOperator, lsqr
 
 from sksym._linalg import null_space, numerical_rank
-from sksym.solvers.terms import Penalty
+from sksym.solvers.terms import Penalty, flattened, unflattened
 
 _EPS = np.finfo(float).eps
 _LSQR = 1e-12  # accuracy of the least dual point
@@ -117,7 +117,8 @@ def certificate(data, terms, alpha, w, dual):
     polar = penalty.polar(dual)
     scale = 1.0
     # In the limit the bound is linear in the dual point: the longest feasible one is best.
-    if polar > 1.0 or (alpha == 0 and polar > 0):
+    in_limit = alpha == 0
+    if polar > 1.0 or (in_limit and polar > 0):
         scale = 1.0 / polar
     dual = [scale * Y for Y in dual]
     force = penalty.adjoint(dual)
@@ -126,11 +127,12 @@ def certificate(data, terms, alpha, w, dual):
     for Y, image in zip(dual, penalty.images(w_ls), strict=True):
         bound += np.vdot(Y, image)
     round_off = 8 * _EPS * max(value, bound)
-    if alpha == 0:
+    if in_limit:
         gap = max(value - bound, round_off)
         return value, float(gap), dual
-    displacement = (w - w_ls) @ axes
-    misfit = 0.5 * np.sum(curvature * displacement**2)
+    displacement = w - w_ls
+    along = displacement @ axes
+    misfit = 0.5 * np.sum(curvature * along**2)
     # The conjugate of f at the force of the dual point.
     along = alpha * force.reshape(w_ls.shape) @ axes
     conjugate = 0.5 * np.sum(along**2 / curvature)
@@ -178,11 +180,10 @@ def largest_alpha(data, terms):
     penalty = Penalty(terms)
 
     def adjoint(flat):
-        return penalty.adjoint(penalty.split(flat))
+        return penalty.adjoint(unflattened(flat, penalty.shapes))
 
     def forward(w):
-        images = [image.ravel() for image in penalty.images(w)]
-        return np.concatenate(images)
+        return flattened(penalty.images(w))
 
     K_transposed = LinearOperator(
         K.T.shape,
@@ -197,4 +198,4 @@ def largest_alpha(data, terms):
         atol=_LSQR,
         btol=_LSQR,
     )[0]
-    return penalty.polar(penalty.split(dual))
+    return penalty.polar(unflattened(dual, penalty.shapes))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sksym.solvers.terms import flattened, unflattened
+
 _MEMORY = 7  # steps that are combined
 _SHIFT = 1e-10  # of the Gram matrix of the residuals, relative to its largest entry
 _TINY = np.finfo(float).tiny
@@ -22,8 +24,8 @@ class AndersonMixing:
 
     def __call__(self, before, after):
         """Return what replaces `after`, the result of one plain step from `before`."""
-        value = _flat(after)
-        residual = value - _flat(before)
+        value = flattened(after)
+        residual = value - flattened(before)
         size = np.linalg.norm(residual)
         if self.fallback is not None and size > self.size:
             plain = self.fallback
@@ -36,14 +38,8 @@ class AndersonMixing:
         if share is None:
             return after
         self.fallback = after
-        combined = share @ self.values
-        matrices = []
-        start = 0
-        for matrix in after:
-            end = start + matrix.size
-            matrices.append(combined[start:end].reshape(matrix.shape))
-            start = end
-        return matrices
+        shapes = [Z.shape for Z in after]
+        return unflattened(share @ self.values, shapes)
 
     def _remember(self, value, residual):
         """Return the shares of the steps in memory, of sum one; None: too few steps.
@@ -70,8 +66,3 @@ class AndersonMixing:
         share = np.zeros(_MEMORY)
         share[:n] = np.linalg.solve(gram / largest + shift, np.ones(n))
         return share / share.sum()
-
-
-def _flat(matrices):
-    """Return all entries of some matrices, (N,)."""
-    return np.concatenate([matrix.ravel() for matrix in matrices])

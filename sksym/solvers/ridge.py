@@ -43,14 +43,14 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     eigenvalues, axes = np.linalg.eigh(penalty)
     free = eigenvalues <= _FREE
     penalised = ~free
-    scale = np.sqrt(eigenvalues[penalised])
+    eigenvalues = eigenvalues[penalised]
+    scale = np.sqrt(eigenvalues)
     Z = Z @ axes
     Z0 = Z[:, free]
-    Z1 = Z[:, penalised]
-    Z1 = Z1 / scale
+    Z1 = Z[:, penalised] / scale
     w1 = _penalised_coordinates(Z0, Z1, Y, alphas)
     w[:, penalised] = w1 / scale[:, None]
-    if Z0.shape[1]:
+    if free.any():
         for a, x in enumerate(w1):
             residual = Y - Z1 @ x
             w0 = np.linalg.lstsq(Z0, residual, rcond=None)[0]
@@ -61,20 +61,23 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
 def _penalised_coordinates(Z0, Z1, Y, alphas):
     """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2`` over w1; return it, (a, k1, t)."""
     Q, upper, _ = qr(Z0, pivoting=True)
-    diagonal = np.abs(np.diag(upper))
-    rank = numerical_rank(diagonal, Z0.shape)
+    diagonal = np.diag(upper)
+    rank = numerical_rank(np.abs(diagonal), Z0.shape)
     # What the free directions cannot fit lies in the other columns of Q.
     Q1 = Q[:, rank:]
     residual_design = Q1.T @ Z1
     U, s, Vt = svd(residual_design, full_matrices=False)
     # Judged by the size of the whole design, whose round-off it inherits.
     n, k0 = Z0.shape
-    rank = numerical_rank(s, (n, k0 + Z1.shape[1]))
+    k1 = Z1.shape[1]
+    rank = numerical_rank(s, (n, k0 + k1))
     s = s[:rank]
+    U = U[:, :rank]
+    Vt = Vt[:rank]
     residual_target = Q1.T @ Y
-    target = U[:, :rank].T @ residual_target
+    target = U.T @ residual_target
     # One solution for each alpha, in the basis of the singular vectors.
     denominator = s**2 + alphas[:, None]
     gain = s / denominator
     coordinates = gain[:, :, None] * target
-    return Vt[:rank].T @ coordinates
+    return Vt.T @ coordinates

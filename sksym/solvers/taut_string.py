@@ -41,14 +41,16 @@ def taut_string(y, penalties, weights=None):
     high = height + half_width
     # Lists: their items are read one by one, which is slow in arrays.
     knots, values = _string(t.tolist(), low.tolist(), high.tolist())
-    slope = np.diff(values) / np.diff(t[knots])
+    run = np.diff(t[knots])
+    slope = np.diff(values) / run
     x = np.repeat(slope, np.diff(knots))
     return _certified(x, y, penalties, weights)
 
 
 def _cumulative_sums(values):
     """Return the sums of the first 0, 1, .. values."""
-    return np.concatenate([[0.0], np.cumsum(values)])
+    sums = np.cumsum(values)
+    return np.concatenate([[0.0], sums])
 
 
 def _certified(x, y, penalties, weights):
@@ -92,12 +94,14 @@ def _string(t, low, high):
             height = curve[i]
             _extend(side, i, t, height, knots[-1], values[-1], sign)
             while _crossed(side, other, sign):
+                # The string bends at the end of the other side's first edge.
                 bend, value, _ = other.popleft()
                 knots.append(bend)
                 values.append(value)
                 side.clear()
                 if bend < i:
                     _extend(side, i, t, height, bend, value, sign)
+    # The rest is straight: the tube closes at its end.
     if knots[-1] < last:
         knots.append(last)
         values.append(low[-1])
@@ -114,7 +118,11 @@ def _crossed(side, other, sign):
 
 
 def _extend(side, i, t, height, knot, value, sign):
-    """Add a corner to a side, and remove those that it cuts off."""
+    """Add a corner to a side, and remove those that it cuts off.
+
+    The slopes of a side increase where `sign` is 1, and decrease where it is -1: a corner that
+    breaks this order is cut off by the line from the one before it.
+    """
     while side:
         last_index, last_height, last_slope = side[-1]
         rise = height - last_height

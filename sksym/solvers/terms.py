@@ -88,6 +88,7 @@ class Term:
             entries = slice(indptr[0], indptr[-1])
             unknowns, place = np.unique(K.indices[entries], return_inverse=True)
             row = np.repeat(np.arange(r), np.diff(indptr))
+            # Dense, but on the unknowns of this column only, which are few.
             block = np.zeros((r, len(unknowns)))
             block[row, place] = K.data[entries]
             yield unknowns, block
@@ -129,12 +130,23 @@ class Penalty:
             polar = max(polar, term.penalty.polar(Z))
         return polar
 
-    def split(self, flat):
-        """Return the matrices of a dual point that was made flat."""
-        matrices = []
-        start = 0
-        for term in self.terms:
-            end = start + term.K.shape[0]
-            matrices.append(flat[start:end].reshape(term.shape))
-            start = end
-        return matrices
+    @property
+    def shapes(self):
+        """The shapes of the matrices."""
+        return [term.shape for term in self.terms]
+
+
+def flattened(matrices):
+    """Return all entries of some matrices, (N,)."""
+    return np.concatenate([Z.ravel() for Z in matrices])
+
+
+def unflattened(flat, shapes):
+    """Return the matrices of these shapes that `flattened` made flat."""
+    matrices = []
+    start = 0
+    for rows, columns in shapes:
+        end = start + rows * columns
+        matrices.append(flat[start:end].reshape(rows, columns))
+        start = end
+    return matrices
