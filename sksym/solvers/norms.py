@@ -109,7 +109,13 @@ class GroupNorm:
         if self.positive:
             Y = np.maximum(Y, 0)
         lengths = self.lengths(Y)
+        if self._penalises_all:
+            return lengths / self.alpha
         return _divided(lengths, self.alpha)
+
+    @cached_property
+    def _penalises_all(self):
+        return bool(np.all(self.alpha))
 
     def polar(self, Y):
         """Return the dual norm, ``max <Y, Z>`` over the Z of norm one."""
