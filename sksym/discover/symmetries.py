@@ -182,7 +182,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     @on_copy
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
-        X, Y, weight = self._training_rows(X, y, sample_weight)
+        X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         candidates = _candidates_on(self.candidates, X.shape[1])
         self._check_parameters(candidates, Y)
         B = None if self.output is None else _output_motion(self.output, candidates, Y)
@@ -207,8 +207,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.noise_floor_ = finding.verdict.floor
         self.standard_errors_ = errors
         self.undecided_ = finding.verdict.undecided
+        # Candidates about which the data say nothing, as a basis that can be read.
         unidentified = reduced_echelon(evidence.spectrum.unidentified())
         self.unidentified_ = candidates.combine(unidentified)
+        # Under invariance the outputs do not move.
         if B is None:
             q = 1 if finding.coef is None else len(finding.coef)
             B = np.zeros((candidates.dim, q, q))
@@ -218,7 +220,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.model_ = finding.model
         self.library_ = finding.library
         self.coef_ = finding.coef
-        if finding.coef is not None and np.ndim(y) == 1:
+        if finding.coef is not None and one_target:
             self.coef_ = finding.coef[0]
         self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
 
@@ -245,24 +247,36 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return self._invariants_.get_feature_names_out(input_names(self, input_features))
 
     def _training_rows(self, X, y, sample_weight):
-        """Return the rows of positive weight: X (n, d), Y (n, q) or None, and weights (n,)."""
+        """Validate what ``fit`` is given.
+
+        Returns
+        -------
+        X : ndarray of shape (n, d)
+            The rows of positive weight, and of `Y` and `weight` the same.
+        Y : ndarray of shape (n, q), or None
+        weight : ndarray of shape (n,)
+        one_target : bool
+            Whether y was one-dimensional.
+        """
         if y is None:
             X = validate_data(self, X, dtype=np.float64)
             Y = None
             weight = checked_weights(sample_weight, len(X))
+            one_target = False
         else:
             data = training_data(self, X, y, sample_weight)
             X = data.X
             Y = data.Y
             weight = data.weight
+            one_target = data.one_target
         rows = weight > 0
         if np.count_nonzero(rows) < 2:
             raise ValueError("Symmetries cannot be seen in 1 sample: give more samples.")
-        if rows.all():
-            return X, Y, weight
-        if Y is not None:
-            Y = Y[rows]
-        return X[rows], Y, weight[rows]
+        if not rows.all():
+            X = X[rows]
+            Y = None if Y is None else Y[rows]
+            weight = weight[rows]
+        return X, Y, weight, one_target
 
     def _check_parameters(self, candidates, Y):
         """Raise where a parameter has no meaning, or needs values that were not given."""
