@@ -307,9 +307,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if is_constant and (B is None or not Y.any()):
             warn("y is constant, so every candidate is a symmetry.")
             evidence = fitted_evidence(library, candidates, B, X, Y, weight)
-            found = _everything(candidates.dim)
+            conclusion = _everything(candidates.dim)
         else:
-            evidence, found = fitted_symmetries(
+            evidence, conclusion = fitted_symmetries(
                 library,
                 candidates,
                 B,
@@ -324,7 +324,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return _Finding(
             method="library",
             evidence=evidence,
-            verdict=found,
+            verdict=conclusion,
             library=library,
             dimension=X.shape[1],
             coef=evidence.coef,
@@ -429,10 +429,10 @@ def _everything(r):
     return Verdict(np.eye(r), np.zeros((r, r)), 0.0, 0)
 
 
-def _in_reading_order(candidates, found):
+def _in_reading_order(candidates, conclusion):
     """Return generators (k, r) sorted by name, and standard errors (k, r) where they are known."""
-    generators, order = readable(candidates, found.generators)
-    errors = found.errors
+    generators, order = readable(candidates, conclusion.generators)
+    errors = conclusion.errors
     # Errors belong to the generators counted; enforcing them may have brought others.
     if errors is not None and len(errors) == len(order):
         errors = errors[order]
