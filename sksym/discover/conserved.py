@@ -143,8 +143,8 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         proposals = _partly_rounded if self.snap else None
         with one_thread():
             evidence = _rates_of_change(library, functions, X, X_dot, weight, rng)
-            found = verdict(evidence, self.n_quantities, self.max_defect, proposals)
-        quantities = found.generators
+            conclusion = verdict(evidence, self.n_quantities, self.max_defect, proposals)
+        quantities = conclusion.generators
         if not len(quantities):
             warn(
                 "No function of the library is conserved as far as the data tell, so there are no "
@@ -154,8 +154,8 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         self.coef_ = quantities @ functions
         self.n_quantities_ = len(quantities)
         self.singular_values_ = evidence.spectrum.singular_values
-        self.noise_floor_ = found.floor
-        self.undecided_ = found.undecided
+        self.noise_floor_ = conclusion.floor
+        self.undecided_ = conclusion.undecided
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""

@@ -38,7 +38,7 @@ def tangent_evidence(candidates, X, weight, rng):
     Two descriptions compete by the distance of points that were left out. *Patches*: the
     normal coordinates of the nearest neighbours of a point as quadratic functions of the
     tangential ones. *Level set*: polynomials that vanish on the data, of least mean square
-    relative to that of their gradients (Taubin 1991). Of more than 50,000 points a random part is
+    relative to that of their gradients (Taubin 1991). Of more than 50,000 points a random subset is
     used.
 
     Parameters

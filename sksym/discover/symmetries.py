@@ -181,7 +181,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     @on_copy
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
-        X, Y, weight = self._training_rows(X, y, sample_weight)
+        X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         candidates = _candidates_on(self.candidates, X)
         self._check_parameters(candidates, Y)
         B = None if self.output is None else _output_motion(self.output, candidates, Y)
@@ -206,8 +206,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.noise_floor_ = finding.verdict.floor
         self.standard_errors_ = errors
         self.undecided_ = finding.verdict.undecided
+        # Candidates about which the data say nothing, as a basis that can be read.
         unidentified = reduced_echelon(evidence.spectrum.unidentified())
         self.unidentified_ = candidates.combine(unidentified)
+        # Under invariance the outputs do not move.
         if B is None:
             q = 1 if finding.coef is None else len(finding.coef)
             B = np.zeros((candidates.dim, q, q))
@@ -217,7 +219,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.model_ = finding.model
         self.library_ = finding.library
         self.coef_ = finding.coef
-        if finding.coef is not None and np.ndim(y) == 1:
+        if finding.coef is not None and one_target:
             self.coef_ = finding.coef[0]
         self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
 
@@ -244,24 +246,36 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return self._invariants_.get_feature_names_out(input_names(self, input_features))
 
     def _training_rows(self, X, y, sample_weight):
-        """Return the rows of positive weight: X (n, d), Y (n, q) or None, and weights (n,)."""
+        """Validate what ``fit`` is given.
+
+        Returns
+        -------
+        X : ndarray of shape (n, d)
+            The rows of positive weight, and of `Y` and `weight` the same.
+        Y : ndarray of shape (n, q), or None
+        weight : ndarray of shape (n,)
+        one_target : bool
+            Whether y was one-dimensional.
+        """
         if y is None:
             X = validate_data(self, X, dtype=np.float64)
             Y = None
             weight = checked_weights(sample_weight, len(X))
+            one_target = False
         else:
             data = training_data(self, X, y, sample_weight)
             X = data.X
             Y = data.Y
             weight = data.weight
+            one_target = data.one_target
         rows = weight > 0
         if np.count_nonzero(rows) < 2:
             raise ValueError("Symmetries cannot be seen in 1 sample: give more samples.")
-        if rows.all():
-            return X, Y, weight
-        if Y is not None:
-            Y = Y[rows]
-        return X[rows], Y, weight[rows]
+        if not rows.all():
+            X = X[rows]
+            Y = None if Y is None else Y[rows]
+            weight = weight[rows]
+        return X, Y, weight, one_target
 
     def _check_parameters(self, candidates, Y):
         """Raise where a parameter has no meaning, or needs values that were not given."""
@@ -293,14 +307,14 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if is_constant and (B is None or not Y.any()):
             warn("y is constant, so every candidate is a symmetry.")
             evidence = samples.evidence(samples.estimate)
-            found = _everything(candidates.dim)
+            conclusion = _everything(candidates.dim)
         else:
             rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
-            evidence, found = symmetries_of_function(samples, rule, self.robust)
+            evidence, conclusion = symmetries_of_function(samples, rule, self.robust)
         return _Finding(
             method="library",
             evidence=evidence,
-            verdict=found,
+            verdict=conclusion,
             library=library,
             dimension=X.shape[1],
             coef=evidence.coef,
@@ -402,10 +416,10 @@ def _everything(r):
     return Verdict(np.eye(r), np.zeros((r, r)), 0.0, 0)
 
 
-def _in_reading_order(candidates, found):
+def _in_reading_order(candidates, conclusion):
     """Return generators (k, r) sorted by name, and standard errors (k, r) where they are known."""
-    generators, order = readable(candidates, found.generators)
-    errors = found.errors
+    generators, order = readable(candidates, conclusion.generators)
+    errors = conclusion.errors
     # Errors belong to the generators counted; enforcing them may have brought others.
     if errors is not None and len(errors) == len(order):
         errors = errors[order]
