@@ -6,7 +6,6 @@ from numpy.testing import assert_allclose
 from scipy.linalg import subspace_angles
 
 from sksym import PolynomialLibrary, SymmetryDiscoverer, aff, gl, lorentz, so, vector_fields
-from sksym.algebras import flat_generators
 
 
 def circle(n, rng):
@@ -78,7 +77,7 @@ def noisy(points, noise, n=1000, seed=0):
 
 
 def assert_span(found, true, atol):
-    found, true = (flat_generators(a.linear, a.offset) for a in (found, true))
+    found, true = (algebra.flat() for algebra in (found, true))
     assert len(found) == len(true)
     assert subspace_angles(found.T, true.T).max() < atol
 
