@@ -98,7 +98,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             data.Y.shape[1],
             vars(self).get("feature_names_in_"),
         )
-        if problem.candidates.algebra.dim and not problem.L.n_generators:
+        if candidates.algebra.dim and not candidates.algebra.flat().any():
             warn(
                 "No candidate moves any point, so there is nothing to promote: the fit is that of "
                 "least squares."
