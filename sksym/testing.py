@@ -55,13 +55,20 @@ def assert_symmetric(f, X, symmetry, output=None, *, rtol=1e-10, n_elements=20, 
     ------
     AssertionError
         If the violation is larger, or not a number.
+    ValueError
+        If `output` moves another number of outputs than f has.
     """
     __tracebackhide__ = True
     X = np.asarray(X, float)
     group = resolve(symmetry, X)
-    B, rho, _ = output_matrices(output, group)
+    B, rho, n_outputs = output_matrices(output, group)
     evaluate = getattr(f, "predict", f)
     values = np.asarray(evaluate(X)).reshape(len(X), -1)
+    if output is not None and n_outputs != values.shape[1]:
+        raise ValueError(
+            f"`output` moves {n_outputs} outputs, but f has {values.shape[1]}: give a "
+            f"representation on R^{values.shape[1]}."
+        )
     box = np.array([X.min(axis=0), X.max(axis=0)])
     rng = np.random.default_rng(random_state)
     for _ in range(n_elements):
