@@ -83,6 +83,11 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if len(X) < 2:
             raise ValueError("No function can be told from 1 sample: give more samples.")
         symmetry = resolve(self.symmetry, X)
+        if not symmetry.algebra.is_affine:
+            raise TypeError(
+                "`symmetry` beyond affine motions cannot be enforced beside candidates: give a "
+                "LieAlgebra, a FiniteGroup or a Group, or enforce fields with SymmetricRidge."
+            )
         candidates = resolve(se if self.candidates is None else self.candidates, X, "candidates")
         if not candidates.algebra.is_affine:
             raise TypeError(
