@@ -19,6 +19,7 @@ from sksym import (
     SymmetryPromotingRegressorCV,
     SymmetryPromotingSINDy,
     WeakSymmetryPromotingSINDy,
+    columns,
     cyclic,
     gl,
     permutations,
@@ -147,6 +148,26 @@ def test_weak_form_with_a_discrete_symmetry():
         assert_allclose(model.predict(np.eye(2)), [[-0.1, 1], [-1, -0.1]], atol=0.05)
 
 
+CONTROLLED = {
+    "flips of the states": reflections(3),
+    "swaps of the states": permutations(3),
+    "both kinds": AXIS + FLIP,
+    "on all columns": AXIS.on_columns([0, 1, 2], 4) + reflections(4).take([2]),
+}
+
+
+@pytest.mark.parametrize("name", CONTROLLED)
+def test_controls_are_left_alone_by_a_discrete_symmetry(name):
+    symmetry = CONTROLLED[name]
+    X, X_dot = orbits()
+    control = np.random.default_rng(1).normal(size=(200, 1))
+    model = SymmetryPromotingSINDy(symmetry=symmetry, controls=[3], threshold=0.0)
+    model.fit(np.hstack([X, control]), X_dot + control * X)
+    if symmetry.n_features == 3:
+        symmetry = symmetry.on_columns([0, 1, 2], 4)
+    assert_symmetric(model, np.hstack([X, control]), symmetry, columns(0, 1, 2), rtol=1e-10)
+
+
 # ------------------------------------------------------------------------------------- overlap
 
 
@@ -247,6 +268,49 @@ def test_candidates_that_are_all_enforced():
     assert len(record) == 1
     plain = SymmetricRidge(so, alpha=0.0).fit(X, y)
     assert_allclose(model.predict(X), plain.predict(X), atol=1e-9)
+
+
+def test_dependent_candidates_count_once_and_move_outputs_as_they_say():
+    X, _, Y = samples(d=2)
+    twice = so(2) + so(2)
+    library = PolynomialLibrary(3, center=0.0)
+    for output in (vector, np.concatenate([so(2).linear, so(2).linear])):
+        model = SymmetryPromotingRegressor(twice, output=output, library=library, alpha=10.0)
+        model.fit(X, Y)
+        assert model.n_symmetries_ == 1
+        assert_symmetric(model, X, so, vector, rtol=1e-10)
+
+
+FIELDS = vector_fields(PolynomialLibrary(2))
+REFUSED = {
+    "fields as candidates": (FIELDS, None, None, "`candidates` beyond affine motions"),
+    "fields enforced": (so, FIELDS, None, "`symmetry` beyond affine motions"),
+    "array for elements": (
+        so(3) + FLIP,
+        None,
+        np.zeros((3, 1, 1)),
+        "`output` as an array speaks of an algebra only",
+    ),
+    "array for both": (so(3), FLIP, np.zeros((3, 1, 1)), "`output` as an array speaks of one"),
+    "another space": (so, permutations(2), None, r"`symmetry` acts on R\^2, but X has 3"),
+    "wrong outputs": (so, permutations, vector, "moves 3 outputs, but y has 1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused(name):
+    candidates, symmetry, output, message = REFUSED[name]
+    X, y, _ = samples()
+    model = SymmetryPromotingRegressor(candidates, symmetry=symmetry, output=output)
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("candidates", [permutations, so(3) + FLIP], ids=repr)
+def test_discrete_candidates_are_not_searched(candidates):
+    X, y, _ = samples()
+    with pytest.raises(ValueError, match="Discrete candidates cannot be searched"):
+        SymmetryDiscoverer(candidates).fit(X, y)
 
 
 # -------------------------------------------------------------------------- nothing continuous
