@@ -240,14 +240,21 @@ class SymmetryOptimizer(ps.BaseOptimizer):
 
 def _check_shapes(Theta, Y):
     """Raise unless there are rows of library values and as many of derivatives."""
-    shape = np.shape(Theta)
-    target = np.shape(Y)
     if Y is None:  # scikit-learn has an error for that
         return
+    shape = _shape(Theta)
+    target = _shape(Y)
     if len(shape) != 2 or len(target) not in (1, 2) or shape[0] != target[0]:
         raise ValueError(
             f"Theta must have shape (n, p) and x_dot (n, n_states), got {shape} and {target}."
         )
+
+
+def _shape(values):
+    """Return the shape of an array, a data frame, a sparse matrix, or what becomes an array."""
+    if hasattr(values, "shape"):
+        return values.shape
+    return np.asarray(values).shape
 
 
 # ----------------------------------------------------------------- what the columns of Theta are

@@ -5,16 +5,22 @@ left out are whole symmetric functions: `sparsest_rows` chooses a basis of the s
 have few terms, and `sparse_least_squares` sets coordinates in that basis to zero.
 """
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
+
+from sksym._estimator import warn
 
 _LARGEST_BLOCK = 40  # dimension up to which sparsest vectors are looked for
 _ZERO = 1e-9  # entry relative to the largest of its row
 _DEPENDENT = 1e-6  # length of a row outside the span of the others, relative to its length
-_MAX_ITER = 50  # rounds of thresholding
+_MAX_ROUNDS = 50  # of thresholding
+_MAX_SWEEPS = 100_000  # of coordinate descent
 
 
 def sparsest_rows(basis):
@@ -128,6 +134,23 @@ def _distinct_columns(basis):
     return first[size[first] > 0]
 
 
+def _lasso(R, y, l1):
+    """Minimise ``|R w - y|^2 / 2 + l1 |w|_1``."""
+    lasso = Lasso(l1, fit_intercept=False, max_iter=_MAX_SWEEPS, tol=1e-8)
+    unit = np.sqrt(len(R))  # scikit-learn divides the squares by the number of rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its advice does not help here
+        lasso.fit(R * unit, y * unit)
+    if lasso.n_iter_ >= _MAX_SWEEPS:
+        warn(
+            f"The l1 problem has not converged in {_MAX_SWEEPS:,} sweeps, because library "
+            "functions are nearly dependent on the data: use `threshold` instead of `l1`, or "
+            "fewer functions.",
+            ConvergenceWarning,
+        )
+    return lasso.coef_
+
+
 def sparse_least_squares(R, y, threshold, l1):
     """Minimise ``|R w - y|^2 / 2 + l1 |w|_1``, then choose and estimate by least squares.
 
@@ -150,11 +173,8 @@ def sparse_least_squares(R, y, threshold, l1):
     """
     active = np.full(R.shape[1], True)
     if l1 > 0:
-        # scikit-learn divides the squares by the number of rows.
-        unit = np.sqrt(len(R))
-        lasso = Lasso(l1, fit_intercept=False, max_iter=100_000, tol=1e-8)
-        active = lasso.fit(R * unit, y * unit).coef_ != 0
-    for _ in range(_MAX_ITER):
+        active = _lasso(R, y, l1) != 0
+    for _ in range(_MAX_ROUNDS):
         w = np.zeros(R.shape[1])
         if active.any():
             w[active] = np.linalg.lstsq(R[:, active], y, rcond=1e-12)[0]

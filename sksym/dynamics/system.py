@@ -168,14 +168,19 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         if not reset and needs_no_validation(self, X):
             return X
         refuse_lists(X)
-        if not reset and len(self.controls_) and np.ndim(X) == 2:
-            n_columns = np.shape(X)[1]
-            if n_columns == len(self.states_):
-                raise ValueError(
-                    f"X has {n_columns} columns, but the system has {n_columns} states and "
-                    f"{len(self.controls_)} controls: give the controls in their columns too."
-                )
+        if not reset and len(self.controls_):
+            self._require_controls(getattr(X, "shape", ()))
         return validate_data(self, X, dtype=np.float64, ensure_all_finite=finite, reset=reset)
+
+    def _require_controls(self, shape):
+        """Raise where X has only the columns of the states."""
+        n_states = len(self.states_)
+        if len(shape) == 2 and shape[1] == n_states:
+            raise ValueError(
+                f"X has {n_states} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, {n_states} states and "
+                f"{len(self.controls_)} controls: give the controls in their columns too."
+            )
 
     def _validated_trajectories(self, X, t, trajectory, reset):
         """Return rows (n, d), times (n,), and the rows of each trajectory in order of time."""

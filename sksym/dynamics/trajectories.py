@@ -160,7 +160,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
 def refuse_lists(X):
     """Raise where `X` is a list of trajectories instead of rows (n, d)."""
     nested = isinstance(X, list | tuple) and any(np.ndim(path) > 1 for path in X)
-    if nested or np.ndim(X) == 3:
+    if nested or getattr(X, "ndim", 0) == 3:
         raise ValueError(
             f"X must be rows of shape (n, d), got {len(X)} trajectories. Stack them: `{_STACK}`, "
             "and pass t=t, trajectory=trajectory."
@@ -285,7 +285,8 @@ def _require_finite_rows(X, rows, t, ids):
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
             f"{_named(ids[row])} is {rows[row, column]} at t = {t[row]:.10g} (row {row}, column "
-            f"{name}): drop that row, or split the trajectory there."
+            f"{name}): X must have neither NaN nor inf, drop that row, or split the trajectory "
+            "there."
         )
 
 
