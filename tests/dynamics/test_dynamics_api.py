@@ -1,15 +1,16 @@
 """The SINDy estimators as scikit-learn sees them."""
 
-import inspect
-import re
-
 import numpy as np
 import pysindy as ps
-import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
 
-from sksym import PolynomialLibrary, SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy, gl, so, translations
+from sksym import (
+    PolynomialLibrary,
+    SymmetryPromotingSINDy,
+    WeakSymmetryPromotingSINDy,
+    translations,
+)
 from sksym._estimator import adopt
 from sksym.pysindy import SymmetryOptimizer
 
