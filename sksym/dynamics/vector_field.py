@@ -74,9 +74,10 @@ class FieldRows:
         else:
             values = self.operator(library_values(library, self.X))
             predicted = values[counted] @ coef.T
+        error = self.Y[counted] - predicted
         sqrt_weight = np.sqrt(self.weight[counted])
         residual = np.zeros_like(self.Y)
-        residual[counted] = sqrt_weight[:, None] * (self.Y[counted] - predicted)
+        residual[counted] = sqrt_weight[:, None] * error
         return residual
 
 
@@ -87,7 +88,9 @@ def solver_options(model):
     check_count(model.max_iter, "max_iter")
     check_fraction(model.tol, "tol")
     return Options(
-        adaptive=bool(model.adaptive), tol=float(model.tol), max_iter=int(model.max_iter)
+        adaptive=bool(model.adaptive),
+        tol=float(model.tol),
+        max_iter=int(model.max_iter),
     )
 
 
@@ -104,11 +107,13 @@ def fit_vector_field(model, library, rows, options):
     options : Options
         See `solver_options`.
     """
-    d = rows.X.shape[1]
-    symmetry = acting_on_columns(model.symmetry, model.states_, d)
-    candidates = acting_on_columns(model.candidates, model.states_, d)
+    states = model.states_
+    X = rows.counted_inputs
+    d = X.shape[1]
+    symmetry = acting_on_columns(model.symmetry, states, d)
+    candidates = acting_on_columns(model.candidates, states, d)
     library = _about_origin(library, symmetry, candidates)
-    problem = _field_problem(symmetry, candidates, library, rows.counted_inputs, model.states_)
+    problem = _field_problem(symmetry, candidates, library, X, states)
     samples = _as_independent(problem, rows)
     with one_thread():
         fit = fitted_at(samples, model.alpha, model.ridge, options, refit=True)
@@ -147,19 +152,23 @@ def acting_on_columns(symmetry, states, d):
         Columns that hold the states; the others are controls.
     d : int
     """
-    algebra = symmetry(len(states)) if callable(symmetry) else symmetry
-    on_states = isinstance(algebra, LieAlgebra) and algebra.n_features == len(states)
-    if on_states and len(states) < d:
+    n_states = len(states)
+    algebra = symmetry(n_states) if callable(symmetry) else symmetry
+    if isinstance(algebra, LieAlgebra) and algebra.n_features == n_states < d:
         algebra = algebra.on_columns(states.tolist(), d)
-    return on_features(algebra, None, d)[0]
+    algebra, _ = on_features(algebra, None, d)  # checked; the second is a finite group
+    return algebra
 
 
 def _field_problem(symmetry, candidates, library, X, states):
     """Return the problem for vector fields on the columns `states` of X (n, d)."""
     d = X.shape[1]
-    output = None
-    if symmetry is not None or candidates is not None:
-        output = vector if len(states) == d else columns(*states.tolist())
+    if symmetry is None and candidates is None:
+        output = None
+    elif len(states) == d:
+        output = vector
+    else:
+        output = columns(*states.tolist())
     if candidates is None:  # PromotionProblem takes None for se(d)
         candidates = LieAlgebra(np.zeros((0, d, d)))
     model = SimpleNamespace(
@@ -173,9 +182,8 @@ def _about_origin(library, symmetry, candidates):
 
     Equations are sparse in the coordinates that the data come in, not about the data's mean.
     """
-    moves_origin = any(
-        algebra is not None and algebra.offset.any() for algebra in (symmetry, candidates)
-    )
+    acting = [algebra for algebra in (symmetry, candidates) if algebra is not None]
+    moves_origin = any(algebra.offset.any() for algebra in acting)
     if moves_origin or not isinstance(library, BaseEstimator):  # others are refused when placed
         return library
     if library.get_params(deep=False).get("center", 0.0) is not None:
@@ -186,8 +194,10 @@ def _about_origin(library, symmetry, candidates):
 def _symmetries(enforced, fit, coef):
     """Return the symmetries of the fitted system: those enforced, and candidates that hold."""
     problem = fit.samples.problem
-    # Leaving out functions may break a candidate that holds only approximately.
-    generators = fit.C if _unchanged(problem, coef, fit.C) else fit.C[:0]
+    generators = fit.C
+    if not _unchanged(problem, coef, generators):
+        # Without some of its functions, the fit may break what held only approximately.
+        generators = generators[:0]
     C, _ = readable(problem.candidates, generators)
     promoted = problem.candidates.combine(C)
     if enforced is None:
@@ -201,10 +211,14 @@ def _symmetries(enforced, fit, coef):
 def _unchanged(problem, coef, C):
     """Return whether the candidates C (k, r) leave coef (q, p) unchanged to round-off."""
     size = np.linalg.norm(coef @ problem.L.E)
-    change = np.array([np.linalg.norm(problem.L(xi, coef)) for xi in C])
     # In the orthonormal basis of the algebra, so that the unit of a generator does not matter.
-    xi_orthonormal = C @ np.linalg.pinv(problem.L.generators)
-    return (change <= _EXACT * size * np.linalg.norm(xi_orthonormal, axis=1)).all()
+    orthonormal = C @ np.linalg.pinv(problem.L.generators)
+    lengths = np.linalg.norm(orthonormal, axis=1)
+    for xi, length in zip(C, lengths, strict=True):
+        change = np.linalg.norm(problem.L(xi, coef))
+        if change > _EXACT * size * length:
+            return False
+    return True
 
 
 # ---------------------------------------------------------------------------- correlated errors
@@ -221,15 +235,17 @@ def _as_independent(problem, rows):
     samples = Samples(problem, rows.X, rows.Y, sqrt_weight, rows.operator)
     if rows.trajectories is None or not samples.overdetermined:
         return samples
-    _, _, least_squares = samples.data(0.0).parts(0.0)
-    residual = rows.residual(problem.space.library, problem.coef(least_squares))
-    rows_per_independent = autocorrelation_time(residual, rows.trajectories)
-    sqrt_weight = sqrt_weight / np.sqrt(rows_per_independent)
+    quadratic = samples.data(0.0)
+    _, _, w = quadratic.parts(0.0)
+    coef = problem.coef(w)  # of least squares
+    residual = rows.residual(problem.space.library, coef)
+    n_rows = autocorrelation_time(residual, rows.trajectories)
+    sqrt_weight = sqrt_weight / np.sqrt(n_rows)
     return Samples(problem, rows.X, rows.Y, sqrt_weight, rows.operator)
 
 
 def autocorrelation_time(residual, trajectories):
-    """Return the integrated autocorrelation time of residuals (m, q), in rows and at least 1.
+    """Return the integrated autocorrelation time of residuals (m, q), in rows.
 
     It is ``1 + 2 sum_k rho_k`` over lags up to the first whose autocorrelation rho_k is not
     positive: beyond it the estimates are noise. That many rows are worth one independent row.
@@ -239,14 +255,18 @@ def autocorrelation_time(residual, trajectories):
     products = np.zeros(n_lags)
     for index in trajectories:
         series = residual[index]
-        for lag in range(min(n_lags, len(series))):
-            products[lag] += np.sum(series[lag:] * series[: len(series) - lag])
+        n = len(series)
+        for lag in range(min(n_lags, n)):
+            later = series[lag:]
+            earlier = series[: n - lag]
+            products[lag] += np.sum(later * earlier)
     if not products[0] > 0:
         return 1.0
     rho = products / products[0]
     not_positive = np.flatnonzero(rho <= 0)
-    end = not_positive[0] if len(not_positive) else n_lags
-    return max(1.0, 1 + 2 * np.sum(rho[1:end]))
+    if len(not_positive):
+        rho = rho[: not_positive[0]]
+    return 1 + 2 * np.sum(rho[1:])
 
 
 # ------------------------------------------------------------------------------------- sparsity
@@ -263,13 +283,15 @@ def _sparse_coef(samples, threshold, l1, ridge):
     """Return coefficients (q, p), exactly zero outside a few functions with the symmetry."""
     space = samples.problem.space
     p = space.library.n_output_features_
-    # The basis is scaled to plain monomials, in whose units the threshold is given.
-    unit = np.tile(_monomial_units(space.library), space.basis.shape[1] // p)
-    sparse_basis = sparsest_rows(space.basis @ sparse.diags_array(unit))
-    basis = sparse.csr_array(sparse_basis @ sparse.diags_array(1 / unit))
-    problem = replace(samples.problem, space=replace(space, basis=basis))
+    n_blocks = space.basis.shape[1] // p  # one for each output, where outputs are tied
+    # In plain monomials, in whose units the threshold is given, and back.
+    unit = np.tile(_monomial_units(space.library), n_blocks)
+    plain = space.basis @ sparse.diags_array(unit)
+    basis = sparsest_rows(plain) @ sparse.diags_array(1 / unit)
+    space = replace(space, basis=sparse.csr_array(basis))
+    problem = replace(samples.problem, space=space)
     data = samples.seen_by(problem).data(ridge)
-    w = [sparse_least_squares(data.R, y, float(threshold), float(l1)) for y in data.Y.T]
+    w = [sparse_least_squares(data.R, y, threshold, l1) for y in data.Y.T]
     return problem.coef(np.array(w))
 
 
