@@ -52,7 +52,8 @@ def sparsest_rows(basis):
     sparse_rows.sort(key=_first_column)
     out = sparse.lil_array(basis.shape)
     for k, (columns, row) in enumerate(sparse_rows):
-        row = row / row[np.abs(row).argmax()]
+        largest = np.abs(row).argmax()
+        row = row / row[largest]
         row[np.abs(row) < _ZERO] = 0
         out[k, columns] = row
     return sparse.csr_array(out)
@@ -60,7 +61,8 @@ def sparsest_rows(basis):
 
 def _blocks_of_rows(basis):
     """Yield the connected components of the rows of a sparse matrix, which share no column."""
-    overlaps = sparse.csr_array(abs(basis) @ abs(basis).T)
+    size = abs(basis)
+    overlaps = sparse.csr_array(size @ size.T)
     n_blocks, label = connected_components(overlaps, directed=False)
     order = np.argsort(label, kind="stable")
     end = np.cumsum(np.bincount(label, minlength=n_blocks))
@@ -86,7 +88,8 @@ def _sparsest(basis):
     for vector in vectors[np.argsort(n_entries, kind="stable")]:
         residual = vector
         if len(chosen):
-            residual = vector - vector @ np.linalg.pinv(chosen) @ chosen
+            coordinates = vector @ np.linalg.pinv(chosen)
+            residual = vector - coordinates @ chosen
         if np.linalg.norm(residual) > _DEPENDENT * np.linalg.norm(vector):
             chosen = np.vstack([chosen, vector])
         if len(chosen) == k:
@@ -101,12 +104,16 @@ def _vectors_of_least_l1_norm(basis):
     u (s,) of the entries, ``-u <= basis^T c <= u``; it minimises the sum of u.
     """
     k, s = basis.shape
-    cost = np.concatenate([np.zeros(k), np.ones(s)])
+    cost = np.append(np.zeros(k), np.ones(s))
     identity = np.eye(s)
-    bounded = np.block([[basis.T, -identity], [-basis.T, -identity]])
-    ranges = [(None, None)] * k + [(0, None)] * s
+    above = np.hstack([basis.T, -identity])
+    below = np.hstack([-basis.T, -identity])
+    bounded = np.vstack([above, below])
+    free = (None, None)
+    not_negative = (0, None)
+    ranges = [free] * k + [not_negative] * s
     for column in _distinct_columns(basis):
-        entry = np.concatenate([basis[:, column], np.zeros(s)])
+        entry = np.append(basis[:, column], np.zeros(s))
         solution = linprog(
             cost,
             A_ub=bounded,
@@ -128,8 +135,9 @@ def _distinct_columns(basis):
     """
     size = np.linalg.norm(basis, axis=0)
     unit = basis / np.where(size > 0, size, 1.0)
-    largest = unit[np.abs(unit).argmax(axis=0), np.arange(basis.shape[1])]
-    unit = unit * np.where(largest < 0, -1, 1)
+    row = np.abs(unit).argmax(axis=0)
+    largest = np.take_along_axis(unit, row[None], axis=0)
+    unit = np.where(largest < 0, -unit, unit)
     _, first = np.unique(unit.round(9), axis=1, return_index=True)
     return first[size[first] > 0]
 
@@ -177,7 +185,8 @@ def sparse_least_squares(R, y, threshold, l1):
     for _ in range(_MAX_ROUNDS):
         w = np.zeros(R.shape[1])
         if active.any():
-            w[active] = np.linalg.lstsq(R[:, active], y, rcond=1e-12)[0]
+            solution, *_ = np.linalg.lstsq(R[:, active], y, rcond=1e-12)
+            w[active] = solution
         large = active & (np.abs(w) >= threshold)
         if (large == active).all():
             break

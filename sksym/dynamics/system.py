@@ -91,6 +91,7 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             raise ValueError(f"`x0` must have shape ({n_states},), got {x0.shape}.")
         times = _increasing_times(t)
         controls = self._controls_as_function(u, times)
+        # One row, filled anew at every step: an allocation costs as much as the evaluation.
         row = np.empty((1, self.n_features_in_))
 
         def rate(time, x):
@@ -239,6 +240,7 @@ def _integrate(rate, x0, times, options):
     def distance_to_bound(time, x):
         return far - np.abs(x).max()
 
+    # Without an end, steps shrink for ever where the solution blows up in finite time.
     distance_to_bound.terminal = True
     defaults = {
         "method": "LSODA",

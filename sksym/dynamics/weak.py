@@ -78,11 +78,19 @@ class WeakForm:
             psi(s) = (1 - s^2)^order on a window -1 < s < 1.
         """
         time = correlation_time(X, t, indices)
+        rate = np.pi / (2 * time)
         if width is None:
             width = 2 * time
-        V, W = weak_operator(t, indices, width=width, n_windows=n_windows, order=order)
-        factor = noise_factor(V, W, np.pi / (2 * time))
-        return cls(V, W, factor, _windows_of_each(V, indices))
+        V, W = weak_operator(
+            t,
+            indices,
+            width=width,
+            n_windows=n_windows,
+            order=order,
+        )
+        factor = noise_factor(V, W, rate)
+        windows = _windows_of_each(V, indices)
+        return cls(V, W, factor, windows)
 
     def rates(self, X):
         """Return the left side (m, d) for states X (n, d)."""
@@ -101,8 +109,12 @@ def _windows_of_each(V, indices):
         trajectory[index] = k
     # A window has samples of one trajectory only: its first sample tells which.
     start = V.indptr[:-1]
-    owner = trajectory[V.indices[start]]
-    return [np.flatnonzero(owner == k) for k in range(len(indices))]
+    sample = V.indices[start]
+    owner = trajectory[sample]
+    windows = []
+    for k in range(len(indices)):
+        windows.append(np.flatnonzero(owner == k))
+    return windows
 
 
 def weak_operator(t, indices, *, width, n_windows=None, order=4):
@@ -144,14 +156,16 @@ def _windows(t, width, n_windows):
         n_windows = last_start * _OVERLAP // (n_samples - 1) + 1
     starts = np.linspace(0, last_start, n_windows).round()
     starts = np.unique(starts.astype(int))
-    return starts[:, None] + np.arange(n_samples)
+    offsets = np.arange(n_samples)
+    return np.add.outer(starts, offsets)
 
 
 def _sparse_rows(entries, columns, n):
     """Return a csr_array (m, n) from the entries (m, w) of its rows and their columns (m, w)."""
     m, w = entries.shape
     pointer = w * np.arange(m + 1)
-    return sparse.csr_array((entries.ravel(), columns.ravel(), pointer), shape=(m, n))
+    data = entries.ravel()
+    return sparse.csr_array((data, columns.ravel(), pointer), shape=(m, n))
 
 
 def correlation_time(X, t, indices):
@@ -161,31 +175,39 @@ def correlation_time(X, t, indices):
     independent noise does not touch; states count alike, and trajectories by their length. Where
     it never falls, the longest lag with enough products is returned.
     """
+    steps = np.array([_mean_step(t[index]) for index in indices])
     lengths = np.array([len(index) for index in indices])
-    first = np.array([t[index[0]] for index in indices])
-    last = np.array([t[index[-1]] for index in indices])
-    steps = (last - first) / (lengths - 1)
     step = np.median(steps)
     longest = (lengths * steps).max()
     n_lags = int(longest / step) + 1
     lags = step * np.arange(1, n_lags + 1)
     size = X.std(axis=0)
     size[size == 0] = 1.0
-    standardised = (X - X.mean(axis=0)) / size
+    centred = X - X.mean(axis=0)
+    standardised = centred / size
     products = np.zeros(n_lags)
     n_products = np.zeros(n_lags)
-    for index, own_step, n in zip(indices, steps, lengths, strict=True):
+    for index, own_step in zip(indices, steps, strict=True):
         # Trajectories have steps of their own: their lags are interpolated to common ones.
-        k = np.arange(n)
+        k = np.arange(len(index))
+        own_lags = own_step * k
         own_products = _products_by_lag(standardised[index])
-        products += np.interp(lags, own_step * k, own_products, right=0)
-        n_products += np.interp(lags, own_step * k, n - k, right=0)
+        products += np.interp(lags, own_lags, own_products, right=0)
+        n_own_products = len(index) - k
+        n_products += np.interp(lags, own_lags, n_own_products, right=0)
     enough = n_products > _FEWEST_PRODUCTS * n_products[0]
-    half = products[0] / n_products[0] / 2
+    variance = products[0] / n_products[0]
+    half = variance / 2
     fallen = enough & (products < half * n_products)
     if fallen.any():
         return lags[fallen].min()
     return lags[enough].max()
+
+
+def _mean_step(t):
+    """Return the mean time between samples."""
+    duration = t[-1] - t[0]
+    return duration / (len(t) - 1)
 
 
 def _products_by_lag(x):
@@ -219,7 +241,8 @@ def noise_factor(V, W, rate):
 
 def whitened(factor, rows):
     """Return ``L^-1 rows`` for the banded factor L of the covariance of their noise."""
-    return solve_banded((len(factor) - 1, 0), factor, rows)
+    n_below = len(factor) - 1
+    return solve_banded((n_below, 0), factor, rows)
 
 
 def _check_windows(width, n_windows, order):
@@ -236,8 +259,8 @@ def _samples_of_window(t, width):
     """Return how many samples a window of that length has, both ends included."""
     n = len(t)
     duration = t[-1] - t[0]
-    n_samples = round(width / duration * (n - 1)) + 1
-    n_samples = min(n_samples, (n + 1) // 2)
+    n_steps = round(width / duration * (n - 1))
+    n_samples = min(n_steps + 1, (n + 1) // 2)
     n_samples = max(n_samples, _LEAST)
     return min(n_samples, n)
 
@@ -260,20 +283,27 @@ def _weights(t, order):
     half = (end - start) / 2
     s = (t - start) / half - 1
     steps = np.diff(s)
-    # Integrals over every step of psi, and of s psi = -(d/ds) (1 - s^2)^(order + 1) / (2 order + 2).
     psi = np.polynomial.Polynomial([1, 0, -1]) ** order
     primitive = psi.integ()
     area = np.diff(primitive(s))
-    moment = np.diff(-((1 - s**2) ** (order + 1)))
-    moment = moment / (2 * order + 2)
+    # The primitive of s psi is -(1 - s^2)^(order + 1) / (2 order + 2).
+    power = (1 - s**2) ** (order + 1)
+    moment = -np.diff(power) / (2 * order + 2)
     # The linear interpolant divides a step's integral of psi between its two ends.
-    at_end = (moment - s[:, :-1] * area) / steps
-    V = np.zeros_like(s)
-    V[:, 1:] += half * at_end
-    V[:, :-1] += half * (area - at_end)
-    # On a step, x has the slope (x_(i+1) - x_i) / step: -int psi' x = int psi x'.
-    W = np.zeros_like(s)
-    W[:, 1:] += area / steps
-    W[:, :-1] -= area / steps
+    from_start = moment - s[:, :-1] * area
+    at_end = from_start / steps
+    at_start = area - at_end
+    V = half * _at_samples(at_start, at_end)
+    # On a step x' is (x_(i+1) - x_i) / step, and -int psi' x = int psi x'.
+    slope = area / steps
+    W = _at_samples(-slope, slope)
     size = np.linalg.norm(W, axis=1, keepdims=True)
     return V / size, W / size
+
+
+def _at_samples(at_start, at_end):
+    """Add up what the steps (m, w - 1) of windows contribute at their samples: (m, w)."""
+    nothing = np.zeros((len(at_start), 1))
+    to_later = np.hstack([nothing, at_end])
+    to_earlier = np.hstack([at_start, nothing])
+    return to_later + to_earlier
