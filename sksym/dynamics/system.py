@@ -91,7 +91,7 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             raise ValueError(f"`x0` must have shape ({n_states},), got {x0.shape}.")
         times = _increasing_times(t)
         controls = self._controls_as_function(u, times)
-        # One row, filled anew at every step: an allocation costs as much as the evaluation.
+        # One row for all steps of the solver, which asks for one state at a time.
         row = np.empty((1, self.n_features_in_))
 
         def rate(time, x):

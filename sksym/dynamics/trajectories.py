@@ -290,8 +290,8 @@ def _require_finite_rows(X, rows, t, ids):
         value = rows[row, column]
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
-            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X must "
-            "have neither NaN nor inf, drop that row, or split the trajectory there."
+            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X "
+            "must have neither NaN nor inf, drop that row, or split the trajectory there."
         )
 
 
