@@ -1,5 +1,7 @@
 """Symmetry inside pysindy: an optimizer for ``pysindy.SINDy``."""
 
+from copy import deepcopy
+
 import numpy as np
 import pysindy as ps
 from scipy import sparse
@@ -242,14 +244,21 @@ class SymmetryOptimizer(ps.BaseOptimizer):
 
 def _check_shapes(Theta, Y):
     """Raise unless there are rows of library values and as many of derivatives."""
-    shape = np.shape(Theta)
-    target = np.shape(Y)
     if Y is None:  # scikit-learn has an error for that
         return
+    shape = _shape(Theta)
+    target = _shape(Y)
     if len(shape) != 2 or len(target) not in (1, 2) or shape[0] != target[0]:
         raise ValueError(
             f"Theta must have shape (n, p) and x_dot (n, n_states), got {shape} and {target}."
         )
+
+
+def _shape(values):
+    """Return the shape of an array, a data frame, a sparse matrix, or what becomes an array."""
+    if hasattr(values, "shape"):
+        return values.shape
+    return np.asarray(values).shape
 
 
 # ----------------------------------------------------------------- what the columns of Theta are
@@ -273,7 +282,8 @@ def _described(library, Theta, q):
     """
     template = _as_ours(library)
     name = _name_of(template)
-    points, fitted = _with_n_columns(template, name, q, Theta.shape[1])
+    points = _random_points(_number_of_inputs(template, name, q, Theta.shape[1]))
+    fitted = clone(template).fit(points)
     values = library_values(fitted, points)
     difference = np.abs(values[:, None] - points[:, :, None]).max(axis=0)
     same = difference <= _COORDINATE
@@ -300,8 +310,13 @@ def _pysindy_library(template):
     return getattr(getattr(template, "transformer", None), "library", None)
 
 
-def _with_n_columns(template, name, q, p):
-    """Find out for how many inputs a library has p functions.
+def _random_points(d):
+    """Return points (20, d) at which no two functions agree by accident."""
+    return np.random.default_rng(0).uniform(0.5, 1.5, size=(20, d))
+
+
+def _number_of_inputs(template, name, q, p):
+    """Return for how many inputs, states and controls, a library has p functions.
 
     Parameters
     ----------
@@ -309,28 +324,24 @@ def _with_n_columns(template, name, q, p):
     name : str
         What errors call it.
     q : int
-        Number of states; there may be controls besides.
+        Number of states.
     p : int
         Number of columns of Theta.
-
-    Returns
-    -------
-    points : ndarray of shape (20, d)
-    fitted : library
-        Fitted to these points.
     """
+    # Without the adapter, which would look for the best way to differentiate every time.
+    given = _pysindy_library(template)
     sizes = []
     reason = None
-    for d in range(q, p + 1):  # states, then controls
-        points = np.random.default_rng(0).uniform(0.5, 1.5, size=(20, d))
+    for d in range(q, p + 1):
+        points = _random_points(d)
+        fresh = clone(template) if given is None else deepcopy(given)
         try:
-            fitted = clone(template).fit(points)
-            n_functions = library_values(fitted, points).shape[1]
+            n_functions = library_values(fresh.fit(points), points).shape[1]
         except (ValueError, IndexError, TypeError) as error:  # made for other inputs
             reason = reason or error
             continue
         if n_functions == p:
-            return points, fitted
+            return d
         sizes.append(f"{n_functions} for {d} inputs")
         if n_functions > p:
             break

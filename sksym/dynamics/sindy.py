@@ -194,7 +194,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
                 f"y has {Y.shape[1]} columns for {len(self.states_)} states: give the time "
                 "derivative of every state, and name the other columns in `controls`."
             )
-        if self._discrete:
+        if self._discrete:  # next states become increments, which are equivariant too
             Y = Y - X[:, self.states_]
         return FieldRows(X, Y, checked_weights(sample_weight, len(X)))
 

@@ -5,16 +5,22 @@ left out are whole symmetric functions: `sparsest_rows` chooses a basis of the s
 have few terms, and `sparse_least_squares` sets coordinates in that basis to zero.
 """
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
+
+from sksym._estimator import warn
 
 _LARGEST_BLOCK = 40  # dimension up to which sparsest vectors are looked for
 _ZERO = 1e-9  # entry relative to the largest of its row
 _DEPENDENT = 1e-6  # length of a row outside the span of the others, relative to its length
-_MAX_ITER = 50  # rounds of thresholding
+_MAX_ROUNDS = 50  # of thresholding
+_MAX_SWEEPS = 100_000  # of coordinate descent
 
 
 def sparsest_rows(basis):
@@ -46,7 +52,8 @@ def sparsest_rows(basis):
     sparse_rows.sort(key=_first_column)
     out = sparse.lil_array(basis.shape)
     for k, (columns, row) in enumerate(sparse_rows):
-        row = row / row[np.abs(row).argmax()]
+        largest = np.abs(row).argmax()
+        row = row / row[largest]
         row[np.abs(row) < _ZERO] = 0
         out[k, columns] = row
     return sparse.csr_array(out)
@@ -54,7 +61,8 @@ def sparsest_rows(basis):
 
 def _blocks_of_rows(basis):
     """Yield the connected components of the rows of a sparse matrix, which share no column."""
-    overlaps = sparse.csr_array(abs(basis) @ abs(basis).T)
+    size = abs(basis)
+    overlaps = sparse.csr_array(size @ size.T)
     n_blocks, label = connected_components(overlaps, directed=False)
     order = np.argsort(label, kind="stable")
     end = np.cumsum(np.bincount(label, minlength=n_blocks))
@@ -80,7 +88,8 @@ def _sparsest(basis):
     for vector in vectors[np.argsort(n_entries, kind="stable")]:
         residual = vector
         if len(chosen):
-            residual = vector - vector @ np.linalg.pinv(chosen) @ chosen
+            coordinates = vector @ np.linalg.pinv(chosen)
+            residual = vector - coordinates @ chosen
         if np.linalg.norm(residual) > _DEPENDENT * np.linalg.norm(vector):
             chosen = np.vstack([chosen, vector])
         if len(chosen) == k:
@@ -95,12 +104,16 @@ def _vectors_of_least_l1_norm(basis):
     u (s,) of the entries, ``-u <= basis^T c <= u``; it minimises the sum of u.
     """
     k, s = basis.shape
-    cost = np.concatenate([np.zeros(k), np.ones(s)])
+    cost = np.append(np.zeros(k), np.ones(s))
     identity = np.eye(s)
-    bounded = np.block([[basis.T, -identity], [-basis.T, -identity]])
-    ranges = [(None, None)] * k + [(0, None)] * s
+    above = np.hstack([basis.T, -identity])
+    below = np.hstack([-basis.T, -identity])
+    bounded = np.vstack([above, below])
+    free = (None, None)
+    not_negative = (0, None)
+    ranges = [free] * k + [not_negative] * s
     for column in _distinct_columns(basis):
-        entry = np.concatenate([basis[:, column], np.zeros(s)])
+        entry = np.append(basis[:, column], np.zeros(s))
         solution = linprog(
             cost,
             A_ub=bounded,
@@ -122,10 +135,28 @@ def _distinct_columns(basis):
     """
     size = np.linalg.norm(basis, axis=0)
     unit = basis / np.where(size > 0, size, 1.0)
-    largest = unit[np.abs(unit).argmax(axis=0), np.arange(basis.shape[1])]
-    unit = unit * np.where(largest < 0, -1, 1)
+    row = np.abs(unit).argmax(axis=0)
+    largest = np.take_along_axis(unit, row[None], axis=0)
+    unit = np.where(largest < 0, -unit, unit)
     _, first = np.unique(unit.round(9), axis=1, return_index=True)
     return first[size[first] > 0]
+
+
+def _lasso(R, y, l1):
+    """Minimise ``|R w - y|^2 / 2 + l1 |w|_1``."""
+    lasso = Lasso(l1, fit_intercept=False, max_iter=_MAX_SWEEPS, tol=1e-8)
+    unit = np.sqrt(len(R))  # scikit-learn divides the squares by the number of rows
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its advice does not help here
+        lasso.fit(R * unit, y * unit)
+    if lasso.n_iter_ >= _MAX_SWEEPS:
+        warn(
+            f"The l1 problem has not converged in {_MAX_SWEEPS:,} sweeps, because library "
+            "functions are nearly dependent on the data: use `threshold` instead of `l1`, or "
+            "fewer functions.",
+            ConvergenceWarning,
+        )
+    return lasso.coef_
 
 
 def sparse_least_squares(R, y, threshold, l1):
@@ -150,14 +181,12 @@ def sparse_least_squares(R, y, threshold, l1):
     """
     active = np.full(R.shape[1], True)
     if l1 > 0:
-        # scikit-learn divides the squares by the number of rows.
-        unit = np.sqrt(len(R))
-        lasso = Lasso(l1, fit_intercept=False, max_iter=100_000, tol=1e-8)
-        active = lasso.fit(R * unit, y * unit).coef_ != 0
-    for _ in range(_MAX_ITER):
+        active = _lasso(R, y, l1) != 0
+    for _ in range(_MAX_ROUNDS):
         w = np.zeros(R.shape[1])
         if active.any():
-            w[active] = np.linalg.lstsq(R[:, active], y, rcond=1e-12)[0]
+            solution, *_ = np.linalg.lstsq(R[:, active], y, rcond=1e-12)
+            w[active] = solution
         large = active & (np.abs(w) >= threshold)
         if (large == active).all():
             break

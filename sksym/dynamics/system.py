@@ -84,13 +84,13 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             Where the solution leaves all bounds before the last time.
         """
         check_is_fitted(self)
+        n_states = len(self.states_)
         x0 = np.asarray(x0, dtype=float)
-        if x0.shape != (len(self.states_),):
-            raise ValueError(f"`x0` must have shape ({len(self.states_)},), got {x0.shape}.")
-        times = np.arange(t) if isinstance(t, Integral) else np.asarray(t, dtype=float)
-        if times.ndim != 1 or not len(times) or (np.diff(times) <= 0).any():
-            raise ValueError("`t` must be increasing times, the first that of x0.")
+        if x0.shape != (n_states,):
+            raise ValueError(f"`x0` must have shape ({n_states},), got {x0.shape}.")
+        times = _increasing_times(t)
         controls = self._controls_as_function(u, times)
+        # One row for all steps of the solver, which asks for one state at a time.
         row = np.empty((1, self.n_features_in_))
 
         def rate(time, x):
@@ -124,10 +124,12 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         equations = []
         for state, row in zip(self.states_, coef, strict=True):
             name = features[state]
-            left_side = f"{name}[k+1] - {name}[k]" if self._discrete else f"{name}'"
-            terms = np.flatnonzero(np.abs(row) > smallest)
-            right_side = _formula(row[terms], functions[terms], precision)
-            equations.append(f"{left_side} = {right_side}")
+            change = f"{name}'"
+            if self._discrete:
+                change = f"{name}[k+1] - {name}[k]"
+            terms = np.abs(row) > smallest
+            formula = _formula(row[terms], functions[terms], precision)
+            equations.append(f"{change} = {formula}")
         return equations
 
     def print(self, precision=3):
@@ -153,12 +155,13 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
     def _split_columns(self):
         """Set which of the columns seen in ``fit`` are states and which are controls."""
         d = self.n_features_in_
-        controls = [] if self.controls is None else np.atleast_1d(self.controls).tolist()
-        if controls:
+        self.controls_ = np.zeros(0, dtype=int)
+        if self.controls is not None:
+            controls = np.atleast_1d(self.controls).tolist()
             names = getattr(self, "feature_names_in_", d)
-            controls, _ = column_indices(controls, names, len(controls))
-        self.controls_ = np.asarray(controls, dtype=int)
-        self.states_ = np.setdiff1d(np.arange(d), self.controls_)
+            self.controls_, _ = column_indices(controls, names, len(controls))
+        every = np.arange(d)
+        self.states_ = np.setdiff1d(every, self.controls_)
         if not len(self.states_):
             raise ValueError("All columns are `controls`: leave the states out of them.")
 
@@ -167,14 +170,19 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         if not reset and needs_no_validation(self, X):
             return X
         refuse_lists(X)
-        if not reset and len(self.controls_) and np.ndim(X) == 2:
-            n_columns = np.shape(X)[1]
-            if n_columns == len(self.states_):
-                raise ValueError(
-                    f"X has {n_columns} columns, but the system has {n_columns} states and "
-                    f"{len(self.controls_)} controls: give the controls in their columns too."
-                )
+        if not reset and len(self.controls_):
+            self._require_controls(getattr(X, "shape", ()))
         return validate_data(self, X, dtype=np.float64, ensure_all_finite=finite, reset=reset)
+
+    def _require_controls(self, shape):
+        """Raise where X has only the columns of the states."""
+        n_states = len(self.states_)
+        if len(shape) == 2 and shape[1] == n_states:
+            raise ValueError(
+                f"X has {n_states} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, {n_states} states and "
+                f"{len(self.controls_)} controls: give the controls in their columns too."
+            )
 
     def _validated_trajectories(self, X, t, trajectory, reset):
         """Return rows (n, d), times (n,), and the rows of each trajectory in order of time."""
@@ -195,19 +203,32 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             return lambda time: ()
         if callable(u):
             return u
-        u = np.asarray(u, dtype=float).reshape(len(times), -1)
+        m = len(times)
+        u = np.asarray(u, dtype=float).reshape(m, -1)
         if u.shape[1] != n:
-            raise ValueError(f"`u` must have shape ({len(times)}, {n}), got {u.shape}.")
+            raise ValueError(f"`u` must have shape ({m}, {n}), got {u.shape}.")
         return lambda time: [np.interp(time, times, column) for column in u.T]
+
+
+def _increasing_times(t):
+    """Return times (m,), or the first m steps of a map for an integer."""
+    if isinstance(t, Integral):
+        t = np.arange(t)
+    times = np.asarray(t, dtype=float)
+    if times.ndim != 1 or not times.size or (np.diff(times) <= 0).any():
+        raise ValueError("`t` must be increasing times, the first that of x0.")
+    return times
 
 
 def _iterate(increment, x0, times):
     """Iterate a map: states (m, q) at consecutive times (m,)."""
-    path = [x0]
+    x = x0
+    path = [x]
     for time in times[:-1]:
-        path.append(path[-1] + increment(time, path[-1]))
-        if not np.isfinite(path[-1]).all():
+        x = x + increment(time, x)
+        if not np.isfinite(x).all():
             raise RuntimeError(f"The fitted map blows up after step {time:g}: iterate less.")
+        path.append(x)
     return np.array(path)
 
 
@@ -218,12 +239,19 @@ def _integrate(rate, x0, times, options):
     def distance_to_bound(time, x):
         return far - np.abs(x).max()
 
+    # Without an end, steps shrink for ever where the solution blows up in finite time.
     distance_to_bound.terminal = True
-    defaults = {"method": "LSODA", "rtol": 1e-8, "atol": 1e-8, "events": distance_to_bound}
+    defaults = {
+        "method": "LSODA",
+        "rtol": 1e-8,
+        "atol": 1e-8,
+        "events": distance_to_bound,
+    }
+    span = (times[0], times[-1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # failures are reported below, with the time reached
-        path = solve_ivp(rate, (times[0], times[-1]), x0, t_eval=times, **{**defaults, **options})
-    complete = path.success and path.y.shape[1] == len(times)
+        path = solve_ivp(rate, span, x0, t_eval=times, **{**defaults, **options})
+    complete = path.success and len(path.t) == len(times)
     if not complete or not np.isfinite(path.y).all():
         reached = path.t[-1] if len(path.t) else times[0]
         raise RuntimeError(

@@ -50,7 +50,7 @@ def stack_trajectories(X, t=None):
     else:
         paths = _checked_list(X)
         stacked = _concatenated(paths)
-        ids = np.repeat(np.arange(len(paths)), [len(path) for path in paths])
+        ids = _positions(paths)
         times = np.concatenate(_times_of_list(paths, t))
     times, _ = checked_times(stacked, times, ids)
     return stacked, times, ids
@@ -72,8 +72,10 @@ def split_trajectories(X, t=None, trajectory=None):
     rows = X if hasattr(X, "iloc") else _as_rows(X)
     indices = _grouped(_checked_ids(trajectory, len(rows)))
     times = _times_of_rows(t, None, len(rows), indices)
-    take = rows.iloc if hasattr(rows, "iloc") else rows
-    return [take[index] for index in indices], [times[index] for index in indices]
+    by_position = rows.iloc if hasattr(rows, "iloc") else rows
+    list_X = [by_position[index] for index in indices]
+    list_t = [times[index] for index in indices]
+    return list_X, list_t
 
 
 def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
@@ -106,6 +108,7 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
             "`method` must be a pysindy differentiation object or a function (x, t) -> x_dot, "
             f"got {method!r}."
         )
+    # A copy: differentiation objects of pysindy remember the data that they have seen.
     derivative = _smoothed_differences if method is None else deepcopy(method)
     X_dot = np.empty_like(rows)
     for index in indices:
@@ -113,8 +116,9 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
             X_dot[index] = derivative(rows[index], t[index])
         except (ValueError, IndexError, np.linalg.LinAlgError) as error:
             ids = _checked_ids(trajectory, len(rows))
+            name = _named(ids[index[0]])
             raise ValueError(
-                f"{method!r} failed on {_named(ids[index[0]])} of {len(index)} samples ({error}): "
+                f"{method!r} failed on {name} of {len(index)} samples ({error}): "
                 "leave that trajectory out, or use a method that needs fewer samples."
             ) from error
     return X_dot
@@ -146,9 +150,10 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     indices = _grouped(ids)
     t = _times_of_rows(t, dt, len(rows), indices)
     for index in indices:
+        row = index[0]
         if len(index) < 2:
             raise ValueError(
-                f"{_named(ids[index[0]])} has one sample, at t = {t[index[0]]:.10g}, and its "
+                f"{_named(ids[row])} has one sample, at t = {t[row]:.10g}, and its "
                 "motion needs two at least: leave it out, or check the ids in `trajectory`."
             )
     _require_finite_times(t, ids)
@@ -160,7 +165,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
 def refuse_lists(X):
     """Raise where `X` is a list of trajectories instead of rows (n, d)."""
     nested = isinstance(X, list | tuple) and any(np.ndim(path) > 1 for path in X)
-    if nested or np.ndim(X) == 3:
+    if nested or getattr(X, "ndim", 0) == 3:
         raise ValueError(
             f"X must be rows of shape (n, d), got {len(X)} trajectories. Stack them: `{_STACK}`, "
             "and pass t=t, trajectory=trajectory."
@@ -259,13 +264,13 @@ def _require_finite_times(t, ids):
 def _require_increasing(t, ids, indices):
     """Raise where times do not increase within a trajectory."""
     rows = np.concatenate(indices)
-    owner = np.repeat(np.arange(len(indices)), [len(index) for index in indices])
-    within_trajectory = np.diff(owner) == 0
-    wrong = np.flatnonzero((np.diff(t[rows]) <= 0) & within_trajectory)
-    if not len(wrong):
+    same_trajectory = np.diff(_positions(indices)) == 0
+    wrong = same_trajectory & (np.diff(t[rows]) <= 0)
+    if not wrong.any():
         return
-    before = rows[wrong[0]]
-    row = rows[wrong[0] + 1]
+    first = wrong.argmax()
+    before = rows[first]
+    row = rows[first + 1]
     if t[row] == t[before]:
         what = f"t = {t[row]:.10g} twice"
         remedy = "drop or average one of them"
@@ -282,10 +287,11 @@ def _require_finite_rows(X, rows, t, ids):
     not_finite = ~np.isfinite(rows)
     for row in np.flatnonzero(not_finite.any(axis=1))[:1]:
         column = not_finite[row].argmax()
+        value = rows[row, column]
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
-            f"{_named(ids[row])} is {rows[row, column]} at t = {t[row]:.10g} (row {row}, column "
-            f"{name}): drop that row, or split the trajectory there."
+            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X "
+            "must have neither NaN nor inf, drop that row, or split the trajectory there."
         )
 
 
@@ -326,11 +332,17 @@ def _checked_list(X):
     return paths
 
 
+def _positions(paths):
+    """Return for every row of some lists the position of its list."""
+    lengths = [len(path) for path in paths]
+    return np.repeat(np.arange(len(paths)), lengths)
+
+
 def _concatenated(paths):
     """Return one array or DataFrame with the rows of all."""
     if not hasattr(paths[0], "iloc"):
         return np.concatenate(paths)
-    import pandas
+    import pandas  # only who passes DataFrames needs it
 
     return pandas.concat(paths, ignore_index=True)
 
@@ -390,11 +402,14 @@ def _local_cubics(x, t, window):
 
     On equal steps this is the Savitzky-Golay filter.
     """
+    n = len(t)
     half = window // 2
     # Windows (n, window) about every sample, moved inwards at both ends.
-    middle = np.clip(np.arange(len(t)), half, len(t) - 1 - half)
-    rows = middle[:, None] + np.arange(-half, half + 1)
+    middle = np.clip(np.arange(n), half, n - 1 - half)
+    offsets = np.arange(-half, half + 1)
+    rows = np.add.outer(middle, offsets)
     s = t[rows] - t[:, None]
+    # In units of the window, so that powers of time do not differ in size.
     s /= np.abs(s).max(axis=1, keepdims=True)
     powers = s[..., None] ** np.arange(_DEGREE + 1)
     # The value at s = 0 is the constant of the cubic: the first row of the pseudoinverse.

@@ -75,9 +75,10 @@ class FieldRows:
         else:
             values = self.operator(library_values(library, self.X))
             predicted = values[counted] @ coef.T
+        error = self.Y[counted] - predicted
         sqrt_weight = np.sqrt(self.weight[counted])
         residual = np.zeros_like(self.Y)
-        residual[counted] = sqrt_weight[:, None] * (self.Y[counted] - predicted)
+        residual[counted] = sqrt_weight[:, None] * error
         return residual
 
 
@@ -88,7 +89,9 @@ def solver_options(model):
     check_count(model.max_iter, "max_iter")
     check_fraction(model.tol, "tol")
     return SolverOptions(
-        adaptive=bool(model.adaptive), tol=float(model.tol), max_iter=int(model.max_iter)
+        adaptive=bool(model.adaptive),
+        tol=float(model.tol),
+        max_iter=int(model.max_iter),
     )
 
 
@@ -210,8 +213,13 @@ def _unchanged(problem, coef, C):
     size = np.linalg.norm(coef @ problem.L.values)
     change = np.array([np.linalg.norm(problem.L(xi, coef)) for xi in C])
     # In the orthonormal basis of the algebra, so that the unit of a generator does not matter.
-    xi_orthonormal = C @ np.linalg.pinv(problem.L.generators)
-    return (change <= _EXACT * size * np.linalg.norm(xi_orthonormal, axis=1)).all()
+    orthonormal = C @ np.linalg.pinv(problem.L.generators)
+    lengths = np.linalg.norm(orthonormal, axis=1)
+    for xi, length in zip(C, lengths, strict=True):
+        change = np.linalg.norm(problem.L(xi, coef))
+        if change > _EXACT * size * length:
+            return False
+    return True
 
 
 # ---------------------------------------------------------------------------- correlated errors
@@ -234,7 +242,7 @@ def _as_independent(problem, rows):
 
 
 def autocorrelation_time(residual, trajectories):
-    """Return the integrated autocorrelation time of residuals (m, q), in rows and at least 1.
+    """Return the integrated autocorrelation time of residuals (m, q), in rows.
 
     It is ``1 + 2 sum_k rho_k`` over lags up to the first whose autocorrelation rho_k is not
     positive: beyond it the estimates are noise. That many rows are worth one independent row.
@@ -244,14 +252,18 @@ def autocorrelation_time(residual, trajectories):
     products = np.zeros(n_lags)
     for index in trajectories:
         series = residual[index]
-        for lag in range(min(n_lags, len(series))):
-            products[lag] += np.sum(series[lag:] * series[: len(series) - lag])
+        n = len(series)
+        for lag in range(min(n_lags, n)):
+            later = series[lag:]
+            earlier = series[: n - lag]
+            products[lag] += np.sum(later * earlier)
     if not products[0] > 0:
         return 1.0
     rho = products / products[0]
     not_positive = np.flatnonzero(rho <= 0)
-    end = not_positive[0] if len(not_positive) else n_lags
-    return max(1.0, 1 + 2 * np.sum(rho[1:end]))
+    if len(not_positive):
+        rho = rho[: not_positive[0]]
+    return 1 + 2 * np.sum(rho[1:])
 
 
 # ------------------------------------------------------------------------------------- sparsity

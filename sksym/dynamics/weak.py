@@ -78,16 +78,18 @@ class WeakForm:
             psi(s) = (1 - s^2)^order on a window -1 < s < 1.
         """
         time = correlation_time(X, t, indices)
+        rate = np.pi / (2 * time)
         if width is None:
             width = 2 * time
-        V, W = weak_operator(t, indices, width=width, n_windows=n_windows, order=order)
-        factor = noise_factor(V, W, np.pi / (2 * time))
-        trajectory = np.empty(len(t), dtype=int)
-        for k, index in enumerate(indices):
-            trajectory[index] = k
-        first_sample = V.indices[V.indptr[:-1]]
-        owner = trajectory[first_sample]
-        windows = [np.flatnonzero(owner == k) for k in range(len(indices))]
+        V, W = weak_operator(
+            t,
+            indices,
+            width=width,
+            n_windows=n_windows,
+            order=order,
+        )
+        factor = noise_factor(V, W, rate)
+        windows = _windows_of_each(V, indices)
         return cls(V, W, factor, windows)
 
     def rates(self, X):
@@ -97,6 +99,22 @@ class WeakForm:
     def integrals(self, values):
         """Return the right side (m, p) for values phi(x) (n, p)."""
         return whitened(self.factor, self.V @ values)
+
+
+def _windows_of_each(V, indices):
+    """List the rows of V (m, n) whose windows are in each trajectory."""
+    n_samples = V.shape[1]
+    trajectory = np.empty(n_samples, dtype=int)
+    for k, index in enumerate(indices):
+        trajectory[index] = k
+    # A window has samples of one trajectory only: its first sample tells which.
+    start = V.indptr[:-1]
+    sample = V.indices[start]
+    owner = trajectory[sample]
+    windows = []
+    for k in range(len(indices)):
+        windows.append(np.flatnonzero(owner == k))
+    return windows
 
 
 def weak_operator(t, indices, *, width, n_windows=None, order=4):
@@ -118,29 +136,36 @@ def weak_operator(t, indices, *, width, n_windows=None, order=4):
     V, W : csr_array of shape (m, n)
     """
     _check_windows(width, n_windows, order)
-    V_entries = []
-    W_entries = []
-    columns = []
-    sizes = []
+    V_blocks = []
+    W_blocks = []
     for index in indices:
-        n_samples = _samples_of_window(t[index], width)
-        last_start = len(index) - n_samples
-        wanted = n_windows
-        if wanted is None:
-            wanted = last_start * _OVERLAP // (n_samples - 1) + 1
-        starts = np.unique(np.linspace(0, last_start, wanted).round().astype(int))
-        window = index[starts[:, None] + np.arange(n_samples)]
-        V_window, W_window = _weights(t[window], order)
-        V_entries.append(V_window.ravel())
-        W_entries.append(W_window.ravel())
-        columns.append(window.ravel())
-        sizes.append(np.full(len(starts), n_samples))
-    column = np.concatenate(columns)
-    pointer = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
-    shape = (len(pointer) - 1, len(t))
-    V = sparse.csr_array((np.concatenate(V_entries), column, pointer), shape=shape)
-    W = sparse.csr_array((np.concatenate(W_entries), column, pointer), shape=shape)
+        samples = index[_windows(t[index], width, n_windows)]
+        V_weights, W_weights = _weights(t[samples], order)
+        V_blocks.append(_sparse_rows(V_weights, samples, len(t)))
+        W_blocks.append(_sparse_rows(W_weights, samples, len(t)))
+    V = sparse.vstack(V_blocks, format="csr")
+    W = sparse.vstack(W_blocks, format="csr")
     return V, W
+
+
+def _windows(t, width, n_windows):
+    """Spread windows over a trajectory with sample times t: samples (m, w) of every window."""
+    n_samples = _samples_of_window(t, width)
+    last_start = len(t) - n_samples
+    if n_windows is None:
+        n_windows = last_start * _OVERLAP // (n_samples - 1) + 1
+    starts = np.linspace(0, last_start, n_windows).round()
+    starts = np.unique(starts.astype(int))
+    offsets = np.arange(n_samples)
+    return np.add.outer(starts, offsets)
+
+
+def _sparse_rows(entries, columns, n):
+    """Return a csr_array (m, n) from the entries (m, w) of its rows and their columns (m, w)."""
+    m, w = entries.shape
+    pointer = w * np.arange(m + 1)
+    data = entries.ravel()
+    return sparse.csr_array((data, columns.ravel(), pointer), shape=(m, n))
 
 
 def correlation_time(X, t, indices):
@@ -150,37 +175,49 @@ def correlation_time(X, t, indices):
     independent noise does not touch; states count alike, and trajectories by their length. Where
     it never falls, the longest lag with enough products is returned.
     """
-    durations = np.array([t[index[-1]] - t[index[0]] for index in indices])
+    steps = np.array([_mean_step(t[index]) for index in indices])
     lengths = np.array([len(index) for index in indices])
-    steps = durations / (lengths - 1)
     step = np.median(steps)
     longest = (lengths * steps).max()
     n_lags = int(longest / step) + 1
     lags = step * np.arange(1, n_lags + 1)
     size = X.std(axis=0)
-    standardised = (X - X.mean(axis=0)) / np.where(size > 0, size, 1.0)
+    size[size == 0] = 1.0
+    centred = X - X.mean(axis=0)
+    standardised = centred / size
     products = np.zeros(n_lags)
     n_products = np.zeros(n_lags)
-    for index, own_step, n in zip(indices, steps, lengths, strict=True):
+    for index, own_step in zip(indices, steps, strict=True):
         # Trajectories have steps of their own: their lags are interpolated to common ones.
-        own_lags = own_step * np.arange(n)
+        k = np.arange(len(index))
+        own_lags = own_step * k
         own_products = _products_by_lag(standardised[index])
         products += np.interp(lags, own_lags, own_products, right=0)
-        n_products += np.interp(lags, own_lags, n - np.arange(n), right=0)
+        n_own_products = len(index) - k
+        n_products += np.interp(lags, own_lags, n_own_products, right=0)
     enough = n_products > _FEWEST_PRODUCTS * n_products[0]
-    half = products[0] / n_products[0] / 2
-    fallen = np.flatnonzero(enough & (products < half * n_products))
-    if len(fallen):
-        return lags[fallen[0]]
+    variance = products[0] / n_products[0]
+    half = variance / 2
+    fallen = enough & (products < half * n_products)
+    if fallen.any():
+        return lags[fallen].min()
     return lags[enough].max()
+
+
+def _mean_step(t):
+    """Return the mean time between samples."""
+    duration = t[-1] - t[0]
+    return duration / (len(t) - 1)
 
 
 def _products_by_lag(x):
     """Return ``sum_i x_i . x_(i+k)`` of a series x (n, d) for k = 0, .., n - 1, by Fourier."""
     n = len(x)
     # Twice the length, padded with zeros: the transform is periodic, the series is not.
-    spectrum = np.abs(np.fft.rfft(x, 2 * n, axis=0)) ** 2
-    return np.fft.irfft(spectrum.sum(axis=1))[:n]
+    transform = np.fft.rfft(x, 2 * n, axis=0)
+    spectrum = np.abs(transform) ** 2
+    products = np.fft.irfft(spectrum.sum(axis=1))
+    return products[:n]
 
 
 def noise_factor(V, W, rate):
@@ -195,7 +232,8 @@ def noise_factor(V, W, rate):
     row = covariance.row[lower]
     column = covariance.col[lower]
     diagonal = row - column
-    bands = np.zeros((diagonal.max() + 1, V.shape[0]))
+    n_bands = diagonal.max() + 1
+    bands = np.zeros((n_bands, V.shape[0]))
     bands[diagonal, column] = covariance.data[lower]
     bands[0] *= 1 + _FLOOR
     return cholesky_banded(bands, lower=True)
@@ -203,7 +241,8 @@ def noise_factor(V, W, rate):
 
 def whitened(factor, rows):
     """Return ``L^-1 rows`` for the banded factor L of the covariance of their noise."""
-    return solve_banded((len(factor) - 1, 0), factor, rows)
+    n_below = len(factor) - 1
+    return solve_banded((n_below, 0), factor, rows)
 
 
 def _check_windows(width, n_windows, order):
@@ -220,9 +259,10 @@ def _samples_of_window(t, width):
     """Return how many samples a window of that length has, both ends included."""
     n = len(t)
     duration = t[-1] - t[0]
-    wanted = round(width / duration * (n - 1)) + 1
-    at_most = max((n + 1) // 2, _LEAST)
-    return int(np.clip(wanted, min(_LEAST, n), min(at_most, n)))
+    n_steps = round(width / duration * (n - 1))
+    n_samples = min(n_steps + 1, (n + 1) // 2)
+    n_samples = max(n_samples, _LEAST)
+    return min(n_samples, n)
 
 
 def _weights(t, order):
@@ -238,21 +278,32 @@ def _weights(t, order):
     -------
     V, W : ndarray of shape (m, w)
     """
-    half = (t[:, -1:] - t[:, :1]) / 2
-    s = (t - t[:, :1]) / half - 1
-    psi = np.polynomial.Polynomial([1, 0, -1]) ** order
+    start = t[:, :1]
+    end = t[:, -1:]
+    half = (end - start) / 2
+    s = (t - start) / half - 1
     steps = np.diff(s)
-    # Integrals of psi and of s psi over every step.
-    area = np.diff(psi.integ()(s))
-    moment = np.diff(-((1 - s**2) ** (order + 1))) / (2 * order + 2)
+    psi = np.polynomial.Polynomial([1, 0, -1]) ** order
+    primitive = psi.integ()
+    area = np.diff(primitive(s))
+    # The primitive of s psi is -(1 - s^2)^(order + 1) / (2 order + 2).
+    power = (1 - s**2) ** (order + 1)
+    moment = -np.diff(power) / (2 * order + 2)
     # The linear interpolant divides a step's integral of psi between its two ends.
-    at_end = (moment - s[:, :-1] * area) / steps
-    V = np.zeros_like(s)
-    V[:, 1:] += half * at_end
-    V[:, :-1] += half * (area - at_end)
-    # On a step, x has the slope (x_(i+1) - x_i) / step: -int psi' x = int psi x'.
-    W = np.zeros_like(s)
-    W[:, 1:] += area / steps
-    W[:, :-1] -= area / steps
+    from_start = moment - s[:, :-1] * area
+    at_end = from_start / steps
+    at_start = area - at_end
+    V = half * _at_samples(at_start, at_end)
+    # On a step x' is (x_(i+1) - x_i) / step, and -int psi' x = int psi x'.
+    slope = area / steps
+    W = _at_samples(-slope, slope)
     size = np.linalg.norm(W, axis=1, keepdims=True)
     return V / size, W / size
+
+
+def _at_samples(at_start, at_end):
+    """Add up what the steps (m, w - 1) of windows contribute at their samples: (m, w)."""
+    nothing = np.zeros((len(at_start), 1))
+    to_later = np.hstack([nothing, at_end])
+    to_earlier = np.hstack([at_start, nothing])
+    return to_later + to_earlier

@@ -145,5 +145,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
             states, t, indices, width=self.width, n_windows=self.n_windows, order=self.order
         )
         Y = form.rates(states)
+        # Whitening is for noise of the states; what correlation is left between windows that
+        # overlap is estimated from residuals, along `form.windows`.
         weight = np.ones(len(Y))
         return FieldRows(X, Y, weight, form.windows, form.integrals)

@@ -290,6 +290,67 @@ def test_sample_weights_are_repetitions():
     np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-10)
 
 
+@pytest.mark.parametrize("discrete", [False, True])
+def test_rows_of_weight_zero_keep_their_place_in_the_trajectory(discrete):
+    """They are not fitted, whatever the derivative there; their neighbours are."""
+    X, t, trajectory = trajectories(hopf, noise=0.01)
+    weight = np.ones(len(X))
+    weight[np.random.default_rng(0).permutation(len(X))[:300]] = 0
+    model = SymmetryPromotingSINDy(
+        gl, library=PolynomialLibrary(3), threshold=0.05, discrete_time=discrete
+    )
+    if discrete:
+        model.set_params(threshold=0.002)
+    some = clone(model).fit(X, t=t, trajectory=trajectory, sample_weight=weight)
+    everything = clone(model).fit(X, t=t, trajectory=trajectory)
+    assert some.n_symmetries_ == everything.n_symmetries_ == 1
+    error = np.linalg.norm(some.predict(X) - everything.predict(X))
+    assert error < 0.05 * np.linalg.norm(everything.predict(X))
+    assert some.score(X, t=t, trajectory=trajectory, sample_weight=weight) > 0.97
+
+
+def test_rows_of_weight_zero_at_the_ends_are_as_good_as_cut_off():
+    X, t, _ = trajectories(n=1, noise=0.01)
+    method = ps.FiniteDifference()
+    model = SymmetryPromotingSINDy(gl, threshold=0.05, differentiation_method=method)
+    whole = clone(model).fit(X, t=t, sample_weight=(np.arange(200) % 199 > 0).astype(float))
+    model.set_params(differentiation_method=ps.FiniteDifference(drop_endpoints=True))
+    cut = clone(model).fit(X, t=t)
+    np.testing.assert_allclose(whole.coef_, cut.coef_, rtol=1e-12)
+    np.testing.assert_allclose(whole.singular_values_, cut.singular_values_, rtol=1e-12)
+
+
+def test_a_library_need_not_be_defined_at_rows_of_weight_zero():
+    X, t, _ = trajectories(n=1)
+    away = np.vstack([X, np.zeros((1, 2))])  # the last row, an impossible one
+    library = from_pysindy(ps.CustomLibrary([lambda x: x, lambda x: np.log(np.abs(x))]))
+    weight = np.append(np.ones(199), [0.0, 0.0])
+    model = SymmetryPromotingSINDy(
+        library=library, differentiation_method=partial(np.gradient, axis=0)
+    )
+    model.fit(away, t=np.append(t, t[-1] + 1), sample_weight=weight)
+    assert np.isfinite(model.coef_).all()
+
+
+def test_no_row_to_fit_is_refused():
+    X, t, trajectory = trajectories(n=2, steps=3)
+    method = ps.FiniteDifference(drop_endpoints=True)
+    model = SymmetryPromotingSINDy(differentiation_method=method)
+    weight = (np.arange(6) % 3 != 1).astype(float)  # those without a derivative
+    with pytest.raises(ValueError, match="No row of positive weight has a finite derivative"):
+        model.fit(X, t=t, trajectory=trajectory, sample_weight=weight)
+
+
+def test_frames_are_scored_by_the_names_of_their_columns():
+    X, t, _ = trajectories(n=1)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    for kind in (SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy):
+        model = kind(threshold=0.05).fit(frame, t=t)
+        assert model.score(frame, t=t) > 0.999
+        with pytest.raises(ValueError, match="feature names"):
+            model.score(frame.rename(columns={"a": "z"}), t=t)
+
+
 @BOTH
 def test_clone_parameters_pickle(kind):
     X, t, trajectory = trajectories()
