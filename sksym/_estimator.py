@@ -205,10 +205,6 @@ class TrainingData:
         """Return the rows chosen by a mask or by indices."""
         return replace(self, X=self.X[rows], Y=self.Y[rows], weight=self.weight[rows])
 
-    def with_dtype_of(self, coef):
-        """Return the same data with predictions in the wider of two types."""
-        return replace(self, dtype=np.result_type(coef, self.dtype))
-
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
         return (coef[0] if self.one_target else coef).astype(self.dtype)

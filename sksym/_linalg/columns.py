@@ -12,9 +12,11 @@ def column_indices(columns, n_features, expected):
     n_features : int or sequence of str
         Number of all columns, or their names where `columns` holds names.
     expected : int or None
-        Dimension of the space that a group acts on.
+        Dimension of the space that a group acts on; None: any but zero.
     """
     columns = list(columns)
+    if expected is None and not columns:
+        raise ValueError("`columns` is empty: name one column or more, or give None for all.")
     if any(isinstance(column, str) for column in columns):
         columns = _positions(columns, n_features)
     total = int(n_features) if np.ndim(n_features) == 0 else len(n_features)

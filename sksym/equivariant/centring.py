@@ -101,6 +101,7 @@ def place(template, X, group, near=None, names=None):
     if columns is not None:
         columns, _ = column_indices(columns, X.shape[1] if names is None else list(names), None)
         library.set_params(columns=columns)
+        library.columns_ = columns  # `extremes` is asked before the library is fitted
     low = X.min(axis=0)
     high = X.max(axis=0)
     rows = extremes = library.extremes(X)

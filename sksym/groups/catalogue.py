@@ -30,7 +30,10 @@ def translations(d):
 def scaling(weights):
     """Return dilations ``x_i -> exp(t w_i) x_i``, one for each row of `weights`, (d,) or (r, d)."""
     weights = np.atleast_2d(np.asarray(weights, float))
-    return LieAlgebra(weights[:, :, None] * np.eye(weights.shape[1]))
+    d = weights.shape[-1]
+    linear = np.zeros((*weights.shape, d))
+    linear[..., np.arange(d), np.arange(d)] = weights
+    return LieAlgebra(linear)
 
 
 def gl(d):
