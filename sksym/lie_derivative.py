@@ -322,7 +322,7 @@ class LieDerivative:
         r = self.n_generators
         s = self.E.shape[1]
         m = self.n_tests
-        q = len(Z) // m
+        q = len(Z) // max(m, 1)
         moved = np.reshape(Z, (q, m, r)).transpose(0, 2, 1)
         if self.T is not None:
             moved = (moved.reshape(q * r, m) @ self.T.T).reshape(q, r, s)

@@ -52,7 +52,7 @@ class Estimate:
         n = statistics.weight
         p = statistics.n_unknowns
         q = statistics.n_targets
-        R = _square(statistics.R)
+        R = statistics.square_factor()
         U, s, Vt = svd(R[:p, :p] / np.sqrt(n))
         rank = int((s > _DETERMINED * s.max(initial=0)).sum())
         to_data = Vt[:rank].T * s[:rank]
@@ -170,11 +170,6 @@ def output_noise(rss, dof, round_off):
     if variance.max() > variance.min() * ratio:
         return np.sqrt(variance)
     return np.sqrt(max(rss.mean() / dof, round_off))
-
-
-def _square(R):
-    """Fill a factor with rows of zeros."""
-    return np.pad(R, ((0, max(R.shape[1] - len(R), 0)), (0, 0)))
 
 
 def _covariance_factor(covariance, size):

@@ -5,7 +5,6 @@ from math import comb
 
 import numpy as np
 
-
 _ZERO = 1e-7
 _SAME = 1e-5  # distance of two eigenvalues that belong to one ideal
 _LARGEST = 36  # dimensions: naming takes the commutant of the adjoint representation, O(r^6)

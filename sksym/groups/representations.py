@@ -206,6 +206,11 @@ def represent(output, algebra):
 
 def represent_elements(output, elements, q=None):
     """Return ``rho(g)`` (k, q, q) of the elements of a finite group."""
+    if not callable(output):
+        raise ValueError(
+            "`output` as an array speaks of an algebra only: with a finite group give a "
+            "representation such as vector, which knows how finite elements act too."
+        )
     rho = np.asarray(output(elements), dtype=float)
     k = elements.n_elements
     if rho.ndim != 3 or rho.shape[0] != k or rho.shape[1] != rho.shape[2]:

@@ -171,4 +171,4 @@ def _field_names(library, coef):
     coef = np.where(size > _ROUND_OFF * size.max(initial=0), coef, 0.0)
     prefixes = ["" if name == "1" else f"{name} " for name in functions]
     terms = [f"{prefix}∂{i}" for i in range(coef.shape[1]) for prefix in prefixes]
-    return tuple(linear_combination(row, terms) for row in coef.reshape(len(coef), -1))
+    return tuple(linear_combination(row, terms) for row in coef.reshape(len(coef), len(terms)))

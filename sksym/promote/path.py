@@ -6,26 +6,27 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import Bunch
 
-from sksym._estimator import alpha_grid, descending, weighted_splits
+from sksym._estimator import alpha_grid, check_number, descending, training_data, weighted_splits
 from sksym._linalg import one_thread
 from sksym.libraries import evaluate
-from sksym.promote.fitting import Samples, fitted_at
+from sksym.promote.refit import PromotionSamples, fit_promoted
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
 from sksym.solvers import largest_alpha
 
 _RIDGES = np.logspace(-10, 2, 13)
 _ROUGH = 1e-4  # gap while comparing penalties
+_EQUAL = 1e-9  # difference of errors that is none
 _RANGE = 1e-4  # of a grid: from the largest alpha to this fraction of it
 
 
 def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **parameters):
-    """Promotion for many alphas, from strong to weak, each started from the one before.
+    """Promote for many alphas, from strong to weak, each started from the one before.
 
     Parameters
     ----------
     X : array-like of shape (n, d)
     y : array-like of shape (n,) or (n, q)
-    candidates : LieAlgebra or callable, default=None
+    candidates : LieAlgebra, FiniteGroup, Group or callable, default=None
     sample_weight : array-like of shape (n,), default=None
     alphas : int or array-like, default=20
         That many, geometrically from an alpha at which all candidates are symmetries to 1e-4 of
@@ -39,7 +40,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     Bunch
         ``alphas`` (a,) descending, ``coefs`` (a, q, p) in ``library``, ``singular_values`` (a, k)
         of the symmetry matrix, ascending, ``n_symmetries`` (a,), ``mean_squared_error`` (a,) on
-        these samples, ``dual_gaps`` (a,), ``n_iters`` (a,).
+        these samples, ``dual_gaps`` (a,) in units of the objective, ``n_iters`` (a,).
 
     Examples
     --------
@@ -51,18 +52,20 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     """
     parameters = {"adaptive": False, "refit": False, **parameters}
     model = SymmetryPromotingRegressor(candidates, **parameters)
-    options = model._checked_options()
-    samples = model._samples(X, y, sample_weight)[0]
-    alphas = _grid(alphas, samples, model.ridge)
+    options = model._solver_options(nullcontext, model.verbose)
+    data = training_data(model, X, y, sample_weight)
     with one_thread():
-        fits = list(_along(samples, [(a, model.ridge) for a in alphas], options, model.refit))
-    error = [fit.samples.rss(fit.w) / (samples.n * samples.Y.shape[1]) for fit in fits]
+        samples = PromotionSamples(model._problem(data), data.X, data.Y, data.weight)
+        alphas = _grid(alphas, samples, model.ridge)
+        penalties = [(alpha, model.ridge) for alpha in alphas]
+        fits = list(_along(samples, penalties, options, model.refit))
+    n_numbers = samples.n * samples.Y.shape[1]
     return Bunch(
         alphas=alphas,
         coefs=np.array([fit.coef for fit in fits]),
         singular_values=np.array([fit.singular_values for fit in fits]),
         n_symmetries=np.array([len(fit.C) for fit in fits]),
-        mean_squared_error=np.array(error),
+        mean_squared_error=np.array([fit.samples.rss(fit.w) / n_numbers for fit in fits]),
         dual_gaps=np.array([fit.final.gap for fit in fits]),
         n_iters=np.array([fit.n_iter for fit in fits]),
         library=samples.problem.space.library,
@@ -79,7 +82,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
 
     Parameters
     ----------
-    candidates, algebra, library, output, group, adaptive, refit, solver, max_iter, tol
+    candidates, symmetry, library, output, adaptive, refit, solver, max_iter, tol
         As in `SymmetryPromotingRegressor`.
     alphas : int or array-like, default=20
         That many, geometrically from an alpha at which all candidates are symmetries to 1e-4 of
@@ -107,10 +110,9 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         self,
         candidates=None,
         *,
-        algebra=None,
+        symmetry=None,
         library=None,
         output=None,
-        group=None,
         alphas=20,
         ridges=None,
         cv=None,
@@ -122,10 +124,9 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         verbose=0,
     ):
         self.candidates = candidates
-        self.algebra = algebra
+        self.symmetry = symmetry
         self.library = library
         self.output = output
-        self.group = group
         self.alphas = alphas
         self.ridges = ridges
         self.cv = cv
@@ -137,64 +138,73 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         self.verbose = verbose
 
     def _fit(self, X, y, sample_weight, task):
-        options = self._checked_options()
-        samples, rows, one_target, dtype = self._samples(X, y, sample_weight)
+        options = self._solver_options(nullcontext, self.verbose - 1)
+        data = training_data(self, X, y, sample_weight)
+        samples = PromotionSamples(self._problem(data), data.X, data.Y, data.weight)
         alphas = _grid(self.alphas, samples, 0.0)
         ridges = descending(_RIDGES if self.ridges is None else self.ridges, "ridges")
-        penalties = [(alpha, 0.0) for alpha in alphas] + [(0.0, ridge) for ridge in ridges]
-        with one_thread():
-            rough = replace(options, tol=max(options.tol, _ROUGH), task=nullcontext)
-            errors = self._cross_validate(samples.problem, rows, penalties, rough, task)
-            mean = errors.mean(axis=1)
-            best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
-            fit = fitted_at(samples, *penalties[best], options, self.refit)
-        self._set_fit(fit, options, one_target, dtype)
-        self.alpha_, self.ridge_ = map(float, penalties[best])
-        self.best_score_ = -float(mean[best])
-        alpha, ridge = np.transpose(penalties)
+        penalties = [(alpha, 0.0) for alpha in alphas]
+        penalties += [(0.0, ridge) for ridge in ridges]
+        rough = replace(options, tol=max(options.tol, _ROUGH))
+        errors = self._cross_validate(samples.problem, data, penalties, rough, task)
+        mean_error = errors.mean(axis=1)
+        # The first of equals: the strongest promotion.
+        best = int(np.flatnonzero(mean_error <= mean_error.min() * (1 + _EQUAL))[0])
+        alpha, ridge = penalties[best]
+        self._set_fit(fit_promoted(samples, alpha, ridge, options, self.refit), data)
+        self.alpha_ = float(alpha)
+        self.ridge_ = float(ridge)
+        self.best_score_ = -float(mean_error[best])
         self.cv_results_ = {
-            "alpha": alpha,
-            "ridge": ridge,
+            "alpha": np.array([alpha for alpha, _ in penalties]),
+            "ridge": np.array([ridge for _, ridge in penalties]),
             "mean_squared_error": errors,
-            "mean_test_error": mean,
+            "mean_test_error": mean_error,
         }
 
-    def _cross_validate(self, problem, rows, penalties, options, task):
-        """Mean squared test errors, (penalties, folds)."""
-        X, Y, root = rows
-        splits, errors = weighted_splits(self.cv, X, Y, root), []
+    def _cross_validate(self, problem, data, penalties, options, task):
+        """Compute mean squared test errors, (penalties, folds)."""
+        splits = weighted_splits(self.cv, data.X, data.Y, data.weight)
+        errors = np.empty((len(penalties), len(splits)))
         for k, (train, test) in enumerate(splits):
             if self.verbose:
                 print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
-            if np.count_nonzero(root[train]) < 2:
+            training = data.take(train)
+            held_out = data.take(test).counted()
+            if training.n_counted < 2:
                 raise ValueError(
                     f"Fold {k} trains on fewer than 2 rows of positive weight: use fewer folds in "
                     "`cv`."
                 )
             with task(f"fold {k}"):
-                mine = Samples(problem, X[train], Y[train], root[train])
-                fits = _along(mine, penalties, options, self.refit)
-                weight = root[test] ** 2
-                left = [Y[test] - evaluate(fit.library, fit.coef, X[test]) for fit in fits]
-                errors.append(np.mean(np.square(left), axis=2) @ weight / weight.sum())
-        return np.transpose(errors)
+                samples = PromotionSamples(problem, training.X, training.Y, training.weight)
+                for i, fit in enumerate(_along(samples, penalties, options, self.refit)):
+                    residual = held_out.Y - evaluate(fit.library, fit.coef, held_out.X)
+                    square = np.mean(residual**2, axis=1)
+                    errors[i, k] = square @ held_out.weight / held_out.weight.sum()
+        return errors
 
 
 def _along(samples, penalties, options, refit):
-    """Fits for pairs (alpha, ridge), each started from the convex solution of the one before."""
-    fit, before = None, None
+    """Yield fits for pairs (alpha, ridge), each started from the convex solution before."""
+    fit = None
+    last_ridge = None
     for alpha, ridge in penalties:
+        is_same_ridge = fit is not None and ridge == last_ridge
         # What the data decide does not depend on alpha.
-        if fit is None or not fit.by_data or ridge != before:
-            start = fit.convex if fit is not None and ridge == before and alpha > 0 else None
-            fit = fitted_at(samples, alpha, ridge, options, refit, start)
-        before = ridge
+        if not is_same_ridge or not fit.by_data:
+            start = fit.solutions[0] if is_same_ridge and alpha > 0 else None
+            fit = fit_promoted(samples, alpha, ridge, options, refit, start)
+        last_ridge = ridge
         yield fit
 
 
 def _grid(alphas, samples, ridge):
-    """Alphas in descending order."""
+    """Return alphas in descending order."""
+    check_number(ridge, "ridge")
     terms = samples.problem.terms
-    return alpha_grid(
-        alphas, lambda: largest_alpha(samples.data(ridge), terms) if terms else 1.0, _RANGE
-    )
+
+    def largest():
+        return largest_alpha(samples.least_squares(ridge), terms) if terms else 1.0
+
+    return alpha_grid(alphas, largest, _RANGE)

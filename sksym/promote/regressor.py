@@ -1,9 +1,5 @@
 """Promote: regression that keeps the candidate symmetries which the data do not contradict."""
 
-import warnings
-from dataclasses import replace
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -12,18 +8,22 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sksym._estimator import (
     CallbackSupportMixin,
     adopt,
+    check_choice,
+    check_count,
+    check_fraction,
     check_number,
-    counted,
     fit_tasks,
-    validated,
+    training_data,
+    unfitted_copy,
+    warn,
     with_callbacks,
 )
 from sksym._linalg import one_thread
-from sksym.libraries import fitted_values
-from sksym.promote.fitting import Samples, fitted_at
-from sksym.promote.problem import PromotionProblem
-from sksym.promote.rounds import Options
-from sksym.spectra import readable
+from sksym.groups import resolve, se
+from sksym.libraries import PolynomialLibrary, fitted_values
+from sksym.promote.problem import PromotionProblem, without_enforced
+from sksym.promote.refit import PromotionSamples, fit_promoted
+from sksym.promote.reweighting import SolverOptions
 
 
 class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -51,73 +51,95 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         -------
         self
         """
-        fresh = type(self)(**self.get_params(deep=False))
-        with fit_tasks(self, X, y) as task:
+        fresh = unfitted_copy(self)
+        # Callbacks are told of the estimator that the user holds, not of the copy.
+        with fit_tasks(self, X, y) as task, one_thread():
             fresh._fit(X, y, sample_weight, task)
             return adopt(self, fresh)
 
     def predict(self, X):
-        """Predicted targets, shape (n,) or (n, q)."""
+        """Predict targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return fitted_values(self.library_, self.coef_, X)
 
-    def _checked_options(self):
-        """What the solver is told, from parameters that make sense."""
-        if self.solver not in ("auto", "admm", "cvxpy"):
-            raise ValueError(f"`solver` must be 'auto', 'admm' or 'cvxpy', got {self.solver!r}.")
-        if not isinstance(self.max_iter, Integral) or self.max_iter < 1:
-            raise ValueError(f"`max_iter` must be an integer >= 1, got {self.max_iter!r}.")
-        if not isinstance(self.tol, Real) or not 0 < self.tol < 1:
-            raise ValueError(f"`tol` must lie between 0 and 1, got {self.tol!r}.")
-        progress = _print_progress if self.verbose > hasattr(self, "cv") else None
-        return Options(
-            bool(self.adaptive), self.solver, float(self.tol), int(self.max_iter), progress
+    def _solver_options(self, task, verbose):
+        """Check the parameters of the solver, and return them."""
+        check_choice(self.solver, "solver", ("auto", "admm", "cvxpy"))
+        check_count(self.max_iter, "max_iter")
+        check_fraction(self.tol, "tol")
+        return SolverOptions(
+            adaptive=bool(self.adaptive),
+            solver=self.solver,
+            tol=float(self.tol),
+            max_iter=int(self.max_iter),
+            callback=_print_progress if verbose > 0 else None,
+            task=task,
         )
 
-    def _samples(self, X, y, sample_weight):
-        X, Y, root, one_target, dtype = validated(self, X, y, sample_weight)
-        if np.count_nonzero(root) < 2:
+    def _problem(self, data):
+        """Place the problem that the parameters describe on the rows that count."""
+        X = data.counted().X
+        if len(X) < 2:
             raise ValueError("No function can be told from 1 sample: give more samples.")
-        problem = PromotionProblem.of(self, counted(X, root), Y.shape[1])
-        if problem.candidates.dim and not problem.L.n_generators:
-            warnings.warn(
-                "No candidate moves any point, so there is nothing to promote: the fit is that of "
-                "least squares.",
-                UserWarning,
-                stacklevel=4,
+        symmetry = resolve(self.symmetry, X)
+        if not symmetry.algebra.is_affine:
+            raise TypeError(
+                "`symmetry` beyond affine motions cannot be enforced beside candidates: give a "
+                "LieAlgebra, a FiniteGroup or a Group, or enforce fields with SymmetricRidge."
             )
-        return Samples(problem, X, Y, root), (X, Y, root), one_target, dtype
+        candidates = resolve(se if self.candidates is None else self.candidates, X, "candidates")
+        if not candidates.algebra.is_affine:
+            raise TypeError(
+                "`candidates` beyond affine motions cannot be promoted: give a LieAlgebra, a "
+                "FiniteGroup or a Group, or search among fields with SymmetryDiscoverer."
+            )
+        problem = PromotionProblem.of(
+            without_enforced(candidates, symmetry, say=self.candidates is not None),
+            symmetry,
+            PolynomialLibrary(2) if self.library is None else self.library,
+            self.output,
+            X,
+            data.Y.shape[1],
+            vars(self).get("feature_names_in_"),
+        )
+        if candidates.algebra.dim and not candidates.algebra.flat().any():
+            warn(
+                "No candidate moves any point, so there is nothing to promote: the fit is that of "
+                "least squares."
+            )
+        return problem
 
-    def _set_fit(self, fit, options, one_target, dtype):
-        """Fitted attributes."""
+    def _set_fit(self, fit, data):
+        """Set the fitted attributes."""
         if not np.isfinite(fit.coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
-        candidates = fit.samples.problem.candidates
-        C, _ = readable(candidates, fit.C)
-        self.dual_gap_, self.n_iter_ = fit.final.gap, max(fit.n_iter, 1)
-        self.library_, self.singular_values_ = fit.library, fit.singular_values
-        self.algebra_, self.n_symmetries_ = candidates.combine(C), len(C)
-        self.n_free_ = fit.samples.problem.space.n_free
-        self.coef_ = (fit.coef[0] if one_target else fit.coef).astype(dtype)
-        if fit.final.relative_gap > options.tol:
-            warnings.warn(
+        if fit.final.relative_gap > self.tol:
+            warn(
                 f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
-                f"{fit.n_iter} iterations, "
-                f"more than tol={options.tol:.2g}: increase `max_iter` or `tol`.",
+                f"{fit.n_iter} iterations, more than tol={self.tol:.2g}: increase `max_iter` or "
+                "`tol`.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
+        self.library_ = fit.library
+        self.algebra_ = fit.algebra
+        self.n_symmetries_ = fit.algebra.dim
+        self.singular_values_ = fit.singular_values
+        self.n_free_ = fit.problem.space.n_free
+        self.dual_gap_ = fit.final.gap
+        self.n_iter_ = max(fit.n_iter, 1)
+        self.coef_ = data.shaped(fit.coef)
 
 
 class SymmetryPromotingRegressor(PromotingRegressor):
     """Regression on a feature library that promotes candidate symmetries.
 
     Minimises ``1/(2n) ||Y - Phi coef^T||^2 + ridge/2 ||coef||^2 + alpha ||S(coef)||_*`` over the
-    functions with the symmetry `algebra`, where ``S(coef)`` has the Lie derivatives along the
+    functions with the `symmetry`, where ``S(coef)`` has the Lie derivatives along the
     candidates as its columns (``LieDerivative.symmetry_matrix``): its rank is the number of
-    candidates that are broken, and the nuclear norm its convex surrogate. With a `group` it adds
-    ``alpha sum_g ||g F - F||`` over its elements, in the mean square over the library's box.
+    candidates that are broken, and the nuclear norm its convex surrogate. For discrete candidates
+    ``alpha sum_g ||g F - F||`` is added over the elements, in the mean square over the library's
+    box.
 
     Then, in this order:
 
@@ -130,20 +152,20 @@ class SymmetryPromotingRegressor(PromotingRegressor):
       where it declares none, or there are too few samples for it, those of the promoted function,
       if the enforced function fits as well (by BIC and an F test with more samples than
       functions, else with at most 1.2 times the residual and more samples than free
-      coefficients). Where none remains, the promoted function stands.
+      coefficients). Where none remains, the result is the promoted function.
 
     Parameters
     ----------
-    candidates : LieAlgebra or callable, default=None
-        What may be a symmetry; None: ``se(d)``, or nothing where only a `group` is given.
-    algebra : LieAlgebra or callable, default=None
-        A symmetry that is enforced besides.
+    candidates : LieAlgebra, FiniteGroup, Group or callable, default=None
+        What may hold, and is promoted; a callable such as ``se`` is called with the number of
+        features. None: ``se(d)``.
+    symmetry : LieAlgebra, FiniteGroup, Group or callable, default=None
+        What holds, and is enforced. Generators and elements of it are left out of the
+        candidates.
     library : library, default=None
         What is fitted; None is ``PolynomialLibrary(2)``.
     output : representation or array of shape (r, q, q), default=None
         How the outputs move, ``vector`` for example. None: every output is invariant.
-    group : FiniteGroup or callable, default=None
-        Discrete candidates.
     alpha : float, default=1.0
         Strength of the promotion. 0: the limit from above, of all functions that minimise the
         other terms the one of least nuclear norm; with few exact samples the best choice.
@@ -212,10 +234,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         self,
         candidates=None,
         *,
-        algebra=None,
+        symmetry=None,
         library=None,
         output=None,
-        group=None,
         alpha=1.0,
         ridge=0.0,
         adaptive=True,
@@ -226,10 +247,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         verbose=0,
     ):
         self.candidates = candidates
-        self.algebra = algebra
+        self.symmetry = symmetry
         self.library = library
         self.output = output
-        self.group = group
         self.alpha = alpha
         self.ridge = ridge
         self.adaptive = adaptive
@@ -242,13 +262,11 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     def _fit(self, X, y, sample_weight, task):
         check_number(self.alpha, "alpha")
         check_number(self.ridge, "ridge")
-        options = replace(self._checked_options(), task=task)
-        samples, _, one_target, dtype = self._samples(X, y, sample_weight)
-        with one_thread():
-            fit = fitted_at(samples, self.alpha, self.ridge, options, self.refit)
-        self._set_fit(fit, options, one_target, dtype)
+        options = self._solver_options(task, self.verbose)
+        data = training_data(self, X, y, sample_weight)
+        samples = PromotionSamples(self._problem(data), data.X, data.Y, data.weight)
+        self._set_fit(fit_promoted(samples, self.alpha, self.ridge, options, self.refit), data)
 
 
 def _print_progress(n_iter, objective, gap):
-    relative = gap / (objective or 1.0)
-    print(f"iteration {n_iter:5d}: objective {objective:.6g}, relative gap {relative:.1e}")
+    print(f"iteration {n_iter:5d}: objective {objective:.6g}, relative gap {gap:.1e}")

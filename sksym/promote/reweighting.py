@@ -1,0 +1,101 @@
+"""The convex solve, and rounds of reweighting that follow it."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+from sksym.solvers import penalised_least_squares, solve_with_cvxpy
+
+_FIRST, _SHRINK, _ROUNDS = 0.3, 0.6, 8  # eps relative to the largest singular value
+_ROUGH = 1e-2  # gap of all but the last problem
+_ZERO = 1e-6  # singular value relative to eps that is not reweighted
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How convex problems are solved.
+
+    Attributes
+    ----------
+    adaptive : bool
+        Whether rounds of reweighting follow the convex problem.
+    solver : {"auto", "admm", "cvxpy"}
+    tol : float
+        Relative duality gap.
+    max_iter : int
+        Iterations of each problem.
+    callback : callable or None
+        Called with the iteration, the objective and the gap.
+    task : callable
+        ``task(name)`` gives the context of one convex problem.
+    """
+
+    adaptive: bool = True
+    solver: str = "auto"
+    tol: float = 1e-6
+    max_iter: int = 10_000
+    callback: Callable | None = None
+    task: Callable = nullcontext
+
+
+def promote(problem, least_squares, alpha, options, start=None):
+    """Solve the convex problem, and the reweighted ones after it.
+
+    Round k replaces the penalty ``sum_i s_i`` by ``eps sum_i log(1 + s_i / eps)`` linearised at
+    the singular values of the round before: the symmetry matrix times
+    ``V diag(eps / (s + eps)) V^T``, with eps = 0.3 * 0.6^k of the largest singular value. Rows of
+    a group norm are weighted likewise.
+
+    Parameters
+    ----------
+    problem : PromotionProblem
+    least_squares : LeastSquares
+    alpha : float
+    options : SolverOptions
+    start : Solution, default=None
+        Of a similar problem.
+
+    Returns
+    -------
+    list of Solution
+        In order: the convex one first.
+    """
+    solutions = []
+    terms = problem.terms
+    n_rounds = _ROUNDS if options.adaptive and terms else 0
+    for k in range(n_rounds + 1):
+        is_last = k == n_rounds
+        tol = options.tol if is_last else max(options.tol, _ROUGH)
+        with options.task(f"round {k}"):
+            start = _solve(least_squares, terms, alpha, replace(options, tol=tol), start)
+            all_zero = bool(start.state) and not any(Z.any() for Z in start.state[0])
+            if all_zero and not is_last:  # every candidate is a symmetry: the rest is round-off
+                start = _solve(least_squares, terms, alpha, options, start)
+        solutions.append(start)
+        if all_zero:
+            break
+        terms = [_reweighted(term, start.coef, k) for term in problem.terms]
+    return solutions
+
+
+def _solve(least_squares, terms, alpha, options, start):
+    if options.solver == "cvxpy" and terms:
+        return solve_with_cvxpy(least_squares, terms, alpha)
+    return penalised_least_squares(
+        least_squares,
+        terms,
+        alpha,
+        tol=options.tol,
+        max_iter=options.max_iter,
+        start=start,
+        callback=options.callback,
+    )
+
+
+def _reweighted(term, w, k):
+    """Return a term weighted by the sizes that it has at w, for round k + 1."""
+    axes, sizes = term.penalty.axes_and_sizes(term(w))
+    eps = _FIRST * _SHRINK**k * sizes.max(initial=0)
+    nonzero = sizes > _ZERO * eps
+    damping = sizes[nonzero] / (sizes[nonzero] + eps)
+    return replace(term, axes=axes[:, nonzero], damping=damping)
