@@ -190,29 +190,29 @@ def regression_statistics(
     return statistics
 
 
-def statistics_through(operator, functions, X, Y, weight):
-    """Return `Statistics` of the rows ``Y = operator(functions(X)) w``.
+def statistics_through(design, X, Y, weight):
+    """Return `Statistics` of rows that an operator made of all rows of X together.
 
     Parameters
     ----------
-    operator : callable
-        A linear map of the rows, from (n, k) to (m, k).
-    functions : callable
-        ``functions(X)`` gives (n, k).
+    design : ndarray of shape (m q, k)
+        One or several rows of the regression for each row of Y.
     X : ndarray of shape (n, d)
     Y : ndarray of shape (m, t)
+        With several rows of the design for each of them, t = q values that make one target.
     weight : ndarray of shape (m,)
     """
-    design = operator(functions(X))
-    counted = weight > 0
-    root = np.sqrt(weight[counted])[:, None]
-    rows = np.concatenate([design[counted], Y[counted]], axis=1) * root
+    row_weight = np.repeat(weight, len(design) // len(Y))
+    counted = row_weight > 0
+    target = Y.reshape(len(design), -1)
+    rows = np.concatenate([design[counted], target[counted]], axis=1)
+    rows = rows * np.sqrt(row_weight[counted])[:, None]
     mean = X.mean(axis=0)
     with one_thread():
         R = np.linalg.qr(rows, mode="r")
     return Statistics(
         R=R,
-        n_targets=Y.shape[1],
+        n_targets=target.shape[1],
         n_rows=len(X),
         weight=float(weight.sum()),
         low=X.min(axis=0),

@@ -125,19 +125,27 @@ class EquivariantSpace:
         k = self.basis.shape[0]
         require_factor(k)
         if operator is not None:
-            return statistics_through(operator, self._design, X, Y, weight)
+            return statistics_through(self._design(X, operator), X, Y, weight)
         rows_per_sample = self.n_outputs if self.is_tied else 1
         return regression_statistics(self._design, X, Y, weight, k, rows_per_sample)
 
-    def _design(self, X):
-        """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied."""
-        if not self.is_tied:
-            return evaluate(self.library, self.basis, X)
+    def _design(self, X, operator=None):
+        """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied.
+
+        An `operator` from (n, .) to (m, .) is applied to their values first.
+        """
         k = self.basis.shape[0]
         q = self.n_outputs
-        functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
-        values = evaluate(self.library, functions, X).reshape(len(X), k, q)
-        return values.transpose(0, 2, 1).reshape(len(X) * q, k)
+        functions = self.basis
+        if self.is_tied:
+            functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
+        values = evaluate(self.library, functions, X)
+        if operator is not None:
+            values = operator(values)
+        if not self.is_tied:
+            return values
+        by_output = values.reshape(len(values), k, q).transpose(0, 2, 1)
+        return by_output.reshape(len(values) * q, k)
 
     def solve(self, statistics, alphas):
         """Minimise the ridge objective for every alpha: coefficients (a, q, p)."""

@@ -89,7 +89,8 @@ class FunctionSamples:
         """Statistics of the regression on all functions of the library."""
         weight = self.weight_of_rows
         if self.operator is not None:
-            return statistics_through(self.operator, self._values, self.X, self.Y, weight)
+            design = self.operator(library_values(self.library, self.X))
+            return statistics_through(design, self.X, self.Y, weight)
         return library_statistics(self.library, self.X, self.Y, weight)
 
     @cached_property
@@ -163,9 +164,6 @@ class FunctionSamples:
         functions = basis.reshape(-1, self.library.n_output_features_)
         varying = np.delete(functions, constant_functions(self.library, self.X), axis=1)
         return basis if varying.any() else None
-
-    def _values(self, X):
-        return library_values(self.library, X)
 
 
 def symmetries_of_function(samples, rule, robust="auto"):
