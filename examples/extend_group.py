@@ -11,7 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from sksym import LieAlgebra, PolynomialLibrary, SymmetricRidge, vector
+from sksym import LieAlgebra, SymmetricRidge, vector
+from sksym.libraries import PolynomialLibrary
 from sksym.testing import assert_equivariant
 
 
