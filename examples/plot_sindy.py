@@ -22,8 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from sksym import PolynomialLibrary, WeakSymmetryPromotingSINDy, gl
+from sksym import WeakSymmetryPromotingSINDy, gl
 from sksym.dynamics import stack_trajectories
+from sksym.libraries import PolynomialLibrary
 
 
 def motion(t, state):

@@ -28,10 +28,10 @@ class SymmetryPromotingSINDy(DynamicalSystem):
 
     Parameters
     ----------
-    candidates : LieAlgebra or callable, default=None
+    candidates : LieAlgebra, FiniteGroup, Group or callable, default=None
         What may be a symmetry and is promoted; None: nothing is promoted. A callable such as
         ``so`` is called with the number of states.
-    symmetry : LieAlgebra or callable, default=None
+    symmetry : LieAlgebra, FiniteGroup, Group or callable, default=None
         The symmetry to enforce.
     library : library, default=None
         What is fitted; None is ``PolynomialLibrary(2)``. Polynomials are centred at the origin
