@@ -349,7 +349,7 @@ def published(n_seeds):
             start = time.perf_counter()
             model = SymmetryDiscoverer(gl(5).repeat(2), estimator=estimator, random_state=0)
             model.fit(*data)
-            seconds, s = time.perf_counter() - start, model.singular_values_
+            seconds, s = time.perf_counter() - start, model.singular_values_[::-1]
             print(
                 f"  N = {n}, {name}: {model.n_symmetries_} found ({model.algebra_name_}), angle "
                 f"{span_angle(model.algebra_, so(5).repeat(2)):.1e}, spectrum {s[0]:.3f} .. "

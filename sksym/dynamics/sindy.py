@@ -68,7 +68,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         The symmetries of the fitted system: those enforced and the candidates that hold.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Singular values of the symmetry matrix of the candidates before step 3, ascending.
+        Singular values of the symmetry matrix of the candidates before step 3, descending.
     dual_gap_ : float
         Duality gap of the last convex problem before the refit, in units of its objective.
     n_iter_ : int

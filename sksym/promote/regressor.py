@@ -191,7 +191,7 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         The candidates that are symmetries of the fitted function.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Of the symmetry matrix, ascending; their sum is the nuclear norm.
+        Of the symmetry matrix, descending; their sum is the nuclear norm.
     dual_gap_ : float
         Of the last convex problem, before the refit: an upper bound on the suboptimality, in units
         of the objective; for ``alpha = 0`` in units of the nuclear norm.
