@@ -11,13 +11,13 @@ from scipy.optimize import minimize
 from cases import MIRRORS
 from sksym import MirrorSparseRegressor
 from sksym.mirror import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
-from sksym.mirror.mirrors import mirror_rows
+from sksym.mirror.operators import mirror_operators
 
 NAMES = list("abcdef")
 
 
 def rows_of(mirrors, names=NAMES):
-    return mirror_rows(mirrors, names)
+    return mirror_operators(mirrors, names)
 
 
 def blocks(rows):

@@ -1,0 +1,248 @@
+"""Coordinates in which mirrors are blocks, and coefficients that satisfy constraints exactly.
+
+Mirrors whose rows K are independent are blocks in other coordinates: with ``w = M c + N z``, where
+``K M = I`` and ``K N = 0``, the penalty is ``sum_k weight_k |c_k|`` and z is free. Columns of the
+identity need no M (`SelectedColumns`); chains and trees have a sparse one. In the latent meaning
+M is ``K^T`` for all mirrors. Other mirrors, such as graphs with cycles and overlapping groups, have
+no such coordinates.
+
+Coordinates have three methods: ``coefficients(c, z)`` is w, ``components(w)`` is c or None where w
+does not determine it (not `distinct`), and ``design(X)`` is ``X M`` (n, t) and ``X N`` (n, f),
+dense. With `ties`, constraints must be written onto w: round-off of the change of coordinates
+leaves coefficients unequal that are equal in exact numbers.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
+from scipy.sparse.linalg import LinearOperator, lsqr, onenormest, splu
+
+from sksym._linalg import null_space
+
+_WORST_CONDITION = 1e10  # of M, in the 1-norm
+
+
+def block_coordinates(operators, overlap):
+    """Return coordinates in which the mirrors are blocks, None where there are none.
+
+    Parameters
+    ----------
+    operators : MirrorOperators
+    overlap : {"analysis", "latent"}
+    """
+    selection = operators.selection(overlap)
+    if selection is not None:
+        return selection
+    K = operators.K
+    if overlap == "latent":
+        return LatentComponents(K, null_space(K).T)
+    steps = chain_steps(K)
+    if steps is not None:
+        return ChainSteps(K, steps)
+    return _square_system(K)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentComponents:
+    """The latent meaning: ``w = K^T c + N z``, N an orthonormal basis of the null space of K."""
+
+    K: sparse.csr_array
+    N: np.ndarray
+
+    columns = None
+    distinct = False
+    ties = False
+
+    def coefficients(self, c, z):
+        """Return W (p, q) of components c (t, q) and free coefficients z (f, q)."""
+        return self.K.T @ c + self.N @ z
+
+    def components(self, W):
+        """Return None: many components give the same W."""
+        return None
+
+    def design(self, X):
+        """Return ``X K^T`` (n, t) and ``X N`` (n, f)."""
+        return _dense(X @ self.K.T), _dense(X @ self.N)
+
+
+@dataclass(frozen=True, eq=False)
+class ChainSteps:
+    """Steps along a chain, summed, and the mean of all coefficients, which is free.
+
+    Where a step is zero, neighbouring coefficients are equal to the last digit.
+    """
+
+    K: sparse.csr_array
+    steps: np.ndarray
+
+    columns = None
+    distinct = True
+    ties = False
+
+    def coefficients(self, c, z):
+        """Return W (p, q) of components c (p - 1, q) and means z (1, q)."""
+        differences = c / self.steps[:, None]
+        level = np.cumsum(np.concatenate([np.zeros_like(z), differences]), axis=0)
+        return level - level.mean(axis=0) + z
+
+    def components(self, W):
+        """Return the components (p - 1, q) of W (p, q)."""
+        return self.K @ W
+
+    def design(self, X):
+        """Return the design of the steps (n, p - 1) and that of the mean (n, 1)."""
+        p = self.K.shape[1]
+        # Step i moves all coefficients beyond i, and their mean by the share of these.
+        sums_beyond = np.cumsum(_dense(X)[:, ::-1], axis=1)[:, ::-1]
+        total = sums_beyond[:, :1]
+        share_beyond = np.arange(p - 1, 0, -1) / p
+        centred = sums_beyond[:, 1:] - share_beyond * total
+        return np.divide(centred, self.steps, order="F"), total
+
+
+@dataclass(frozen=True, eq=False)
+class SquareSystem:
+    """Independent rows K, completed to an invertible matrix by rows of the identity.
+
+    Attributes
+    ----------
+    K : csr_array of shape (t, p)
+    factor : SuperLU
+        Of the completed matrix, whose first t rows are K.
+    """
+
+    K: sparse.csr_array
+    factor: object
+
+    columns = None
+    distinct = True
+    ties = True
+
+    def coefficients(self, c, z):
+        """Return W (p, q) of components c (t, q) and free coefficients z (p - t, q)."""
+        return self.factor.solve(np.concatenate([c, z]))
+
+    def components(self, W):
+        """Return the components (t, q) of W (p, q)."""
+        return self.K @ W
+
+    def design(self, X):
+        """Return the designs of the components (n, t) and of the free coefficients (n, p - t)."""
+        columns = np.ascontiguousarray(_dense(X).T)
+        transformed = self.factor.solve(columns, "T")
+        t = self.K.shape[0]
+        penalised = np.ascontiguousarray(transformed[:t].T)
+        free = np.ascontiguousarray(transformed[t:].T)
+        return penalised, free
+
+
+def _square_system(K):
+    """Return a `SquareSystem`, None where the rows of K are dependent or nearly so."""
+    t, p = K.shape
+    # Every row needs an entry of its own: rows of the identity take the columns left over.
+    column_of_row = maximum_bipartite_matching(sparse.csr_matrix(K), perm_type="column")
+    if t > p or (column_of_row < 0).any():
+        return None
+    free = np.setdiff1d(np.arange(p), column_of_row)
+    pins = sparse.csr_array((np.ones(p - t), (np.arange(p - t), free)), shape=(p - t, p))
+    completed = sparse.csc_array(sparse.vstack([K, pins]))
+    try:
+        factor = splu(completed)
+    except RuntimeError:  # exactly singular
+        return None
+    inverse = LinearOperator(
+        (p, p),
+        matvec=factor.solve,
+        rmatvec=lambda v: factor.solve(v, "T"),
+        dtype=float,
+    )
+    norm = abs(completed).sum(axis=0).max()
+    # Written so that NaN, from a nearly singular matrix, is refused too.
+    if not norm * onenormest(inverse, t=1) < _WORST_CONDITION:
+        return None
+    return SquareSystem(K, factor)
+
+
+def chain_steps(K):
+    """Return the b (m,) of rows ``b_i (w_{i+1} - w_i)`` along all columns, None for other K."""
+    m, p = K.shape
+    if m != p - 1 or not m or not (np.diff(K.indptr) == 2).all():
+        return None
+    K = K.sorted_indices()
+    before, after = K.data.reshape(m, 2).T
+    neighbours = np.arange(m)[:, None] + [0, 1]
+    chained = np.array_equal(K.indices.reshape(m, 2), neighbours)
+    if chained and np.array_equal(before, -after):
+        return after
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """Constraints ``K w = 0``, which coefficients satisfy without round-off where they can.
+
+    Single entries become zero, and pairs of equal size become equal or opposite to the last digit.
+    """
+
+    K: sparse.csr_array
+
+    @cached_property
+    def _ties(self):
+        """Which rows are ties (t,), and the set, the sign there and whether it is zero, (p,) each.
+
+        The coefficients of a set are equal up to their signs.
+        """
+        K = self.K
+        p = K.shape[1]
+        count = np.diff(K.indptr)
+        start = K.indptr[:-1]
+        is_single = count == 1
+        is_pair = count == 2
+        first = start[is_pair]
+        is_pair[is_pair] = np.abs(K.data[first]) == np.abs(K.data[first + 1])
+        first = start[is_pair]
+        i = K.indices[first]
+        j = K.indices[first + 1]
+        # Node i of a graph stands for w_i and node p + i for -w_i: an edge says they are equal.
+        opposite = p * (K.data[first] == K.data[first + 1])
+        tails = np.concatenate([i, p + i])
+        heads = np.concatenate([j, p + j]) + np.tile(opposite, 2)
+        edges = (np.ones(len(tails)), (tails, heads % (2 * p)))
+        graph = sparse.coo_array(edges, shape=(2 * p, 2 * p))
+        _, label = connected_components(graph, directed=False)
+        of_plus = label[:p]
+        of_minus = label[p:]
+        zero = of_plus == of_minus  # w = -w
+        zero[K.indices[start[is_single]]] = True
+        sign = np.where(of_plus <= of_minus, 1.0, -1.0)
+        return is_single | is_pair, np.minimum(of_plus, of_minus), sign[:, None], zero
+
+    def write(self, W):
+        """Return the coefficients nearest to W (p, q) that satisfy the constraints.
+
+        W is overwritten where some constraint is no tie.
+        """
+        is_tie, label, sign, zero = self._ties
+        if not is_tie.all():
+            for j in range(W.shape[1]):
+                W[:, j] -= lsqr(self.K, self.K @ W[:, j], atol=1e-15, btol=1e-15)[0]
+        size = np.bincount(label)
+        total = np.zeros((len(size), W.shape[1]))
+        np.add.at(total, label, sign * W)
+        set_vanishes = np.zeros(len(size), bool)
+        set_vanishes[label[zero]] = True
+        total[set_vanishes] = 0.0
+        set_is_tied = (size > 1) | set_vanishes
+        mean = total / np.maximum(size, 1)[:, None]
+        tied_value = sign * mean[label] + 0.0  # + 0.0 turns -0.0 into 0.0
+        return np.where(set_is_tied[label][:, None], tied_value, W)
+
+
+def _dense(X):
+    if sparse.issparse(X):
+        return X.toarray()
+    return np.asarray(X)

@@ -1,0 +1,77 @@
+"""The nuclear norm of all coefficients alone: proximal Newton steps on the whole matrix."""
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import svd
+
+from sksym._linalg import one_thread
+from sksym.solvers import NuclearNorm, proximal_newton
+
+_EPS = np.finfo(float).eps
+_FIRST_STEP = 3.0  # of the proximal method, for columns of length one
+
+
+class SpectralNewton:
+    """The nuclear norm with a design that rotations have made diagonal.
+
+    Rotating rows and coefficients changes neither the residual nor the nuclear norm.
+
+    Attributes
+    ----------
+    problem : MirrorProblem
+    axes : ndarray of shape (p, r)
+        Right singular vectors of the design.
+    scale : float
+        Root mean square of its singular values.
+    T : csr_array of shape (r, r)
+        The singular values over `scale`.
+    Y : ndarray of shape (r, q)
+    unexplained : float
+        Sum of squares of the targets that no coefficients fit.
+    """
+
+    def __init__(self, problem):
+        self.problem = problem
+        X, Y, unexplained = problem.data.reduced
+        with one_thread():
+            U, s, Vt = svd(X, full_matrices=False, check_finite=False)
+        determined = s > max(X.shape) * _EPS * s.max(initial=0)
+        U = U[:, determined]
+        s = s[determined]
+        self.axes = Vt[determined].T
+        self.Y = U.T @ Y
+        self.unexplained = unexplained + np.sum((Y - U @ self.Y) ** 2)
+        self.scale = np.sqrt(np.mean(s**2)) if len(s) else 1.0
+        self.T = sparse.csr_array(sparse.diags_array(s / self.scale))
+
+    def largest_alpha(self):
+        """Return the largest singular value of the gradient at zero, over the weight."""
+        problem = self.problem
+        largest = np.linalg.norm(self.T @ self.Y, 2) * self.scale
+        return largest / problem.operators.nuclear / problem.data.total_weight
+
+    def start_from(self, W):
+        """Return the coefficients (p, q)."""
+        return W
+
+    def solve(self, alpha, start=None, factors=1.0):
+        """Return the minimiser."""
+        problem = self.problem
+        weight = problem.data.total_weight * alpha * problem.operators.nuclear
+        x = np.zeros_like(self.Y)
+        if start is not None:
+            x = self.axes.T @ start * self.scale
+        with one_thread():
+            solution = proximal_newton(
+                self.T,
+                self.Y,
+                NuclearNorm(weight / self.scale),
+                x,
+                tol=problem.tol,
+                sigma=_FIRST_STEP,
+                max_iter=problem.max_iter,
+            )
+        W = self.axes @ solution.coef / self.scale
+        gap = max(solution.gap, _EPS * solution.objective)
+        objective = solution.objective + 0.5 * self.unexplained
+        return problem.finish(W, np.zeros(0), objective, gap, solution.n_iter, W)
