@@ -10,13 +10,10 @@ with the attribute `problem` and three methods:
 * ``solve(alpha, start=None, factors=1.0)`` returns a `MirrorFit`; its `state` is a `start`;
 * ``largest_alpha()`` is the least alpha at which every mirror holds, or an upper bound of it;
 * ``start_from(W)`` is the start that coefficients W (p, q) make, or None.
-
-A product of D factors in place of two has the penalty ``D/2 |.|^(2/D)``, which is concave beyond
-D = 2: its tangents at the last solution are convex problems, solved in turn (`minimise`).
 """
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +29,7 @@ from sksym.mirror.observed_chain import ObservedChain, observes_a_chain
 from sksym.mirror.operators import MirrorOperators
 from sksym.mirror.overlapping import Overlapping, TermsByCvxpy
 from sksym.mirror.spectral import SpectralNewton
-from sksym.solvers import duality_gap
+from sksym.solvers import GroupNorm, duality_gap
 
 _EPS = np.finfo(float).eps
 _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster, see bench_mirror.py
@@ -83,6 +80,8 @@ class MirrorProblem:
     operators : MirrorOperators
     overlap, depth, positive, solver, tol, max_iter
         As in `MirrorSparseRegressor`.
+    penalised : bool
+        Whether alpha is not 0.
     """
 
     data: CentredData
@@ -93,6 +92,7 @@ class MirrorProblem:
     solver: str = "auto"
     tol: float = 1e-6
     max_iter: int = 10_000
+    penalised: bool = True
 
     @cached_property
     def coordinates(self):
@@ -100,16 +100,6 @@ class MirrorProblem:
         if self.operators.nuclear:
             return None
         return block_coordinates(self.operators, self.overlap)
-
-    @property
-    def has_mirrors(self):
-        """Whether there are mirrors besides `low_rank`."""
-        return self.operators.K.shape[0] > 0
-
-    @property
-    def is_nuclear(self):
-        """Whether the nuclear norm is the whole penalty."""
-        return self.operators.nuclear > 0 and not self.has_mirrors
 
     def finish(self, W, lengths, objective, gap, n_iter, state=None):
         """Return the `MirrorFit` of coefficients, `objective` and `gap` being sums over rows."""
@@ -172,70 +162,14 @@ def _keeps_signs(problem):
     return coordinates.distinct and not len(coordinates.free)
 
 
-def minimise(backend, alpha, start=None):
-    """Return the `MirrorFit` for one alpha, from the state of another fit."""
-    problem = backend.problem
-    if alpha == 0:
-        return _least_squares(problem)
-    if problem.depth > 2:
-        return _concave(backend, alpha, start)
-    return backend.solve(alpha, start)
-
-
-def _least_squares(problem):
-    """Return the fit without penalty; of several minimisers that of least norm."""
-    data = problem.data
-    operators = problem.operators
-    if problem.positive:
-        X, Y, _ = data.reduced
-        W = np.transpose([nnls(X, y)[0] for y in Y.T])
-    else:
-        W = data.least_squares()
-    lengths = operators.lengths(W)
-    lengths[lengths <= 8 * _EPS * np.abs(W).max(initial=0)] = 0.0
-    W = Constraints(operators.rows_of(lengths == 0)).write(W)
-    residual = data.residual(W)
-    return problem.finish(W, lengths, 0.5 * np.vdot(residual, residual), 0.0, 0)
-
-
-def _concave(backend, alpha, start):
-    """Return a stationary point for the penalty ``D/2 |.|^(2/D)``.
-
-    Tangents have the weights ``(|.| + e)^(2/D - 1)``, for ever smaller e.
-    """
-    problem = backend.problem
-    depth = problem.depth
-    fit = backend.solve(alpha, start)
-    smooth = fit.lengths.max(initial=0)
-    n_iter = fit.n_iter
-    for _ in range(_TANGENTS if smooth else 0):
-        smooth *= _SHARPER
-        previous = fit.W
-        slopes = (fit.lengths + smooth) ** (2 / depth - 1)
-        # A mirror that holds needs no weight beyond all others: it would ruin the conditioning.
-        heaviest_broken = slopes[fit.lengths > 0].max(initial=0) or slopes.min()
-        slopes = np.minimum(slopes, _HEAVIEST * heaviest_broken)
-        fit = backend.solve(alpha, fit.state, slopes)
-        n_iter += fit.n_iter
-        change = np.abs(fit.W - previous).max()
-        if change <= problem.tol * np.abs(previous).max(initial=0):
-            break
-    residual = problem.data.residual(fit.W)
-    loss = 0.5 * np.vdot(residual, residual)
-    n = problem.data.total_weight
-    penalty = depth / 2 * (problem.operators.weights @ fit.lengths ** (2 / depth))
-    objective = loss + n * alpha * penalty
-    return problem.finish(fit.W, fit.lengths, objective, n * fit.gap, n_iter, fit.state)
-
-
-class NoPenalty:
-    """Least squares, for mirrors of weight zero."""
+class LeastSquaresOnly:
+    """The problem without a penalty: alpha = 0, or no mirror of positive weight."""
 
     def __init__(self, problem):
         self.problem = problem
 
     def largest_alpha(self):
-        """Return 0: there is no mirror to hold."""
+        """Return 0: every mirror that may hold does."""
         return 0.0
 
     def start_from(self, W):
@@ -243,8 +177,74 @@ class NoPenalty:
         return None
 
     def solve(self, alpha, start=None, factors=1.0):
-        """Return the fit of least squares."""
-        return _least_squares(self.problem)
+        """Return the minimiser, of several that of least norm."""
+        data = self.problem.data
+        operators = self.problem.operators
+        if self.problem.positive:
+            X, Y, _ = data.reduced
+            W = np.transpose([nnls(X, y)[0] for y in Y.T])
+        else:
+            W = data.least_squares()
+        lengths = operators.lengths(W)
+        lengths[lengths <= 8 * _EPS * np.abs(W).max(initial=0)] = 0.0
+        W = Constraints(operators.rows_of(lengths == 0)).write(W)
+        residual = data.residual(W)
+        loss = 0.5 * np.vdot(residual, residual)
+        return self.problem.finish(W, lengths, loss, 0.0, 0)
+
+
+class Concave:
+    """Products of D > 2 factors, whose penalty ``D/2 |.|^(2/D)`` is concave.
+
+    Its tangents at the last solution make convex problems, which are solved in turn.
+
+    Attributes
+    ----------
+    problem : MirrorProblem
+    convex : object
+        Back end for two factors.
+    """
+
+    def __init__(self, problem):
+        self.problem = problem
+        self.convex = backend_for(replace(problem, depth=2))
+
+    def largest_alpha(self):
+        """Return the least alpha at which every mirror holds for two factors."""
+        return self.convex.largest_alpha()
+
+    def start_from(self, W):
+        """Return the start for two factors."""
+        return self.convex.start_from(W)
+
+    def solve(self, alpha, start=None):
+        """Return a stationary point, found from the solution for two factors on.
+
+        Tangents have the weights ``(|.| + e)^(2/D - 1)``, for ever smaller e.
+        """
+        problem = self.problem
+        power = 2 / problem.depth
+        fit = self.convex.solve(alpha, start)
+        smooth = fit.lengths.max(initial=0)
+        n_iter = fit.n_iter
+        for _ in range(_TANGENTS if smooth else 0):
+            smooth *= _SHARPER
+            previous = fit.W
+            slopes = (fit.lengths + smooth) ** (power - 1)
+            # A mirror that holds needs no weight beyond all others: it would ruin the conditioning.
+            heaviest_broken = slopes[fit.lengths > 0].max(initial=0) or slopes.min()
+            slopes = np.minimum(slopes, _HEAVIEST * heaviest_broken)
+            fit = self.convex.solve(alpha, fit.state, slopes)
+            n_iter += fit.n_iter
+            change = np.abs(fit.W - previous).max()
+            if change <= problem.tol * np.abs(previous).max(initial=0):
+                break
+        n = problem.data.total_weight
+        residual = problem.data.residual(fit.W)
+        loss = 0.5 * np.vdot(residual, residual)
+        penalty = problem.operators.weights @ fit.lengths**power / power
+        objective = loss + n * alpha * penalty
+        return problem.finish(fit.W, fit.lengths, objective, n * fit.gap, n_iter, fit.state)
 
 
 class CoordinateDescent:
@@ -255,10 +255,12 @@ class CoordinateDescent:
     problem : MirrorProblem
     coordinates : SelectedColumns
     design : BlockDesign
+    X : ndarray of shape (n, t)
+        The penalised columns.
     T : ndarray of shape (t, n)
-        The penalised design, transposed.
+        The same with all that is fitted freely projected out, transposed.
     unit_design : ndarray of shape (n, t)
-        The same with each column divided by its weight, as scikit-learn knows no weights.
+        T transposed, each column divided by its weight, as scikit-learn knows no weights.
     """
 
     def __init__(self, problem):
@@ -268,9 +270,8 @@ class CoordinateDescent:
         X = self.design.X
         if self.design.columns is not None:
             X = X[:, self.design.columns]
-        if sparse.issparse(X):
-            X = X.toarray()
-        self.T = np.ascontiguousarray(X.T)
+        self.X = X.toarray() if sparse.issparse(X) else X
+        self.T = np.ascontiguousarray(self.X.T)
         Q = self.design.Q
         for _ in range(2):  # the second projection removes the round-off of far offsets
             self.T = self.T - (self.T @ Q) @ Q.T
@@ -294,15 +295,16 @@ class CoordinateDescent:
         problem = self.problem
         target = self.design.target
         q = target.shape[1]
-        norm = problem.operators.norm(problem.data.total_weight * alpha * factors, problem.positive)
+        total_alpha = problem.data.total_weight * alpha
         scale = problem.operators.weights * factors
+        norm = GroupNorm(total_alpha * scale, problem.operators.sizes, problem.positive)
         X = self.unit_design
         if np.ndim(factors):
             X = np.asfortranarray(self.T.T / scale)
         y = target[:, 0] if q == 1 else target
         options = {"positive": problem.positive} if q == 1 else {}
         model = (Lasso if q == 1 else MultiTaskLasso)(
-            alpha * problem.data.total_weight / len(target),
+            total_alpha / len(target),
             fit_intercept=False,
             warm_start=True,
             copy_X=False,
@@ -335,37 +337,56 @@ class CoordinateDescent:
                 gap, objective, _ = duality_gap(norm, x, penalty, residual, correlation, target)
         if gap > problem.tol * objective and n_iter < problem.max_iter:
             return self.newton.solve(alpha, x, factors, spent=n_iter)
-        W = self.coordinates.coefficients(x, self.design.free_coefficients(x))
+        z = self.design.free_fit @ (self.design.Y - self.X @ x)
+        W = self.coordinates.coefficients(x, z)
         gap = max(gap, _EPS * objective)
         objective += 0.5 * self.design.unexplained
         return problem.finish(W, lengths, objective, gap, n_iter, x)
-
-
-def _suits_coordinate_descent(problem):
-    """Return whether the mirrors are single columns, and dense and few if the choice is ours."""
-    if problem.operators.selection(problem.overlap) is None or problem.operators.nuclear:
-        return False
-    if (problem.operators.sizes > 1).any():
-        return False
-    X = problem.data.X
-    suits = not sparse.issparse(X) and X.shape[1] <= _FEW_COLUMNS
-    return problem.solver == "cd" or (problem.solver == "auto" and suits)
 
 
 def _are_blocks(problem):
     return problem.coordinates is not None
 
 
+def _is_nuclear(problem):
+    return problem.operators.nuclear > 0 and not len(problem.operators.sizes)
+
+
 # (applies, build): the first row that applies builds the back end.
 _BACKENDS = (
-    (lambda problem: not problem.has_mirrors and not problem.operators.nuclear, NoPenalty),
+    (
+        lambda problem: (
+            not problem.penalised or not (len(problem.operators.sizes) or problem.operators.nuclear)
+        ),
+        LeastSquaresOnly,
+    ),
+    (lambda problem: problem.depth > 2, Concave),
+    (
+        lambda problem: (
+            (
+                problem.solver == "cd"
+                or (
+                    problem.solver == "auto"
+                    and problem.data.X.shape[1] <= _FEW_COLUMNS
+                    and not sparse.issparse(problem.data.X)
+                )
+            )
+            and not problem.operators.nuclear
+            and (problem.operators.sizes == 1).all()
+            and problem.operators.selection(problem.overlap) is not None
+        ),
+        CoordinateDescent,
+    ),
     (observes_a_chain, ObservedChain),
-    (_suits_coordinate_descent, CoordinateDescent),
     (lambda problem: problem.solver in ("auto", "newton") and _are_blocks(problem), NewtonBlocks),
-    (lambda problem: problem.solver in ("auto", "newton") and problem.is_nuclear, SpectralNewton),
+    (lambda problem: problem.solver in ("auto", "newton") and _is_nuclear(problem), SpectralNewton),
     (lambda problem: problem.solver == "cvxpy" and _are_blocks(problem), BlocksByCvxpy),
-    (lambda problem: problem.solver == "cvxpy" and problem.is_nuclear, TermsByCvxpy),
-    (lambda problem: problem.solver == "cvxpy" and problem.overlap == "analysis", TermsByCvxpy),
+    (
+        lambda problem: (
+            problem.solver == "cvxpy" and (problem.overlap == "analysis" or _is_nuclear(problem))
+        ),
+        TermsByCvxpy,
+    ),
     (
         lambda problem: (
             problem.solver in ("auto", "admm")

@@ -37,6 +37,8 @@ class CentredData:
         The unit vector that the intercept fits.
     total_weight : float
         Sum of the weights: n in the objective.
+    is_far : bool
+        Whether dense columns lie so far from zero that products with them lose digits.
     many_fits : bool
         Whether compression pays because many fits will follow.
     """
@@ -48,11 +50,16 @@ class CentredData:
     y_mean: np.ndarray
     ones: np.ndarray | None
     total_weight: float
+    is_far: bool = False
     many_fits: bool = False
 
     @classmethod
     def of(cls, X, Y, weight, fit_intercept, many_fits=False):
-        """Centre rows X (n, p) and Y (n, q) of positive weights (n,)."""
+        """Centre rows X (n, p) and Y (n, q), without those of weight (n,) zero."""
+        if not weight.all():
+            X = X[weight > 0]
+            Y = Y[weight > 0]
+            weight = weight[weight > 0]
         sqrt_weight = np.sqrt(weight)
         total = float(sqrt_weight @ sqrt_weight)
         x_mean = np.zeros(X.shape[1])
@@ -77,7 +84,12 @@ class CentredData:
             X = sparse.csc_array(X if unit_weights else sparse.diags_array(sqrt_weight) @ X)
         elif not unit_weights:
             X = sqrt_weight[:, None] * X
-        return cls(X, Y, sqrt_weight, x_mean, y_mean, ones, total, many_fits)
+        is_far = False
+        if fit_intercept and not sparse.issparse(X):
+            square = np.einsum("ij,ij->j", X, X)
+            square_of_mean = total * x_mean**2
+            is_far = bool((square_of_mean > (1 - _FAR) * square).any())
+        return cls(X, Y, sqrt_weight, x_mean, y_mean, ones, total, is_far, many_fits)
 
     @property
     def is_sparse(self):
@@ -124,20 +136,6 @@ class CentredData:
         q = self.Y.shape[1]
         R = qr(np.hstack([self.centred, self.Y]), mode="r", check_finite=False)[0][: p + q]
         return R[:p, :p], R[:p, p:], float(np.sum(R[p:, p:] ** 2))
-
-    def compact(self):
-        """Return `reduced` where that pays or saves digits, otherwise the rows, not centred."""
-        if self.is_sparse:
-            return self.X, self.Y, 0.0
-        if self.many_fits and self.tall:
-            return self.reduced
-        if self.ones is not None:
-            # Products with columns that lie far from zero would lose digits.
-            square = np.einsum("ij,ij->j", self.X, self.X)
-            square_of_mean = self.total_weight * self.x_mean**2
-            if (square_of_mean > (1 - _FAR) * square).any():
-                return self.reduced
-        return self.X, self.Y, 0.0
 
     def least_squares(self):
         """Return the minimiser W (p, q) of least norm, by LSQR where the data are sparse."""
@@ -199,15 +197,20 @@ def block_design(data, coordinates):
     mix columns need the dense and centred data.
     """
     columns = coordinates.columns
-    ones = None
+    ones = data.ones
     if columns is None:
         reduced, Y, unexplained = data.reduced
         X, F = coordinates.design(reduced)
         magnitude = data.magnitude
+        ones = None
     else:
-        X, Y, unexplained = data.compact()
-        if X is data.X:
-            ones = data.ones
+        X = data.X
+        Y = data.Y
+        unexplained = 0.0
+        # Compressed rows are centred, which costs a copy and a triangular factor.
+        if not sparse.issparse(X) and (data.is_far or (data.many_fits and data.tall)):
+            X, Y, unexplained = data.reduced
+            ones = None
         F = X[:, coordinates.free]
         if sparse.issparse(F):
             n, f = F.shape

@@ -42,8 +42,8 @@ class NewtonBlocks:
         self.design = Design(self.blocks.X, self.blocks.columns, Q if Q.size else None)
         # Chains of many columns are ill-conditioned in their own coordinates.
         mixes_columns = self.coordinates.columns is None
-        convex = problem.overlap == "analysis" and problem.depth == 2
-        self.may_fall_back = mixes_columns and convex and problem.solver == "auto"
+        is_free = problem.overlap == "analysis" and problem.solver == "auto"
+        self.may_fall_back = mixes_columns and is_free
 
     def norm(self, alpha, factors=1.0):
         """Return the penalty of the components, as a sum over rows."""
@@ -76,7 +76,9 @@ class NewtonBlocks:
             )
         n_iter = spent + solution.n_iter
         fit = self.fit_of(solution.coef, norm, solution.objective, solution.gap, n_iter)
-        if fit.converged or not self.may_fall_back or n_iter >= problem.max_iter:
+        # The tangents of a concave penalty, with factors, are not worth another method.
+        may_fall_back = self.may_fall_back and np.ndim(factors) == 0
+        if fit.converged or not may_fall_back or n_iter >= problem.max_iter:
             return fit
         return Overlapping(problem).improve(fit, alpha)
 

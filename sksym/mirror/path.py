@@ -6,7 +6,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from sksym._estimator import alpha_grid, on_copy, warn, weighted_splits
-from sksym.mirror.backends import minimise
+from sksym.mirror.backends import LeastSquaresOnly
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
 
 _TIE = 1e-9  # relative difference of two errors that count as equal
@@ -115,8 +115,10 @@ def _along(backends, alphas):
     fits = []
     states = [None] * len(backends)
     for alpha in alphas:
+        if alpha == 0:
+            backends = [LeastSquaresOnly(backend.problem) for backend in backends]
         pairs = zip(backends, states, strict=True)
-        fits.append([minimise(backend, alpha, state) for backend, state in pairs])
+        fits.append([backend.solve(alpha, state) for backend, state in pairs])
         states = [fit.state for fit in fits[-1]]
     return fits
 

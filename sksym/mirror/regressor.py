@@ -14,7 +14,7 @@ from sksym._estimator import (
     training_data,
     warn,
 )
-from sksym.mirror.backends import MirrorProblem, backend_for, minimise
+from sksym.mirror.backends import MirrorProblem, backend_for
 from sksym.mirror.centred_data import CentredData
 from sksym.mirror.operators import mirror_operators
 
@@ -78,7 +78,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
             )
         return data, operators
 
-    def _backends(self, data, operators, many_fits=False):
+    def _backends(self, data, operators, *, penalised=True, many_fits=False):
         """Return a back end for all outputs, or one for each."""
         check_choice(self.solver, "solver", SOLVERS)
         check_choice(self.overlap, "overlap", OVERLAPS)
@@ -90,7 +90,6 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 f'solver="{self.solver}" solves convex problems, which depth={self.depth} is not: '
                 'use depth=2, or solver="auto".'
             )
-        data = data.counted()
         targets = [data.Y] if self.multi_task else np.split(data.Y, data.Y.shape[1], axis=1)
         problems = [
             MirrorProblem(
@@ -102,6 +101,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 solver=self.solver,
                 tol=self.tol,
                 max_iter=self.max_iter,
+                penalised=penalised,
             )
             for Y in targets
         ]
@@ -124,7 +124,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 "`tol`, or scale the columns of X alike.",
                 ConvergenceWarning,
             )
-        self.coef_ = data.shaped(W.T)
+        self.coef_ = (W[:, 0] if data.one_target else W.T).astype(data.dtype)
         self.intercept_ = intercept[0] if data.one_target else intercept
         self.dual_gap_ = float(gap)
         self.n_iter_ = max(1, *n_iters)
@@ -261,7 +261,7 @@ class MirrorSparseRegressor(MirrorRegressor):
         check_number(self.alpha, "alpha")
         previous = getattr(self, "coef_", None) if self.warm_start else None
         data, operators = self._prepared(X, y, sample_weight)
-        backends = self._backends(data, operators)
+        backends = self._backends(data, operators, penalised=self.alpha > 0)
         starts = [None] * len(backends)
         shape = (data.Y.shape[1], data.X.shape[1])
         if previous is not None and np.atleast_2d(previous).shape == shape:
@@ -270,7 +270,7 @@ class MirrorSparseRegressor(MirrorRegressor):
             pairs = zip(backends, matrices, strict=True)
             starts = [backend.start_from(matrix) for backend, matrix in pairs]
         fits = [
-            minimise(backend, self.alpha, start)
+            backend.solve(self.alpha, start)
             for backend, start in zip(backends, starts, strict=True)
         ]
         self._set_fits(fits, data, operators)

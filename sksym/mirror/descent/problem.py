@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from sksym._estimator import TrainingData
-from sksym.mirror.backends import MirrorProblem, backend_for
+from sksym.mirror.backends import LeastSquaresOnly, MirrorProblem, backend_for
 from sksym.mirror.centred_data import CentredData
 from sksym.mirror.coordinates import Constraints, block_coordinates
 from sksym.mirror.descent.scaling import Standardised
@@ -51,8 +51,16 @@ class DescentProblem:
         reweighted = MirrorOperators(
             operators.K, operators.sizes, weights, operators.names, operators.nuclear
         )
+        return backend_for(self._exact_problem(reweighted))
+
+    def _exact_problem(self, operators):
+        """Return the problem with some penalty, in the units of the data."""
         data = CentredData.of(self.data.X, self.data.Y, self.data.weight, self.fit_intercept)
-        return backend_for(MirrorProblem(data, reweighted, self.overlap, tol=_EXACT_TOL))
+        return MirrorProblem(data, operators, self.overlap, tol=_EXACT_TOL)
+
+    def least_objective(self):
+        """Return the objective of least squares."""
+        return LeastSquaresOnly(self._exact_problem(self.operators)).solve(0.0).objective
 
     def start(self, backend, fit):
         """Return the start of a back end from a fit, without the round-off of what vanishes."""

@@ -19,7 +19,7 @@ from sksym._estimator import (
     warn,
 )
 from sksym._linalg import one_thread
-from sksym.mirror.backends import MirrorFit, minimise
+from sksym.mirror.backends import MirrorFit
 from sksym.mirror.descent.problem import DescentProblem, product_columns, product_coordinates
 from sksym.mirror.descent.scaling import Scaling, without_negligible
 from sksym.mirror.descent.training import DescentPlan, Training, concave_slopes
@@ -307,7 +307,7 @@ class MirrorSGDRegressor(MirrorRegressor):
         objective = rows.loss(c, z) + norm.value(c) / n
         unit = problem.training.scales.size**2
         if self.alpha == 0:
-            lower_bound = minimise(problem.backend(), 0.0).objective / unit
+            lower_bound = problem.least_objective() / unit
         else:
             gap, best_objective = rows.gap(c, norm)
             lower_bound = (best_objective - gap) / n
@@ -327,14 +327,14 @@ class MirrorSGDRegressor(MirrorRegressor):
         """Return the minimum, from a fit that is near it; a local one if the penalty is concave."""
         if self.depth == 2:
             backend = problem.backend()
-            fit = minimise(backend, self.alpha, problem.start(backend, fit))
+            fit = backend.solve(self.alpha, problem.start(backend, fit))
             close = fit.gap <= _POLISHED * fit.objective
             return replace(fit, converged=fit.converged or close)
         for _ in range(_TANGENTS):
             previous = fit.W
             lengths = problem.operators.lengths(previous)
             backend = problem.backend(concave_slopes(lengths, self.depth))
-            fit = minimise(backend, self.alpha, problem.start(backend, fit))
+            fit = backend.solve(self.alpha, problem.start(backend, fit))
             if np.abs(fit.W - previous).max() <= _POLISHED * np.abs(previous).max():
                 break
         return fit
