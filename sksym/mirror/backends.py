@@ -301,19 +301,22 @@ class CoordinateDescent:
         X = self.unit_design
         if np.ndim(factors):
             X = np.asfortranarray(self.T.T / scale)
-        y = target[:, 0] if q == 1 else target
-        options = {"positive": problem.positive} if q == 1 else {}
-        model = (Lasso if q == 1 else MultiTaskLasso)(
-            total_alpha / len(target),
+        if q == 1:
+            y = target[:, 0]
+            model = Lasso(positive=problem.positive)
+        else:
+            y = target
+            model = MultiTaskLasso()
+        model.set_params(
+            alpha=total_alpha / len(target),
             fit_intercept=False,
             warm_start=True,
             copy_X=False,
             random_state=0,  # not used, but drawn from
-            **options,
         )
         if start is not None:
-            coef = np.asfortranarray((start * scale[:, None]).T)
-            model.coef_ = coef[0] if q == 1 else coef
+            coef = (start * scale[:, None]).T
+            model.coef_ = np.asfortranarray(coef[0] if q == 1 else coef)
         sweeps = problem.max_iter
         if problem.solver == "auto":
             sweeps = min(sweeps, _SWEEPS)

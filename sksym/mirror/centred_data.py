@@ -74,15 +74,20 @@ class CentredData:
             y_mean[constant] = Y[0, constant]
             if not sparse.issparse(X):
                 # Three rows rule out nearly all columns before whole columns are compared.
-                constant = np.flatnonzero((X[0] == X[-1]) & (X[0] == X[len(X) // 2]))
-                constant = constant[(X[:, constant] == X[0, constant]).all(axis=0)]
-                x_mean[constant] = X[0, constant]
+                first = X[0]
+                middle = X[len(X) // 2]
+                suspects = np.flatnonzero((first == X[-1]) & (first == middle))
+                equal = X[:, suspects] == first[suspects]
+                constant = suspects[equal.all(axis=0)]
+                x_mean[constant] = first[constant]
             ones = (sqrt_weight / np.sqrt(total))[:, None]
         Y = sqrt_weight[:, None] * (Y - y_mean)
-        unit_weights = (sqrt_weight == 1).all()
+        is_weighted = (sqrt_weight != 1).any()
         if sparse.issparse(X):
-            X = sparse.csc_array(X if unit_weights else sparse.diags_array(sqrt_weight) @ X)
-        elif not unit_weights:
+            if is_weighted:
+                X = sparse.diags_array(sqrt_weight) @ X
+            X = sparse.csc_array(X)
+        elif is_weighted:
             X = sqrt_weight[:, None] * X
         is_far = False
         if fit_intercept and not sparse.issparse(X):
@@ -109,7 +114,8 @@ class CentredData:
 
     def residual(self, W):
         """Return the scaled residual (n, q) of coefficients W (p, q)."""
-        return self.Y - self.X @ W + np.outer(self.sqrt_weight, self.x_mean @ W)
+        shift = np.outer(self.sqrt_weight, self.x_mean @ W)
+        return self.Y - self.X @ W + shift
 
     @cached_property
     def centred(self):
@@ -134,23 +140,30 @@ class CentredData:
             return self.centred, self.Y, 0.0
         p = self.X.shape[1]
         q = self.Y.shape[1]
-        R = qr(np.hstack([self.centred, self.Y]), mode="r", check_finite=False)[0][: p + q]
-        return R[:p, :p], R[:p, p:], float(np.sum(R[p:, p:] ** 2))
+        rows = np.hstack([self.centred, self.Y])
+        (R,) = qr(rows, mode="r", check_finite=False)
+        # Rows p to p + q of the factor see Y only: no coefficients fit them.
+        unexplained = R[p : p + q, p:]
+        return R[:p, :p], R[:p, p:], float(np.sum(unexplained**2))
 
     def least_squares(self):
         """Return the minimiser W (p, q) of least norm, by LSQR where the data are sparse."""
         if not self.is_sparse:
             X, Y, _ = self.reduced
-            return np.linalg.lstsq(X, Y, rcond=max(X.shape) * _EPS)[0]
+            rcond = max(X.shape) * _EPS
+            return np.linalg.lstsq(X, Y, rcond=rcond)[0]
         X = LinearOperator(
             self.X.shape,
             matvec=lambda w: self.X @ w - self.sqrt_weight * (self.x_mean @ w),
             rmatvec=lambda r: self.X.T @ r - self.x_mean * (self.sqrt_weight @ r),
             dtype=float,
         )
+        W = np.empty((self.X.shape[1], self.Y.shape[1]))
+        # In exact arithmetic the rank suffices; round-off costs a multiple of it.
         limit = 20 * min(self.X.shape) + 100
-        columns = [lsqr(X, y, atol=1e-14, btol=1e-14, iter_lim=limit)[0] for y in self.Y.T]
-        return np.transpose(columns)
+        for j, y in enumerate(self.Y.T):
+            W[:, j] = lsqr(X, y, atol=1e-14, btol=1e-14, iter_lim=limit)[0]
+        return W
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +199,11 @@ class BlockDesign:
     def free_coefficients(self, c):
         """Return the free coefficients (f, q) that fit best beside components c (t, q)."""
         used = np.flatnonzero(np.any(c, axis=1))
-        columns = used if self.columns is None else self.columns[used]
-        return self.free_fit @ (self.Y - self.X[:, columns] @ c[used])
+        columns = used
+        if self.columns is not None:
+            columns = self.columns[used]
+        fitted = self.X[:, columns] @ c[used]
+        return self.free_fit @ (self.Y - fitted)
 
 
 def block_design(data, coordinates):
@@ -207,8 +223,9 @@ def block_design(data, coordinates):
         X = data.X
         Y = data.Y
         unexplained = 0.0
-        # Compressed rows are centred, which costs a copy and a triangular factor.
-        if not sparse.issparse(X) and (data.is_far or (data.many_fits and data.tall)):
+        # Compressed rows are centred, at the cost of a copy or a triangular factor.
+        pays = data.many_fits and data.tall
+        if not sparse.issparse(X) and (pays or data.is_far):
             X, Y, unexplained = data.reduced
             ones = None
         F = X[:, coordinates.free]
@@ -228,9 +245,11 @@ def block_design(data, coordinates):
             F = F - ones @ (ones.T @ F)
     U, s, Vt = np.linalg.svd(F, full_matrices=False)
     # A constant column is centred to noise: it is judged by its size before.
-    determined = s > max(F.shape) * _EPS * max(magnitude, s.max(initial=0))
+    round_off = max(F.shape) * _EPS * max(magnitude, s.max(initial=0))
+    determined = s > round_off
     axes = U[:, determined]
-    free_fit = (Vt[determined].T / s[determined]) @ axes.T
+    inverse = Vt[determined].T / s[determined]
+    free_fit = inverse @ axes.T
     Q = axes if ones is None else np.hstack([ones, axes])
     target = Y - Q @ (Q.T @ Y)
     return BlockDesign(X, columns, Q, Y, target, free_fit, unexplained)

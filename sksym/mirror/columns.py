@@ -26,7 +26,9 @@ def indices_of_sets(sets, names):
     """
     sets = [_array(columns) for columns in sets]
     sizes = np.array([len(columns) for columns in sets])
-    columns = np.concatenate([np.zeros(0, int), *(columns for columns in sets if len(columns))])
+    # An empty array has the type float, which the concatenation would take on.
+    given = [columns for columns in sets if len(columns)]
+    columns = np.concatenate(given) if given else np.zeros(0, int)
     if columns.dtype.kind in "UO":
         columns = _indices_of_names(columns, names)
     if columns.dtype.kind not in "iu":
@@ -35,9 +37,11 @@ def indices_of_sets(sets, names):
     p = len(names)
     outside = (columns < 0) | (columns >= p)
     if outside.any():
-        raise ValueError(f"Columns must be in 0..{p - 1}, got {_first_few(columns[outside])}.")
+        wrong = _first_few(columns[outside])
+        raise ValueError(f"Columns must be in 0..{p - 1}, got {wrong}.")
     # Equal columns of one set have equal keys, those of different sets different ones.
-    keys = np.repeat(np.arange(len(sets)), sizes) * p + columns
+    set_of_column = np.repeat(np.arange(len(sets)), sizes)
+    keys = p * set_of_column + columns
     if len(np.unique(keys)) < len(keys):
         for members in np.split(columns, np.cumsum(sizes)):
             if len(set(members)) < len(members):
@@ -58,10 +62,11 @@ def _array(columns):
 def _indices_of_names(columns, names):
     """Replace names (t,) by indices; indices among them stay."""
     index_of = {name: j for j, name in enumerate(names)}
-    given = {column for column in columns if isinstance(column, str)}
-    missing = sorted(str(name) for name in given if name not in index_of)
+    given = {str(column) for column in columns if isinstance(column, str)}
+    missing = sorted(given.difference(names))
     if missing:
-        raise ValueError(f"Columns {missing[:5]} are not among the features {_first_few(names)}.")
+        known = _first_few(names)
+        raise ValueError(f"Columns {missing[:5]} are not among the features {known}.")
     return np.array([index_of.get(column, column) for column in columns])
 
 
@@ -81,12 +86,15 @@ def groups_of(columns, names):
     columns = list(columns)
     if not columns:
         raise ValueError("`groups` got no group: give lists of columns, or one label per column.")
-    if labels is None and all(np.ndim(entry) == 0 for entry in columns):
+    has_sets = any(np.ndim(entry) > 0 for entry in columns)
+    if labels is None and not has_sets:
         return _groups_of_labels(columns, names)
     flat, sizes = indices_of_sets(columns, names)
     if labels is None:
-        members = np.split(flat, np.cumsum(sizes)[:-1])
-        labels = [joined([names[j] for j in group]) for group in members]
+        labels = []
+        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+            members = [names[j] for j in flat[end - size : end]]
+            labels.append(joined(members))
     return flat, sizes, labels
 
 
@@ -151,7 +159,8 @@ def joined(names):
 
 def _first_few(values):
     """Return up to five values as text."""
-    shown = np.array(values[:5], dtype=object).tolist()
+    first = np.array(values[:5], dtype=object)
+    shown = first.tolist()
     text = f"{shown}"
     if len(shown) == 5:
         text = text[:-1] + ", ..]"

@@ -86,7 +86,8 @@ class ChainSteps:
     def coefficients(self, c, z):
         """Return W (p, q) of components c (p - 1, q) and means z (1, q)."""
         differences = c / self.steps[:, None]
-        level = np.cumsum(np.concatenate([np.zeros_like(z), differences]), axis=0)
+        differences = np.concatenate([np.zeros_like(z), differences])
+        level = np.cumsum(differences, axis=0)
         return level - level.mean(axis=0) + z
 
     def components(self, W):
@@ -97,7 +98,8 @@ class ChainSteps:
         """Return the design of the steps (n, p - 1) and that of the mean (n, 1)."""
         p = self.K.shape[1]
         # Step i moves all coefficients beyond i, and their mean by the share of these.
-        sums_beyond = np.cumsum(_dense(X)[:, ::-1], axis=1)[:, ::-1]
+        backwards = _dense(X)[:, ::-1]
+        sums_beyond = np.cumsum(backwards, axis=1)[:, ::-1]
         total = sums_beyond[:, :1]
         share_beyond = np.arange(p - 1, 0, -1) / p
         centred = sums_beyond[:, 1:] - share_beyond * total
@@ -148,8 +150,9 @@ def _square_system(K):
     if t > p or (column_of_row < 0).any():
         return None
     free = np.setdiff1d(np.arange(p), column_of_row)
-    pins = sparse.csr_array((np.ones(p - t), (np.arange(p - t), free)), shape=(p - t, p))
-    completed = sparse.csc_array(sparse.vstack([K, pins]))
+    identity = sparse.eye_array(p, format="csr")
+    completed = sparse.vstack([K, identity[free]])
+    completed = sparse.csc_array(completed)
     try:
         factor = splu(completed)
     except RuntimeError:  # exactly singular
@@ -170,15 +173,16 @@ def _square_system(K):
 def chain_steps(K):
     """Return the b (m,) of rows ``b_i (w_{i+1} - w_i)`` along all columns, None for other K."""
     m, p = K.shape
-    if m != p - 1 or not m or not (np.diff(K.indptr) == 2).all():
+    entries_per_row = np.diff(K.indptr)
+    if m != p - 1 or not m or (entries_per_row != 2).any():
         return None
     K = K.sorted_indices()
-    before, after = K.data.reshape(m, 2).T
+    columns = K.indices.reshape(m, 2)
     neighbours = np.arange(m)[:, None] + [0, 1]
-    chained = np.array_equal(K.indices.reshape(m, 2), neighbours)
-    if chained and np.array_equal(before, -after):
-        return after
-    return None
+    if not np.array_equal(columns, neighbours):
+        return None
+    before, after = K.data.reshape(m, 2).T
+    return after if np.array_equal(before, -after) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,23 +207,27 @@ class Constraints:
         is_single = count == 1
         is_pair = count == 2
         first = start[is_pair]
-        is_pair[is_pair] = np.abs(K.data[first]) == np.abs(K.data[first + 1])
+        size = np.abs(K.data)
+        is_pair[is_pair] = size[first] == size[first + 1]
         first = start[is_pair]
+        second = first + 1
         i = K.indices[first]
-        j = K.indices[first + 1]
+        j = K.indices[second]
         # Node i of a graph stands for w_i and node p + i for -w_i: an edge says they are equal.
-        opposite = p * (K.data[first] == K.data[first + 1])
+        # Entries of one sign tie w_i to -w_j.
+        shift = p * (K.data[first] == K.data[second])
         tails = np.concatenate([i, p + i])
-        heads = np.concatenate([j, p + j]) + np.tile(opposite, 2)
-        edges = (np.ones(len(tails)), (tails, heads % (2 * p)))
-        graph = sparse.coo_array(edges, shape=(2 * p, 2 * p))
+        heads = np.concatenate([j + shift, p + j + shift])
+        heads %= 2 * p
+        graph = sparse.coo_array((np.ones(len(tails)), (tails, heads)), shape=(2 * p, 2 * p))
         _, label = connected_components(graph, directed=False)
         of_plus = label[:p]
         of_minus = label[p:]
         zero = of_plus == of_minus  # w = -w
         zero[K.indices[start[is_single]]] = True
         sign = np.where(of_plus <= of_minus, 1.0, -1.0)
-        return is_single | is_pair, np.minimum(of_plus, of_minus), sign[:, None], zero
+        set_of_column = np.minimum(of_plus, of_minus)
+        return is_single | is_pair, set_of_column, sign[:, None], zero
 
     def write(self, W):
         """Return the coefficients nearest to W (p, q) that satisfy the constraints.
@@ -228,8 +236,9 @@ class Constraints:
         """
         is_tie, label, sign, zero = self._ties
         if not is_tie.all():
-            for j in range(W.shape[1]):
-                W[:, j] -= lsqr(self.K, self.K @ W[:, j], atol=1e-15, btol=1e-15)[0]
+            for w in W.T:
+                violation = self.K @ w
+                w -= lsqr(self.K, violation, atol=1e-15, btol=1e-15)[0]
         size = np.bincount(label)
         total = np.zeros((len(size), W.shape[1]))
         np.add.at(total, label, sign * W)
@@ -237,9 +246,11 @@ class Constraints:
         set_vanishes[label[zero]] = True
         total[set_vanishes] = 0.0
         set_is_tied = (size > 1) | set_vanishes
-        mean = total / np.maximum(size, 1)[:, None]
+        divisor = np.maximum(size, 1)  # labels may be unused
+        mean = total / divisor[:, None]
         tied_value = sign * mean[label] + 0.0  # + 0.0 turns -0.0 into 0.0
-        return np.where(set_is_tied[label][:, None], tied_value, W)
+        is_tied = set_is_tied[label]
+        return np.where(is_tied[:, None], tied_value, W)
 
 
 def _dense(X):

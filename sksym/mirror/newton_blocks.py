@@ -18,6 +18,7 @@ from sksym.solvers import (
 )
 
 _EPS = np.finfo(float).eps
+_ROUND_OFF = 64 * _EPS  # of a correlation, relative to the sizes of what is correlated
 
 
 class NewtonBlocks:
@@ -37,9 +38,11 @@ class NewtonBlocks:
     def __init__(self, problem, blocks=None):
         self.problem = problem
         self.coordinates = problem.coordinates
-        self.blocks = block_design(problem.data, self.coordinates) if blocks is None else blocks
-        Q = self.blocks.Q
-        self.design = Design(self.blocks.X, self.blocks.columns, Q if Q.size else None)
+        if blocks is None:
+            blocks = block_design(problem.data, self.coordinates)
+        self.blocks = blocks
+        Q = blocks.Q if blocks.Q.size else None
+        self.design = Design(blocks.X, blocks.columns, Q)
         # Chains of many columns are ill-conditioned in their own coordinates.
         mixes_columns = self.coordinates.columns is None
         is_free = problem.overlap == "analysis" and problem.solver == "auto"
@@ -53,8 +56,10 @@ class NewtonBlocks:
     def largest_alpha(self):
         """Return the dual norm of the gradient where every mirror holds."""
         correlation = self.design.correlate(self.blocks.target)
-        round_off = 64 * _EPS * self.design.lengths * np.linalg.norm(self.blocks.Y)
-        correlation[np.linalg.norm(correlation, axis=1) <= round_off] = 0.0
+        # Where nothing is left to fit, round-off would make an alpha that is not zero.
+        size_of_data = self.design.lengths * np.linalg.norm(self.blocks.Y)
+        lengths = np.linalg.norm(correlation, axis=1)
+        correlation[lengths <= _ROUND_OFF * size_of_data] = 0.0
         return self.norm(1.0).polar(correlation)
 
     def start_from(self, W):
@@ -99,21 +104,25 @@ class BlocksByCvxpy(NewtonBlocks):
         """Return the minimiser."""
         norm = self.norm(alpha, factors)
         target = self.blocks.target
-        t, q = self.design.shape[1], target.shape[1]
+        t = self.design.shape[1]
+        q = target.shape[1]
         T = self.design.rows(np.arange(t))
         # cvxpy takes flat coefficients (q, t), of which the norm reads blocks of (t, q).
         transpose = np.arange(t * q).reshape(q, t).T.ravel()
         K = sparse.eye_array(t * q, format="csr")[transpose]
-        term = Term(K, (t, q), GroupNorm(norm.alpha, norm.sizes))
-        solution = solve_with_cvxpy(
-            LeastSquares(T.T, target), [term], 1.0, positive=self.problem.positive
-        )
+        unsigned = GroupNorm(norm.alpha, norm.sizes)
+        term = Term(K, (t, q), unsigned)
+        data = LeastSquares(T.T, target)
+        solution = solve_with_cvxpy(data, [term], 1.0, positive=self.problem.positive)
         x = solution.coef.T.copy()
-        # An interior point has no zeros. Exactly for a polar of one every mirror holds.
+        # An interior point has no zeros; with a polar of at most one all components are zero.
         negligible = NEGLIGIBLE * np.abs(x).max(initial=0)
         if norm.polar(T @ target) <= 1:
             negligible = np.inf
-        x[norm.per_row(norm.lengths(x) <= negligible)] = 0.0
+        is_zero = norm.lengths(x) <= negligible
+        x[norm.per_row(is_zero)] = 0.0
         residual = target - T.T @ x
-        gap, objective, _ = duality_gap(norm, x, norm.value(x), residual, T @ residual, target)
-        return self.fit_of(x, norm, objective, max(gap, _EPS * objective), solution.n_iter)
+        correlation = T @ residual
+        gap, objective, _ = duality_gap(norm, x, norm.value(x), residual, correlation, target)
+        gap = max(gap, _EPS * objective)
+        return self.fit_of(x, norm, objective, gap, solution.n_iter)

@@ -9,18 +9,23 @@ from sksym.solvers import taut_string
 
 def observes_a_chain(problem):
     """Return whether the mirrors are a chain, and each row observes one coefficient of it."""
-    X = problem.data.X
+    data = problem.data
+    X = data.X
+    if problem.overlap == "latent" or problem.operators.nuclear:
+        return False
+    if problem.solver not in ("auto", "newton") or data.Y.shape[1] > 1:
+        return False
     n, p = X.shape
-    if not sparse.issparse(X) or n != p or X.nnz != n or not X.diagonal().all():
+    if not sparse.issparse(X) or n != p or X.nnz != n:
         return False
-    if problem.overlap == "latent" or problem.solver not in ("auto", "newton"):
+    diagonal = X.diagonal()
+    if not diagonal.all():
         return False
-    if problem.operators.nuclear or problem.data.Y.shape[1] > 1:
+    # With an intercept the mean of the rows must be that of the coefficients.
+    observed = diagonal / data.sqrt_weight
+    if data.ones is not None and np.ptp(observed) > 0:
         return False
-    # The mean of the rows is that of the coefficients if all are observed alike.
-    values = X.diagonal() / problem.data.sqrt_weight
-    centred = problem.data.ones is not None
-    return not (centred and np.ptp(values)) and chain_steps(problem.operators.K) is not None
+    return chain_steps(problem.operators.K) is not None
 
 
 class ObservedChain:
@@ -42,12 +47,15 @@ class ObservedChain:
 
     def largest_alpha(self):
         """Return the height of the tube in which a straight string fits."""
-        y = self.problem.data.Y[:, 0]
+        data = self.problem.data
+        y = data.Y[:, 0]
         d = self.diagonal
         level = (d @ y) / (d @ d)
-        heights = np.cumsum(d * (y - d * level))[:-1]
+        residual = y - d * level
+        heights = np.cumsum(d * residual)[:-1]
         penalties = self.problem.operators.weights * self.steps
-        return (np.abs(heights) / penalties).max() / self.problem.data.total_weight
+        largest = np.max(np.abs(heights) / penalties)
+        return largest / data.total_weight
 
     def start_from(self, W):
         """Return None: nothing is iterated."""
@@ -55,10 +63,13 @@ class ObservedChain:
 
     def solve(self, alpha, start=None, factors=1.0):
         """Return the minimiser."""
-        n = self.problem.data.total_weight
-        y = self.problem.data.Y[:, 0]
-        penalties = n * alpha * factors * self.problem.operators.weights * self.steps
-        solution = taut_string(y / self.diagonal, penalties, self.diagonal**2)
+        problem = self.problem
+        y = problem.data.Y[:, 0]
+        d = self.diagonal
+        weights = factors * problem.operators.weights
+        penalties = problem.data.total_weight * alpha * weights * self.steps
+        # Row i observes y_i / d_i, with the weight d_i^2.
+        solution = taut_string(y / d, penalties, d**2)
         w = solution.coef
         lengths = self.steps * np.abs(np.diff(w))
-        return self.problem.finish(w[:, None], lengths, solution.objective, solution.gap, 1)
+        return problem.finish(w[:, None], lengths, solution.objective, solution.gap, 1)

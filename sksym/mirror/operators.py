@@ -6,10 +6,10 @@ A kind of mirror is a subclass of `MirrorKind`. Its one method ``operators(names
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 from scipy import sparse
+from scipy.special import comb
 
 from sksym._estimator import check_count, check_number, warn
 from sksym.mirror.columns import (
@@ -53,14 +53,19 @@ class MirrorOperators:
         Columns that several mirrors select are blocks in the latent meaning only.
         """
         K = self.K
-        if not np.all(np.diff(K.indptr) == 1) or not np.allclose(np.abs(K.data), 1, atol=1e-14):
+        entries_per_row = np.diff(K.indptr)
+        if (entries_per_row != 1).any():
+            return None
+        # Rows are of unit length, so that their entries are 1 or -1 up to round-off.
+        if not np.allclose(np.abs(K.data), 1, atol=1e-14):
             return None
         p = K.shape[1]
         uses = np.bincount(K.indices, minlength=p)
         distinct = uses.max(initial=0) <= 1
         if not distinct and overlap == "analysis":
             return None
-        return SelectedColumns(K.indices, np.flatnonzero(uses == 0), p, distinct)
+        free = np.flatnonzero(uses == 0)
+        return SelectedColumns(K.indices, free, p, distinct)
 
     def norm(self, alpha, positive=False):
         """Return the penalty times `alpha` (a number, or one for each mirror) of components."""
@@ -75,7 +80,8 @@ class MirrorOperators:
         lengths = self.lengths(W)
         if not self.nuclear:
             return lengths
-        return np.concatenate([lengths, np.linalg.svd(W, compute_uv=False)])
+        singular_values = np.linalg.svd(W, compute_uv=False)
+        return np.concatenate([lengths, singular_values])
 
     def labels(self, n_outputs):
         """Return a name for each entry of `norms`."""
@@ -90,9 +96,12 @@ class MirrorOperators:
 
     def take(self, mirrors):
         """Return some mirrors, given as a mask (m,)."""
-        names = [name for name, taken in zip(self.names, mirrors, strict=True) if taken]
         return MirrorOperators(
-            self.rows_of(mirrors), self.sizes[mirrors], self.weights[mirrors], names, self.nuclear
+            K=self.rows_of(mirrors),
+            sizes=self.sizes[mirrors],
+            weights=self.weights[mirrors],
+            names=[self.names[k] for k in np.flatnonzero(mirrors)],
+            nuclear=self.nuclear,
         )
 
 
@@ -187,7 +196,12 @@ def stack_mirrors(K, weight=1.0, names=None, sizes=None):
         raise ValueError(f"`weight` must be finite and >= 0, got {weight!r}.")
     if names is None:
         names = [f"mirror {k}" for k in range(m)]
-    return MirrorOperators(K, np.asarray(sizes, int), np.broadcast_to(weights, m), list(names))
+    return MirrorOperators(
+        K=K,
+        sizes=np.asarray(sizes, int),
+        weights=np.broadcast_to(weights, m),
+        names=list(names),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +231,10 @@ class Mirror(MirrorKind):
 
     def operators(self, names):
         """Return one mirror with as many rows as O has independent columns."""
-        spanning = self.O.toarray() if sparse.issparse(self.O) else np.asarray(self.O)
+        spanning = self.O
+        if sparse.issparse(spanning):
+            spanning = spanning.toarray()
+        spanning = np.asarray(spanning)
         O = orthonormal_columns(spanning)
         if len(O) != len(names):
             raise ValueError(
@@ -285,11 +302,14 @@ class Exchange(MirrorKind):
         else:
             first, second = ends_of_pairs(self.pairs, names)
         m = len(first)
-        entries = np.tile([np.sqrt(0.5), -np.sqrt(0.5)], m)
+        # Row k is (e_i - e_j) / sqrt 2 for pair k of columns i and j.
+        difference = np.sqrt(0.5) * np.array([1.0, -1.0])
+        entries = np.tile(difference, m)
         mirror = np.repeat(np.arange(m), 2)
         column = np.column_stack([first, second]).ravel()
         K = sparse.csr_array((entries, (mirror, column)), shape=(m, len(names)))
-        labels = [f"{names[i]} = {names[j]}" for i, j in zip(first, second, strict=True)]
+        pairs = zip(first, second, strict=True)
+        labels = [f"{names[i]} = {names[j]}" for i, j in pairs]
         return stack_mirrors(K, weight, labels)
 
 
@@ -315,12 +335,14 @@ class Trend(MirrorKind):
                 "feature(s)."
             )
         # Difference i has the alternating binomial coefficients on columns i to i + order.
-        binomials = [(-1.0) ** (order - i) * comb(order, i) for i in range(order + 1)]
+        i = np.arange(order + 1)
+        binomials = (-1.0) ** (order - i) * comb(order, i)
         size = np.linalg.norm(binomials)
-        window = np.arange(m)[:, None] + np.arange(order + 1)
         entries = np.tile(binomials / size, m)
         mirror = np.repeat(np.arange(m), order + 1)
-        K = sparse.csr_array((entries, (mirror, columns[window].ravel())), shape=(m, len(names)))
+        windows = np.arange(m)[:, None] + i
+        column = columns[windows].ravel()
+        K = sparse.csr_array((entries, (mirror, column)), shape=(m, len(names)))
         centres = columns[order // 2 :][:m]
         labels = [f"trend at {names[j]}" for j in centres]
         # The rows have unit length, so that the weights carry the size of the differences.
@@ -343,7 +365,8 @@ class SumZero(MirrorKind):
         entries = np.full(count, 1 / np.sqrt(count))
         row = np.zeros(count, int)
         K = sparse.csr_array((entries, (row, columns)), shape=(1, len(names)))
-        return stack_mirrors(K, self.weight, ["sum of " + joined([names[j] for j in columns])])
+        summed = [names[j] for j in columns]
+        return stack_mirrors(K, self.weight, ["sum of " + joined(summed)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,8 +378,13 @@ class LowRank(MirrorKind):
     def operators(self, names):
         """Return no elementary mirror, but the weight of the nuclear norm."""
         check_number(self.weight, "weight")
-        K = sparse.csr_array((0, len(names)))
-        return MirrorOperators(K, np.zeros(0, int), np.zeros(0), [], float(self.weight))
+        return MirrorOperators(
+            K=sparse.csr_array((0, len(names))),
+            sizes=np.zeros(0, int),
+            weights=np.zeros(0),
+            names=[],
+            nuclear=float(self.weight),
+        )
 
 
 def mirror_operators(mirrors, names):

@@ -23,6 +23,7 @@ from sksym.solvers import (
 )
 
 _EPS = np.finfo(float).eps
+_ROUND_OFF = 16 * _EPS  # of a component, relative to the sizes of operator and coefficients
 NEGLIGIBLE = 1e-7  # lengths, relative to the largest, that an interior point does not bring to zero
 _WARM = 200  # iterations granted to a start from another problem
 _TRIES = 4  # accuracies, each a tenth of the one before, until the written coefficients suffice
@@ -57,7 +58,8 @@ class Overlapping:
 
     def largest_alpha(self):
         """Return an alpha from which on every mirror holds; a smaller one may suffice."""
-        return largest_alpha(self.data, self.terms()) / self.problem.data.total_weight
+        largest = largest_alpha(self.data, self.terms())
+        return largest / self.problem.data.total_weight
 
     def start_from(self, W):
         """Return None: coefficients do not determine the dual variables."""
@@ -118,18 +120,22 @@ class Overlapping:
         active = np.zeros(len(operators.sizes), bool)
         for size, Z, term in zip(np.unique(operators.sizes), components, terms, strict=False):
             length = np.linalg.norm(Z, axis=1)
-            size_of_data = np.linalg.norm(term.K.data) * np.linalg.norm(solution.coef)
-            threshold = max(negligible * length.max(), 16 * _EPS * size_of_data)
+            size_of_coef = np.linalg.norm(term.K.data) * np.linalg.norm(solution.coef)
+            threshold = max(negligible * length.max(), _ROUND_OFF * size_of_coef)
             active[operators.sizes == size] = length > threshold
-        W = Constraints(operators.rows_of(~active)).write(solution.coef.T.copy())
+        constraints = Constraints(operators.rows_of(~active))
+        W = constraints.write(solution.coef.T.copy())
         residual = self.data.Y - self.data.R @ W
+        loss = 0.5 * np.vdot(residual, residual)
         penalty = sum(term.penalty.value(term(W.T)) for term in terms)
-        objective = 0.5 * np.vdot(residual, residual) + strength * penalty
+        objective = loss + strength * penalty
         # The solver's lower bound of the minimum bounds the error of any other point too.
-        lower_bound = self._least_loss + max(solution.objective - solution.gap, 0.0)
+        excess = max(solution.objective - solution.gap, 0.0)
+        lower_bound = self._least_loss + excess
         gap = max(objective - lower_bound, 8 * _EPS * objective)
         objective += 0.5 * self.unexplained
-        lengths = np.where(active, operators.lengths(W), 0.0)
+        lengths = operators.lengths(W)
+        lengths[~active] = 0.0
         return problem.finish(W, lengths, objective, gap, solution.n_iter, solution)
 
 
@@ -140,7 +146,8 @@ class TermsByCvxpy(Overlapping):
         """Return the minimiser."""
         strength = alpha * self.problem.data.total_weight
         terms = self.terms(factors)
-        return self.written(solve_with_cvxpy(self.data, terms, strength), terms, strength)
+        solution = solve_with_cvxpy(self.data, terms, strength)
+        return self.written(solution, terms, strength)
 
 
 def penalty_terms(operators, n_outputs, factors=1.0):
@@ -164,9 +171,11 @@ def penalty_terms(operators, n_outputs, factors=1.0):
         row = (K.row * q + outputs).ravel()
         column = (K.col + p * outputs).ravel()
         entries = np.tile(K.data * scale[K.row], q)
-        stacked = sparse.csr_array((entries, (row, column)), shape=(count * size * q, p * q))
-        terms.append(Term(stacked, (count, int(size) * q), GroupNorm()))
+        shape = (count, int(size) * q)
+        stacked = sparse.csr_array((entries, (row, column)), shape=(np.prod(shape), p * q))
+        terms.append(Term(stacked, shape, GroupNorm()))
     if operators.nuclear:
-        identity = sparse.eye_array(p * q, format="csr") * operators.nuclear
-        terms.append(Term(sparse.csr_array(identity), (q, p), NuclearNorm()))
+        identity = sparse.eye_array(p * q, format="csr")
+        weighted = sparse.csr_array(identity * operators.nuclear)
+        terms.append(Term(weighted, (q, p), NuclearNorm()))
     return terms

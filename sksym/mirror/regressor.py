@@ -69,14 +69,19 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
         operators = mirror_operators(self.mirrors, [str(name) for name in names])
-        if operators.nuclear and data.Y.shape[1] > 1 and not self.multi_task:
+        if operators.nuclear:
+            self._check_low_rank(data.Y.shape[1])
+        return data, operators
+
+    def _check_low_rank(self, n_outputs):
+        """Raise if `low_rank` is asked for together with options that it has no meaning for."""
+        if n_outputs > 1 and not self.multi_task:
             raise ValueError("`low_rank` is about all outputs together: use multi_task=True.")
-        if operators.nuclear and self.depth > 2:
+        if self.depth > 2:
             raise ValueError(
                 f"depth={self.depth} is for mirrors that are blocks of coefficients, not for "
                 "`low_rank`: use depth=2."
             )
-        return data, operators
 
     def _backends(self, data, operators, *, penalised=True, many_fits=False):
         """Return a back end for all outputs, or one for each."""
@@ -113,24 +118,28 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         if not np.isfinite(W).all():
             raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
         intercept = np.concatenate([fit.intercept for fit in fits]).astype(data.dtype)
-        gap = sum(fit.gap for fit in fits)
-        n_iters = [fit.n_iter for fit in fits]
         active = np.array([fit.lengths > 0 for fit in fits])
         if not all(fit.converged for fit in fits):
-            objective = sum(fit.objective for fit in fits)
-            warn(
-                f"The duality gap is {gap / (objective or 1.0):.2g} of the objective after "
-                f"{sum(n_iters)} iterations, more than tol={self.tol}: increase `max_iter`, or "
-                "`tol`, or scale the columns of X alike.",
-                ConvergenceWarning,
-            )
+            self._warn_of_gap(fits)
         self.coef_ = (W[:, 0] if data.one_target else W.T).astype(data.dtype)
         self.intercept_ = intercept[0] if data.one_target else intercept
-        self.dual_gap_ = float(gap)
-        self.n_iter_ = max(1, *n_iters)
+        self.dual_gap_ = sum(fit.gap for fit in fits)
+        self.n_iter_ = max(1, *(fit.n_iter for fit in fits))
         self.active_ = active[0] if len(fits) == 1 else active
         self.satisfied_ = ~self.active_
         self.mirror_names_ = operators.labels(W.shape[1])
+
+    def _warn_of_gap(self, fits):
+        """Warn that the tolerance was not reached."""
+        gap = sum(fit.gap for fit in fits)
+        objective = sum(fit.objective for fit in fits)
+        n_iter = sum(fit.n_iter for fit in fits)
+        warn(
+            f"The duality gap is {gap / (objective or 1.0):.2g} of the objective after "
+            f"{n_iter} iterations, more than tol={self.tol}: increase `max_iter`, or `tol`, or "
+            "scale the columns of X alike.",
+            ConvergenceWarning,
+        )
 
 
 class MirrorSparseRegressor(MirrorRegressor):

@@ -65,14 +65,17 @@ def is_mirror_symmetric(loss, O, w, *, rtol=1e-8, n_points=8, random_state=None)
     """
     O = orthonormal_columns(O)
     points = _points(w, O, n_points, random_state)
-    reflected = points - 2 * (points @ O) @ O.T
-    losses = [_loss_at(loss, point) for point in [*points, *reflected]]
+    components = points @ O
+    reflected = points - 2 * components @ O.T
+    both = np.concatenate([points, reflected])
+    losses = [_loss_at(loss, point) for point in both]
     # The loss may compute in single precision: its values are compared in their own.
     precision = max(np.finfo(value.dtype).eps for value in losses)
     at_points, at_reflected = np.array(losses, dtype=float).reshape(2, -1)
     round_off = _ROUND_OFF * precision * np.abs(losses).max()
     allowed = rtol * np.ptp(losses) + round_off
-    return bool(np.all(np.abs(at_points - at_reflected) <= allowed))
+    difference = np.abs(at_points - at_reflected)
+    return bool(np.all(difference <= allowed))
 
 
 def mirror_hessian_blocks(hessian, O):
@@ -112,7 +115,8 @@ def mirror_hessian_blocks(hessian, O):
     O = orthonormal_columns(O)
     H = _symmetric(hessian, O)
     k = O.shape[1]
-    complement = np.linalg.qr(O, mode="complete")[0][:, k:]
+    basis, _ = np.linalg.qr(O, mode="complete")
+    complement = basis[:, k:]
     between = O.T @ H @ complement
     coupling = 0.0
     if between.size:
@@ -174,8 +178,10 @@ def decay_threshold(gradient_or_hessian, O):
     O = orthonormal_columns(O)
     values = _finite(gradient_or_hessian, "`gradient_or_hessian`")
     if values.ndim == 2:
-        along = O.T @ _symmetric(values, O) @ O
-        return max(0.0, -float(np.linalg.eigvalsh(along)[0]))
+        H = _symmetric(values, O)
+        along = O.T @ H @ O
+        least = np.linalg.eigvalsh(along)[0]
+        return max(0.0, -float(least))
     if values.shape != O.shape[:1]:
         raise ValueError(
             f"Expected a gradient of shape ({len(O)},) or a Hessian of shape ({len(O)}, {len(O)}) "
@@ -261,11 +267,11 @@ def orthonormal_columns(O):
     # Entries near the limits of the exponent would overflow or vanish when squared.
     unit = O / largest
     unit = unit / np.linalg.norm(unit, axis=0)
-    cosines = unit.T @ unit
-    if np.abs(cosines - np.eye(O.shape[1])).max() <= _ORTHONORMAL:
+    deviation = unit.T @ unit - np.eye(O.shape[1])
+    if np.abs(deviation).max() <= _ORTHONORMAL:
         return unit
     U, s, _ = np.linalg.svd(unit, full_matrices=False)
-    rank = int((s > _DEPENDENT * s[0]).sum())
+    rank = np.count_nonzero(s > _DEPENDENT * s[0])
     if rank < O.shape[1]:
         return U[:, :rank]
     Q, R = np.linalg.qr(unit)
