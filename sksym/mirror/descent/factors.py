@@ -41,9 +41,14 @@ class Products:
         m = len(sizes)
         t = int(np.sum(sizes))
         start = _START if depth == 2 else _DEEP_START
-        self.factors = [np.full((depth - 1, m, 1), start), np.zeros((t, q))]
-        self._block = None if t == m else np.repeat(np.arange(m), sizes)
+        u = np.full((depth - 1, m, 1), start)
+        v = np.zeros((t, q))
+        self.factors = [u, v]
+        # Single rows, the most frequent case, need neither.
+        self._block = None
         self._starts = np.cumsum(sizes) - sizes
+        if t > m:
+            self._block = np.repeat(np.arange(m), sizes)
         # Both are kept from one step to the next: allocation would dominate small batches.
         self._slope = np.empty((t, q))
         self._scalars = None
@@ -51,18 +56,22 @@ class Products:
     def _products(self):
         """Return the products of all u (t, 1), one for each row of v."""
         u = self.factors[0]
-        product = u[0] if len(u) == 1 else u.prod(axis=0)
-        return self._per_row(product)
+        if len(u) == 1:
+            return self._per_row(u[0])
+        return self._per_row(u.prod(axis=0))
 
     def _per_row(self, values):
-        """Repeat values (m, 1) of the blocks over their rows."""
-        return values if self._block is None else values.take(self._block, axis=0)
+        """Repeat values (m, 1) of the blocks over their rows, (t, 1)."""
+        if self._block is None:
+            return values
+        return values.take(self._block, axis=0)
 
     def _products_of_others(self):
         """Return the products of all u but one (D - 1, m, 1), None for a single u."""
         u = self.factors[0]
         if len(u) == 1:
             return None
+        # Rolled by j, row i holds factor i - j: all but factor i meet in row i.
         rolled = [np.roll(u, j, axis=0) for j in range(1, len(u))]
         return np.prod(rolled, axis=0)
 
@@ -70,7 +79,9 @@ class Products:
         """Return the sums (m, 1) over the entries of each block."""
         if values.shape[1] > 1:
             values = values.sum(axis=1, keepdims=True)
-        return values if self._block is None else np.add.reduceat(values, self._starts)
+        if self._block is None:
+            return values
+        return np.add.reduceat(values, self._starts)
 
     def components(self):
         """Return the blocks c (t, q)."""
@@ -79,7 +90,8 @@ class Products:
     def predict(self, X):
         """Return ``X c`` (n, q)."""
         self._scalars = self._products()
-        return X @ (self._scalars * self.factors[1])
+        c = self._scalars * self.factors[1]
+        return X @ c
 
     def gradients(self, X, R):
         """Return the gradients of a loss by u and v.
@@ -91,10 +103,12 @@ class Products:
         else:
             np.dot(X.T, R, out=self._slope)
         slope = self._slope
-        by_u = self._sums(slope * self.factors[1])
+        v = self.factors[1]
+        by_u = self._sums(slope * v)
         others = self._products_of_others()
+        by_u = by_u[None] if others is None else others * by_u
         slope *= self._scalars
-        return [by_u[None] if others is None else others * by_u, slope]
+        return [by_u, slope]
 
     def spread(self, decay):
         """Return the decay (m,) of the blocks for each entry of u and of v."""
@@ -103,20 +117,29 @@ class Products:
 
     def tangent(self, X, rng):
         """Return a map of (n,) that bounds the squared derivative of the predictions."""
+        v = self.factors[1]
         others = self._products_of_others()
-        by_u = self._sums(self.factors[1] ** 2)
+        by_u = self._sums(v**2)
         if others is not None:
             by_u = by_u * np.sum(others**2, axis=0)
         by_v = self._products() ** 2
-        square = (self._per_row(by_u) + by_v)[:, 0]
-        return lambda x: X @ (square * (X.T @ x))
+        square = self._per_row(by_u) + by_v
+
+        def apply(x):
+            slope = X.T @ x
+            return X @ (square[:, 0] * slope)
+
+        return apply
 
     def bend(self, X, R, rng):
         """Return the rest of the largest curvature: the effect of the gradient by c on u and v."""
-        steepest = np.sqrt(self._sums((X.T @ R) ** 2).max(initial=0))
-        size = max(np.abs(factor).max(initial=0) for factor in self.factors)
-        depth = len(self.factors[0]) + 1
-        return steepest * max(1.0, size) ** (depth - 2)
+        slope = X.T @ R
+        squares = self._sums(slope**2)
+        steepest = np.sqrt(squares.max(initial=0))
+        # Second derivatives of a product hold all factors but two.
+        sizes = [np.abs(factor).max(initial=0) for factor in self.factors]
+        n_others = len(self.factors[0]) - 1
+        return steepest * max(1.0, *sizes) ** n_others
 
 
 class Rotations:
@@ -130,9 +153,10 @@ class Rotations:
 
     def __init__(self, p, q):
         r = min(p, q)
-        self.factors = [np.zeros((p, r)), np.zeros((q, r))]
-        smaller = 0 if p <= q else 1
-        np.fill_diagonal(self.factors[smaller], _START)
+        U = np.zeros((p, r))
+        V = np.zeros((q, r))
+        np.fill_diagonal(U if p <= q else V, _START)
+        self.factors = [U, V]
 
     def components(self):
         """Return the coefficients (p, q)."""
@@ -141,15 +165,19 @@ class Rotations:
 
     def predict(self, X):
         """Return ``X U V^T`` (n, q), without the product of the factors."""
-        self._hidden = X @ self.factors[0]
-        return self._hidden @ self.factors[1].T
+        U, V = self.factors
+        self._hidden = X @ U
+        return self._hidden @ V.T
 
     def gradients(self, X, R):
         """Return the gradients of a loss by U and V.
 
         R (n, q) is the derivative of the loss by the predictions that were just made.
         """
-        return [X.T @ (R @ self.factors[1]), R.T @ self._hidden]
+        V = self.factors[1]
+        by_U = X.T @ (R @ V)
+        by_V = R.T @ self._hidden
+        return [by_U, by_V]
 
     def spread(self, decay):
         """Return the decay (1,) for each factor."""
@@ -158,7 +186,8 @@ class Rotations:
     def tangent(self, X, rng):
         """Return a map of (n,) that bounds the squared derivative of the predictions."""
         U, V = self.factors
-        by_U = largest_eigenvalue(lambda x: V.T @ (V @ x), V.shape[1], rng)
+        gram = V.T @ V
+        by_U = largest_eigenvalue(gram.dot, len(gram), rng)
 
         def apply(x):
             slope = X.T @ x
@@ -169,15 +198,17 @@ class Rotations:
 
     def bend(self, X, R, rng):
         """Return the rest of the largest curvature: the effect of the gradient by W on U and V."""
-        G = X.T @ R
-        return np.sqrt(largest_eigenvalue(lambda x: G.T @ (G @ x), G.shape[1], rng))
+        slope = X.T @ R
+        gram = slope.T @ slope
+        return np.sqrt(largest_eigenvalue(gram.dot, len(gram), rng))
 
 
 def largest_eigenvalue(apply, n, rng):
     """Estimate the largest eigenvalue of a positive semidefinite map of (n,)."""
     x = rng.normal(size=n)
     for _ in range(_POWER_STEPS):
-        x = apply(x / np.linalg.norm(x))
+        x /= np.linalg.norm(x)
+        x = apply(x)
         if not np.any(x):
             return 0.0
     return float(np.linalg.norm(x))

@@ -44,21 +44,28 @@ class Scaling:
         """Measure penalised columns A (n, t), free columns F (n, f) and targets Y (n, q)."""
         share = weight / weight.sum()
         shift, scale = _moments(A, share, sizes, intercept)
-        free_shift, free_scale = _moments(F, share, np.ones(F.shape[1], int), intercept)
-        level, spread = _moments(Y, share, [Y.shape[1]], intercept)
-        return cls(shift, scale, free_shift, free_scale, level, float(spread[0]), intercept)
+        single = np.ones(F.shape[1], int)
+        free_shift, free_scale = _moments(F, share, single, intercept)
+        q = Y.shape[1]
+        level, spread = _moments(Y, share, [q], intercept)
+        size = float(spread[0])
+        return cls(shift, scale, free_shift, free_scale, level, size, intercept)
 
     def apply(self, A, F, Y, weight):
         """Return rows in this scaling, as `Standardised`."""
         if sparse.issparse(A):
-            A = sparse.csr_array(A @ sparse.diags_array(1 / self.scale))
+            scaled = A @ sparse.diags_array(1 / self.scale)
+            A = sparse.csr_array(scaled)
         else:
+            # Minibatches are rows: they are copied fast from memory in this order.
             A = np.subtract(A, self.shift, order="C")
             A /= self.scale
         F = (F - self.free_shift) / self.free_scale
         if self.intercept:
-            F = np.hstack([np.ones((len(F), 1)), F])
-        return Standardised(A, F, (Y - self.level) / self.size, weight / weight.mean())
+            ones = np.ones((len(F), 1))
+            F = np.hstack([ones, F])
+        Y = (Y - self.level) / self.size
+        return Standardised(A, F, Y, weight / weight.mean())
 
     def coefficients(self, c, z):
         """Return components, free coefficients and intercept in the units of the data.
@@ -75,12 +82,16 @@ class Scaling:
         free : ndarray of shape (f, q)
         intercept : ndarray of shape (q,)
         """
-        c = c * (self.size / self.scale)[:, None]
-        free = z[int(self.intercept) :] * (self.size / self.free_scale)[:, None]
+        unit = self.size / self.scale
+        free_unit = self.size / self.free_scale
+        c = unit[:, None] * c
         intercept = np.zeros(c.shape[1])
         if self.intercept:
             intercept = self.level + self.size * z[0]
-        return c, free, intercept - self.shift @ c - self.free_shift @ free
+            z = z[1:]
+        free = free_unit[:, None] * z
+        shift = self.shift @ c + self.free_shift @ free
+        return c, free, intercept - shift
 
 
 def _moments(A, share, sizes, intercept):
@@ -94,10 +105,13 @@ def _moments(A, share, sizes, intercept):
         centred = A - shift
         square = np.einsum("i,ij,ij->j", share, centred, centred)
     sizes = np.asarray(sizes, int)
-    block = np.repeat(np.arange(len(sizes)), sizes)
-    mean_square = np.bincount(block, square, len(sizes)) / np.maximum(sizes, 1)
+    m = len(sizes)
+    block = np.repeat(np.arange(m), sizes)
+    sums = np.bincount(block, square, m)
+    mean_square = sums / np.maximum(sizes, 1)
     scale = np.sqrt(mean_square)
-    return shift, np.where(scale > 0, scale, 1.0)[block]
+    scale[scale == 0] = 1.0
+    return shift, scale[block]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +135,8 @@ class Standardised:
     def batches(self, size, rng):
         """Return random minibatches that cover all rows once, of nearly equal sizes."""
         n = len(self.Y)
-        return np.array_split(rng.permutation(n), ceil(n / size))
+        order = rng.permutation(n)
+        return np.array_split(order, ceil(n / size))
 
     @cached_property
     def unit_weights(self):
@@ -131,12 +146,14 @@ class Standardised:
     def _free_fit(self):
         """The map (f, n) from targets to the z that fits them best."""
         sqrt_weight = np.sqrt(self.weight)
-        return np.linalg.pinv(sqrt_weight[:, None] * self.F, rcond=_RANK) * sqrt_weight
+        weighted = sqrt_weight[:, None] * self.F
+        return np.linalg.pinv(weighted, rcond=_RANK) * sqrt_weight
 
     @cached_property
     def _target(self):
         """The residual (n, q) of the targets on the free columns."""
-        return self.Y - self.F @ (self._free_fit @ self.Y)
+        z = self._free_fit @ self.Y
+        return self.Y - self.F @ z
 
     def refit(self, c):
         """Return the best z (f, q) for components c (t, q), and the residual (n, q)."""
@@ -148,20 +165,19 @@ class Standardised:
         """Return the mean loss of components c (t, q) and free coefficients z (f, q)."""
         residual = self.Y - self.A @ c - self.F @ z
         weighted = self.weight[:, None] * residual
-        return 0.5 * float(np.vdot(weighted, residual)) / len(residual)
+        total = float(np.vdot(weighted, residual))
+        return 0.5 * total / len(residual)
 
     def gap(self, c, norm):
         """Return duality gap and objective, times n, of components c (t, q) with the best z."""
         _, residual = self.refit(c)
-        sqrt_weight = np.sqrt(self.weight)[:, None]
-        correlation = self.A.T @ (self.weight[:, None] * residual)
+        weight = self.weight[:, None]
+        sqrt_weight = np.sqrt(weight)
+        correlation = self.A.T @ (weight * residual)
+        scaled_target = sqrt_weight * self._target
+        scaled_residual = sqrt_weight * residual
         gap, objective, _ = duality_gap(
-            norm,
-            c,
-            norm.value(c),
-            sqrt_weight * residual,
-            correlation,
-            sqrt_weight * self._target,
+            norm, c, norm.value(c), scaled_residual, correlation, scaled_target
         )
         return gap, objective
 
@@ -172,17 +188,19 @@ class Standardised:
         zero is at most its decay.
         """
         _, residual = self.refit(c)
-        # Columns of length 1 on average: the negative gradient without the component.
-        pull = self.A.T @ (self.weight[:, None] * residual) / len(self.Y) + c
+        weighted = self.weight[:, None] * residual
+        # Columns have mean square 1: this is the negative gradient where a component is zero.
+        pull = self.A.T @ weighted / len(self.Y) + c
         if sizes is None:
             U, s, Vt = np.linalg.svd(c, full_matrices=False)
-            pulled = np.linalg.svd(pull, compute_uv=False) > decay
-            rank = min(np.count_nonzero(pulled), np.count_nonzero(s > _NEGLIGIBLE * s[0]))
-            s[rank:] = 0
+            strengths = np.linalg.svd(pull, compute_uv=False)
+            pulled = np.count_nonzero(strengths > decay)
+            significant = np.count_nonzero(s > _NEGLIGIBLE * s[0])
+            s[min(pulled, significant) :] = 0
             return (U * s) @ Vt
         norm = GroupNorm(1.0, sizes)
-        holds_out = norm.lengths(pull) > decay
-        return without_negligible(c, sizes) * norm.per_row(holds_out)[:, None]
+        pulled = norm.lengths(pull) > decay
+        return without_negligible(c, sizes) * norm.per_row(pulled)[:, None]
 
 
 def without_negligible(c, sizes):

@@ -181,24 +181,18 @@ class MirrorSGDRegressor(MirrorRegressor):
                 "polish=False, or depth=2."
             )
         losses = self._train(problem, self.max_epochs)
-        training = problem.training
-        c = training.model.components()
+        c = problem.training.model.components()
+        sizes = problem.training.sizes
         if self._is_convex:
-            c = problem.rows.settled(c, problem.decay, training.sizes)
+            c = problem.rows.settled(c, problem.decay, sizes)
         elif not self.remove_symmetry:
-            c = without_negligible(c, training.sizes)
+            c = without_negligible(c, sizes)
         z, _ = problem.rows.refit(c)
         fit = self._fit_of(problem, c, z)
         if polish:
             fit = self._polished(problem, fit)
         if self._is_convex and not fit.converged:
-            remedy = "scale the columns of X alike" if polish else "polish=True closes it"
-            warn(
-                f"The duality gap is {fit.gap / (fit.objective or 1.0):.2g} of the objective after "
-                f"{len(losses)} epochs, more than tol={_POLISHED if polish else self.tol}: "
-                f"{remedy}; or increase `max_epochs`, or `tol`.",
-                ConvergenceWarning,
-            )
+            self._warn_unfinished(fit, len(losses), polish)
         self._set_training(problem, fit, losses)
 
     @on_fitted_copy
@@ -338,6 +332,19 @@ class MirrorSGDRegressor(MirrorRegressor):
             if np.abs(fit.W - previous).max() <= _POLISHED * np.abs(previous).max():
                 break
         return fit
+
+    def _warn_unfinished(self, fit, n_epochs, polish):
+        """Warn that the tolerance was not reached, by training or by the polish after it."""
+        tol = self.tol
+        remedy = "polish=True closes it"
+        if polish:
+            tol = _POLISHED
+            remedy = "scale the columns of X alike"
+        warn(
+            f"The duality gap is {fit.gap / (fit.objective or 1.0):.2g} of the objective after "
+            f"{n_epochs} epochs, more than tol={tol}: {remedy}; or increase `max_epochs`, or `tol`.",
+            ConvergenceWarning,
+        )
 
     def _set_training(self, problem, fit, losses):
         """Set the fitted attributes."""

@@ -78,7 +78,9 @@ class LearningRate:
 
     def observe(self, epoch, loss):
         """Begin to let the rate fall once the loss makes no progress."""
-        self._idle = self._idle + 1 if loss > self._best * (1 - _PROGRESS) else 0
+        self._idle += 1
+        if loss <= self._best * (1 - _PROGRESS):
+            self._idle = 0
         self._best = min(self._best, loss)
         if self.given is None and self._idle >= _IDLE and epoch < self._turn:
             self._turn = epoch
@@ -88,8 +90,10 @@ class LearningRate:
         """Return the rate of an epoch."""
         if self.given is not None:
             return self.given
-        progress = max(epoch - self._turn, 0) / max(self.end - self._turn, 1)
-        return _FALL**progress / (self.curvature * 2.0**self._failures)
+        fallen = max(epoch - self._turn, 0)
+        progress = fallen / max(self.end - self._turn, 1)
+        stable = 1 / (self.curvature * 2.0**self._failures)
+        return _FALL**progress * stable
 
     def fail(self):
         """Halve the rate after training has diverged.
@@ -135,7 +139,10 @@ class Training:
         self.sizes = sizes
         self.depth = depth
         self.rng = rng
-        self.model = Rotations(t, q) if sizes is None else Products(sizes, depth, q)
+        if sizes is None:
+            self.model = Rotations(t, q)
+        else:
+            self.model = Products(sizes, depth, q)
         self.free = np.zeros((f, q))
         self.home = None
 
@@ -157,11 +164,15 @@ class Training:
 
     def in_units_of_data(self):
         """Return the factors u (D - 1, m) and v (t, q), or U and V, for unscaled data."""
-        unit = (self.scales.size / self.scales.scale) ** (1 / self.depth)
+        # Each of the factors takes its share of the unit of the product.
+        unit = self.scales.size / self.scales.scale
+        share = unit ** (1 / self.depth)
         u, v = self.model.factors
         if self.sizes is None:
-            return [u * unit[0], v * unit[0]]
-        return [u[:, :, 0] * unit[self._starts], v * unit[:, None]]
+            return [u * share[0], v * share[0]]
+        u = u[:, :, 0] * share[self._starts]
+        v = v * share[:, None]
+        return [u, v]
 
     def remove_mirrors(self):
         """Let the factors decay to a point that lies on no mirror, from now on."""
@@ -171,14 +182,17 @@ class Training:
         for factor in self.model.factors:
             # A column of U or V is one vector: its length is that of one entry of u or v.
             size = np.sqrt(len(factor)) if self.sizes is None else 1.0
-            self.home.append(_OFFSET / size * self.rng.normal(size=factor.shape))
+            normal = self.rng.normal(size=factor.shape)
+            self.home.append(_OFFSET / size * normal)
         for factor, home in zip(self.model.factors, self.home, strict=True):
             factor += home
 
     def decay(self, alpha, weights):
         """Return the decay (m,) that makes the penalty ``alpha weights`` in units of the data."""
         unit = self.scales.size / self.scales.scale[self._starts]
-        return alpha * weights * unit ** (2 / self.depth) / self.scales.size**2
+        unit_of_penalty = unit ** (2 / self.depth)
+        unit_of_loss = self.scales.size**2
+        return alpha * weights * unit_of_penalty / unit_of_loss
 
     def norm(self, decay, n, c):
         """Return the penalty that a decay makes, times n; its tangent at c if it is concave."""
@@ -196,7 +210,8 @@ class Training:
         homes = self.home or [0.0, 0.0]
         spread = self.model.spread(decay)
         for g, factor, home in zip(spread, self.model.factors, homes, strict=True):
-            total += np.sum(g / 2 * (factor - home) ** 2)
+            squares = (factor - home) ** 2
+            total += np.sum(g / 2 * squares)
         return float(total)
 
     def curvature(self, data, decay, batch_size):
@@ -213,10 +228,12 @@ class Training:
                 x = sqrt_weight * x
                 return sqrt_weight * (tangent(x) + F @ (F.T @ x))
 
-            residual = self.model.predict(A) + F @ self.free - data.Y[batch]
+            prediction = self.model.predict(A) + F @ self.free
+            residual = prediction - data.Y[batch]
             bend = self.model.bend(A, weight[:, None] * residual, self.rng)
             gauss_newton = largest_eigenvalue(kernel, len(batch), self.rng)
-            steepest = max(steepest, (gauss_newton + bend) / len(batch))
+            mean = (gauss_newton + bend) / len(batch)
+            steepest = max(steepest, mean)
         return steepest + decay.max(initial=0)
 
     def epoch(self, data, decay, rate, batch_size):
@@ -248,7 +265,8 @@ class Training:
             residual += F @ others
         weighted = residual
         if not data.unit_weights:
-            weighted = data.weight[batch][:, None] * residual
+            weight = data.weight[batch]
+            weighted = weight[:, None] * residual
         square = np.vdot(weighted, residual)
         weighted *= rate / len(batch)
         steps = self.model.gradients(A, weighted)
@@ -266,7 +284,8 @@ class Training:
         steps = _STEPS if self.sizes is not None else _SPECTRAL_STEPS
         steps_per_epoch = ceil(len(data.Y) / plan.batch_size)
         period = max(_EPOCHS, ceil(steps / steps_per_epoch))
-        limit = _DIVERGED * (1 + data.loss(self.model.components(), self.free))
+        initial_loss = data.loss(self.model.components(), self.free)
+        limit = _DIVERGED * (1 + initial_loss)
         pull = decay
         if self.home is not None:
             pull = np.maximum(decay, _LEAST_DECAY)
@@ -275,15 +294,15 @@ class Training:
         while len(losses) < rate.end:
             epoch = len(losses)
             if epoch % period == 0:
-                if epoch and plan.tol is not None and self.gap(data, decay) <= plan.tol:
-                    break
-                loss = np.inf
                 if epoch:
-                    loss = np.mean(losses[-period:]) + self.penalty(pull)
-                rate.observe(epoch, loss)
+                    if plan.tol is not None and self.gap(data, decay) <= plan.tol:
+                        break
+                    recent = np.mean(losses[-period:])
+                    rate.observe(epoch, recent + self.penalty(pull))
                 checkpoint = self._copied()
                 if plan.rate is None:
-                    rate.curvature = self.curvature(data, pull, plan.batch_size) or 1.0
+                    curvature = self.curvature(data, pull, plan.batch_size)
+                    rate.curvature = curvature or 1.0
             loss = self.epoch(data, pull, rate.at(epoch), plan.batch_size)
             if loss < limit and self._is_finite():
                 losses.append(loss)
@@ -305,11 +324,13 @@ class Training:
     def gap(self, data, decay):
         """Return the relative duality gap of the components, without those that will vanish."""
         c = data.settled(self.model.components(), decay, self.sizes)
-        gap, objective = data.gap(c, self.norm(decay, len(data.Y), c))
+        norm = self.norm(decay, len(data.Y), c)
+        gap, objective = data.gap(c, norm)
         return gap / objective if objective else 0.0
 
 
 def concave_slopes(lengths, depth):
     """Return the slopes (m,) of ``D/2 |c|^(2/D)``, large and finite at zero."""
-    smoothed = lengths + _FLAT * (lengths.max(initial=0) or 1.0)
+    largest = lengths.max(initial=0) or 1.0
+    smoothed = lengths + _FLAT * largest
     return smoothed ** (2 / depth - 1)
