@@ -31,11 +31,14 @@ from sksym.mirror.overlapping import Overlapping, TermsByCvxpy
 from sksym.mirror.spectral import SpectralNewton
 from sksym.solvers import GroupNorm, duality_gap
 
+SOLVERS = ("auto", "newton", "cd", "admm", "cvxpy")
+
 _EPS = np.finfo(float).eps
 _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster, see bench_mirror.py
 _SWEEPS = 100  # of coordinate descent, after which Newton's method takes over
 _FIRST_TOL = 0.1  # tolerance of scikit-learn, which is relative to Y, over ours
 _ROUND_OFF_OF_Y = 256 * _EPS  # residuals, relative to Y, that are round-off
+_RANK = 1e-3  # singular values, relative to the largest and over `tol`, that count as zero
 _TANGENTS = 40  # of a concave penalty, at most
 _HEAVIEST = 1e3  # weight of what holds, relative to what does not
 _SHARPER = 0.5  # ratio of the lengths that smooth a concave penalty, from one tangent to the next
@@ -97,8 +100,6 @@ class MirrorProblem:
     @cached_property
     def coordinates(self):
         """Coordinates in which the mirrors are blocks, or None."""
-        if self.operators.nuclear:
-            return None
         return block_coordinates(self.operators, self.overlap)
 
     def finish(self, W, lengths, objective, gap, n_iter, state=None):
@@ -106,8 +107,9 @@ class MirrorProblem:
         data = self.data
         if self.operators.nuclear:
             s = np.linalg.svd(W, compute_uv=False)
-            negligible = 1e-3 * self.tol * s.max(initial=0)
-            lengths = np.concatenate([lengths, np.where(s > negligible, s, 0.0)])
+            # A missed tolerance leaves singular values that are small, not zero.
+            s[s <= _RANK * self.tol * s.max(initial=0)] = 0.0
+            lengths = np.concatenate([lengths, s])
         # The residual is known up to round-off of Y only.
         floor = (_ROUND_OFF_OF_Y * np.linalg.norm(data.Y)) ** 2
         return MirrorFit(
@@ -135,8 +137,8 @@ def backend_for(problem):
             "positive=True is for mirrors of single columns and for groups that do not overlap and "
             "cover all columns: drop it, or choose such mirrors."
         )
-    for applies, build in _BACKENDS:
-        if applies(problem):
+    for solvers, applies, build in _BACKENDS:
+        if problem.solver in solvers and applies(problem):
             return build(problem)
     if problem.operators.nuclear and problem.overlap == "latent":
         raise ValueError(
@@ -144,14 +146,6 @@ def backend_for(problem):
             'others does not do here: use overlap="analysis", or `low_rank()` alone.'
         )
     raise ValueError(_REFUSALS[problem.solver])
-
-
-_REFUSALS = {
-    "cd": 'solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".',
-    "newton": 'solver="newton" is for mirrors that are independent of each other, or `low_rank()` '
-    'alone: use "auto" or "admm".',
-    "admm": 'solver="admm" does not know positive=True or overlap="latent": use "auto".',
-}
 
 
 def _keeps_signs(problem):
@@ -181,6 +175,7 @@ class LeastSquaresOnly:
         data = self.problem.data
         operators = self.problem.operators
         if self.problem.positive:
+            # The minimum is the same on fewer rows.
             X, Y, _ = data.reduced
             W = np.transpose([nnls(X, y)[0] for y in Y.T])
         else:
@@ -295,6 +290,7 @@ class CoordinateDescent:
         problem = self.problem
         target = self.design.target
         q = target.shape[1]
+        # Column k divided by its weight has a coefficient whose weight is 1.
         total_alpha = problem.data.total_weight * alpha
         scale = problem.operators.weights * factors
         norm = GroupNorm(total_alpha * scale, problem.operators.sizes, problem.positive)
@@ -355,47 +351,46 @@ def _is_nuclear(problem):
     return problem.operators.nuclear > 0 and not len(problem.operators.sizes)
 
 
-# (applies, build): the first row that applies builds the back end.
+def _is_sum_of_norms(problem):
+    meaning = problem.overlap == "analysis" or _is_nuclear(problem)
+    return meaning and not problem.positive
+
+
+# Values of `solver`, the condition on the problem, and the back end: the first row that applies.
 _BACKENDS = (
     (
+        SOLVERS,
         lambda problem: (
             not problem.penalised or not (len(problem.operators.sizes) or problem.operators.nuclear)
         ),
         LeastSquaresOnly,
     ),
-    (lambda problem: problem.depth > 2, Concave),
+    (SOLVERS, lambda problem: problem.depth > 2, Concave),
     (
+        ("auto",),
         lambda problem: (
-            (
-                problem.solver == "cd"
-                or (
-                    problem.solver == "auto"
-                    and problem.data.X.shape[1] <= _FEW_COLUMNS
-                    and not sparse.issparse(problem.data.X)
-                )
-            )
-            and not problem.operators.nuclear
-            and (problem.operators.sizes == 1).all()
-            and problem.operators.selection(problem.overlap) is not None
+            problem.data.X.shape[1] <= _FEW_COLUMNS
+            and not sparse.issparse(problem.data.X)
+            and problem.operators.selection(problem.overlap, single=True) is not None
         ),
         CoordinateDescent,
     ),
-    (observes_a_chain, ObservedChain),
-    (lambda problem: problem.solver in ("auto", "newton") and _are_blocks(problem), NewtonBlocks),
-    (lambda problem: problem.solver in ("auto", "newton") and _is_nuclear(problem), SpectralNewton),
-    (lambda problem: problem.solver == "cvxpy" and _are_blocks(problem), BlocksByCvxpy),
     (
-        lambda problem: (
-            problem.solver == "cvxpy" and (problem.overlap == "analysis" or _is_nuclear(problem))
-        ),
-        TermsByCvxpy,
+        ("cd",),
+        lambda problem: problem.operators.selection(problem.overlap, single=True) is not None,
+        CoordinateDescent,
     ),
-    (
-        lambda problem: (
-            problem.solver in ("auto", "admm")
-            and problem.overlap == "analysis"
-            and not problem.positive
-        ),
-        Overlapping,
-    ),
+    (("auto", "newton"), observes_a_chain, ObservedChain),
+    (("auto", "newton"), _are_blocks, NewtonBlocks),
+    (("auto", "newton"), _is_nuclear, SpectralNewton),
+    (("auto", "admm"), _is_sum_of_norms, Overlapping),
+    (("cvxpy",), _are_blocks, BlocksByCvxpy),
+    (("cvxpy",), _is_sum_of_norms, TermsByCvxpy),
 )
+
+_REFUSALS = {
+    "cd": 'solver="cd" is for mirrors of single columns, `rescaling()`: use "auto".',
+    "newton": 'solver="newton" is for mirrors that are independent of each other, or `low_rank()` '
+    'alone: use "auto" or "admm".',
+    "admm": 'solver="admm" does not know positive=True or overlap="latent": use "auto".',
+}

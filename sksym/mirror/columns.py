@@ -33,7 +33,7 @@ def indices_of_sets(sets, names):
         columns = _indices_of_names(columns, names)
     if columns.dtype.kind not in "iu":
         raise TypeError(f"Columns must be given by index or by name, got {_first_few(columns)}.")
-    columns = columns.astype(int)
+    columns = columns.astype(int)  # from unsigned integers, whose differences wrap around
     p = len(names)
     outside = (columns < 0) | (columns >= p)
     if outside.any():
@@ -105,6 +105,7 @@ def _groups_of_labels(label_of_column, names):
             f"Labels of groups need one for each of the {len(names)} features, got "
             f"{len(label_of_column)}. Groups as lists of columns are a list of lists."
         )
+    # A stable sort keeps the columns of each group in their order.
     labels, group, sizes = np.unique(label_of_column, return_inverse=True, return_counts=True)
     columns = np.argsort(group, kind="stable")
     return columns, sizes, [str(label) for label in labels]
@@ -132,7 +133,7 @@ def edges_of(adjacency, p):
             f"{adjacency.shape}."
         )
     adjacency = sparse.csr_array(adjacency, dtype=float)
-    if not (adjacency.data >= 0).all():
+    if not (adjacency.data >= 0).all():  # NaN too
         raise ValueError(
             "The entries of an adjacency are the weights of its edges, finite and >= 0, got "
             f"{adjacency.data.min()}."
@@ -145,6 +146,7 @@ def edges_of(adjacency, p):
         raise ValueError(
             f"A column cannot change places with itself, got an edge at {loop}, {loop}."
         )
+    # Edges may be given in one triangle or in both: each is taken once.
     symmetric = adjacency.maximum(adjacency.T)
     return sparse.find(sparse.triu(symmetric))
 

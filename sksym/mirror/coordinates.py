@@ -34,7 +34,7 @@ def block_coordinates(operators, overlap):
     overlap : {"analysis", "latent"}
     """
     selection = operators.selection(overlap)
-    if selection is not None:
+    if selection is not None or operators.nuclear:
         return selection
     K = operators.K
     if overlap == "latent":

@@ -52,6 +52,7 @@ class ObservedChain:
         d = self.diagonal
         level = (d @ y) / (d @ d)
         residual = y - d * level
+        # The string is straight once the tube holds the sums of this residual.
         heights = np.cumsum(d * residual)[:-1]
         penalties = self.problem.operators.weights * self.steps
         largest = np.max(np.abs(heights) / penalties)

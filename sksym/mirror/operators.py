@@ -47,11 +47,14 @@ class MirrorOperators:
     names: list
     nuclear: float = 0.0
 
-    def selection(self, overlap):
+    def selection(self, overlap, single=False):
         """Return `SelectedColumns` where K is rows of the identity, otherwise None.
 
-        Columns that several mirrors select are blocks in the latent meaning only.
+        Columns that several mirrors select are blocks in the latent meaning only. With `single`
+        every mirror must have one column.
         """
+        if self.nuclear or (single and (self.sizes > 1).any()):
+            return None
         K = self.K
         entries_per_row = np.diff(K.indptr)
         if (entries_per_row != 1).any():
@@ -69,6 +72,7 @@ class MirrorOperators:
 
     def norm(self, alpha, positive=False):
         """Return the penalty times `alpha` (a number, or one for each mirror) of components."""
+        # Components (t, q) are K W: mirror k has a block of sizes[k] rows.
         return GroupNorm(alpha * self.weights, self.sizes, positive)
 
     def lengths(self, W):
@@ -130,6 +134,7 @@ class SelectedColumns:
     def coefficients(self, c, z):
         """Return W (p, q) of components c (t, q) and free coefficients z (f, q)."""
         W = np.zeros((self.n_features, c.shape[1]))
+        # Assignment would keep the last of several components of one column.
         if self.distinct:
             W[self.columns] = c
         else:
@@ -186,6 +191,7 @@ def stack_mirrors(K, weight=1.0, names=None, sizes=None):
     if sizes is None:
         sizes = np.ones(K.shape[0], int)
     m = len(sizes)
+    # m mirrors; one weight stands for all of them.
     weights = np.asarray(weight, dtype=float)
     if weights.ndim > 1 or weights.size not in (1, m):
         raise ValueError(
@@ -235,6 +241,7 @@ class Mirror(MirrorKind):
         if sparse.issparse(spanning):
             spanning = spanning.toarray()
         spanning = np.asarray(spanning)
+        # The penalty is the length of O^T w: it depends on the span, not on the columns given.
         O = orthonormal_columns(spanning)
         if len(O) != len(names):
             raise ValueError(
@@ -278,9 +285,11 @@ class Groups(MirrorKind):
     def operators(self, names):
         """Return one mirror for each group, with a row for each of its columns."""
         columns, sizes, labels = groups_of(self.columns, names)
+        # reduceat, which sums over blocks, takes the next entry for an empty one.
         if not sizes.all():
             empty = int(np.flatnonzero(sizes == 0)[0])
             raise ValueError(f"Group {empty} is empty: a group needs one column or more.")
+        # Under noise a group's gradient has a length proportional to the root of its size.
         weight = np.sqrt(sizes) if self.weight is None else self.weight
         K = sparse.eye_array(len(names), format="csr")[columns]
         return stack_mirrors(K, weight, labels, sizes)
@@ -362,7 +371,7 @@ class SumZero(MirrorKind):
         count = len(columns)
         if not count:
             raise ValueError("`sum_zero` needs one column or more, got none.")
-        entries = np.full(count, 1 / np.sqrt(count))
+        entries = np.full(count, 1 / np.sqrt(count))  # a row of unit length
         row = np.zeros(count, int)
         K = sparse.csr_array((entries, (row, columns)), shape=(1, len(names)))
         summed = [names[j] for j in columns]
@@ -383,7 +392,7 @@ class LowRank(MirrorKind):
             sizes=np.zeros(0, int),
             weights=np.zeros(0),
             names=[],
-            nuclear=float(self.weight),
+            nuclear=float(self.weight),  # any rotation of the factors is a mirror
         )
 
 
@@ -420,6 +429,7 @@ def mirror_operators(mirrors, names):
             )
     stacks = [mirror.operators(names) for mirror in mirrors]
     operators = stacks[0] if len(stacks) == 1 else _concatenated(stacks)
+    # A mirror without weight would be broken always: it is not one.
     if operators.weights.all():
         return operators
     return operators.take(operators.weights > 0)

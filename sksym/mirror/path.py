@@ -60,6 +60,7 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     alphas = _grid(alphas, eps, backends)
     fits = _along(backends, alphas)
     missed = sum(not all(fit.converged for fit in of_alpha) for of_alpha in fits)
+    # The gap of a concave penalty is that of a tangent, which bounds nothing for the path.
     if missed and model.depth == 2:
         warn(
             f"{missed} of {len(alphas)} fits end above tol={model.tol}, see `dual_gaps`: increase "
@@ -115,6 +116,7 @@ def _along(backends, alphas):
     fits = []
     states = [None] * len(backends)
     for alpha in alphas:
+        # Zero comes last: the limit has no penalty, and other solvers.
         if alpha == 0:
             backends = [LeastSquaresOnly(backend.problem) for backend in backends]
         pairs = zip(backends, states, strict=True)
@@ -125,10 +127,12 @@ def _along(backends, alphas):
 
 def _path(alphas, fits, data, operators):
     """Return the Bunch of a path."""
+    # a alphas, p columns, q outputs, m mirrors
     W, intercepts = _coefficients(fits)
     coefs = W.transpose(0, 2, 1)
     if data.one_target:
         coefs = coefs[:, 0]
+    # With an output for each fit, a mirror is broken where one of them breaks it.
     active = [np.any([fit.lengths > 0 for fit in of_alpha], axis=0) for of_alpha in fits]
     return Bunch(
         alphas=alphas,
@@ -152,7 +156,7 @@ def _coefficients(fits):
 
 def _errors(W, intercepts, data):
     """Return the weighted mean squared errors (a,) of coefficients (a, p, q) on some rows."""
-    share = data.weight / data.weight.sum()
+    share = data.weight / data.weight.sum()  # mean over rows and outputs
     errors = []
     for W_of_alpha, intercept in zip(W, intercepts, strict=True):
         residual = data.Y - data.X @ W_of_alpha - intercept
@@ -260,6 +264,7 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         data, operators = self._prepared(X, y, sample_weight)
         backends = self._backends(data, operators, many_fits=True)
         alphas = _grid(self.alphas, self.eps, backends)
+        # Each fold compresses its rows once, and then fits all alphas.
         folds = (
             delayed(_fold_errors)(self, data, operators, alphas, train, test)
             for train, test in weighted_splits(self.cv, data.X, data.Y, data.weight)

@@ -14,11 +14,10 @@ from sksym._estimator import (
     training_data,
     warn,
 )
-from sksym.mirror.backends import MirrorProblem, backend_for
+from sksym.mirror.backends import SOLVERS, MirrorProblem, backend_for
 from sksym.mirror.centred_data import CentredData
 from sksym.mirror.operators import mirror_operators
 
-SOLVERS = ("auto", "newton", "cd", "admm", "cvxpy")
 OVERLAPS = ("analysis", "latent")
 
 
@@ -65,6 +64,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
                 "multi_task=False."
             )
         data = training_data(self, X, y, sample_weight, reset, accept_sparse=["csc", "csr"])
+        # Mirrors may name columns of a data frame, and of an array in the same way.
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
@@ -90,12 +90,16 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         check_fraction(self.tol, "tol")
         check_count(self.max_iter, "max_iter")
         check_count(self.depth, "depth", least=2)
+        # Both would be asked to solve the tangents only, which is not what their names promise.
         if self.depth > 2 and self.solver in ("cd", "cvxpy"):
             raise ValueError(
                 f'solver="{self.solver}" solves convex problems, which depth={self.depth} is not: '
                 'use depth=2, or solver="auto".'
             )
-        targets = [data.Y] if self.multi_task else np.split(data.Y, data.Y.shape[1], axis=1)
+        # Outputs whose mirrors hold or break alone are problems of their own.
+        targets = [data.Y]
+        if not self.multi_task:
+            targets = np.split(data.Y, data.Y.shape[1], axis=1)
         problems = [
             MirrorProblem(
                 CentredData.of(data.X, Y, data.weight, self.fit_intercept, many_fits),
@@ -114,6 +118,7 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
 
     def _set_fits(self, fits, data, operators):
         """Set the fitted attributes from a `MirrorFit` of all outputs, or one of each."""
+        # W (p, q) has a column for each output, `coef_` a row.
         W = np.hstack([fit.W for fit in fits])
         if not np.isfinite(W).all():
             raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
@@ -268,10 +273,12 @@ class MirrorSparseRegressor(MirrorRegressor):
         self : MirrorSparseRegressor
         """
         check_number(self.alpha, "alpha")
+        # This copy holds what the previous fit has set.
         previous = getattr(self, "coef_", None) if self.warm_start else None
         data, operators = self._prepared(X, y, sample_weight)
         backends = self._backends(data, operators, penalised=self.alpha > 0)
         starts = [None] * len(backends)
+        # n rows, p columns, q outputs: another shape is no start.
         shape = (data.Y.shape[1], data.X.shape[1])
         if previous is not None and np.atleast_2d(previous).shape == shape:
             W = np.atleast_2d(previous).T.astype(float)

@@ -41,6 +41,7 @@ class SpectralNewton:
         self.axes = Vt[determined].T
         self.Y = U.T @ Y
         self.unexplained = unexplained + np.sum((Y - U @ self.Y) ** 2)
+        # The first proximal step is for columns of length one, on average.
         self.scale = np.sqrt(np.mean(s**2)) if len(s) else 1.0
         self.T = sparse.csr_array(sparse.diags_array(s / self.scale))
 
@@ -71,6 +72,7 @@ class SpectralNewton:
                 sigma=_FIRST_STEP,
                 max_iter=problem.max_iter,
             )
+        # Coefficients across the axes change neither residual nor rank: they are zero.
         W = self.axes @ solution.coef / self.scale
         gap = max(solution.gap, _EPS * solution.objective)
         objective = solution.objective + 0.5 * self.unexplained

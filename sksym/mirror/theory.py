@@ -238,6 +238,7 @@ def noise_exponents(curvatures, learning_rate, decay=0.0):
     if not (np.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"`learning_rate` must be positive and finite, got {learning_rate}.")
     check_number(decay, "decay")
+    # The first row is for u + v, the second for u - v.
     slopes = np.stack([h, -h])
     factors = 1 - learning_rate * (decay + slopes)
     with np.errstate(divide="ignore"):
@@ -319,6 +320,7 @@ def _points(w, O, n_points, random_state):
             f"(m, {len(O)}), got {given.shape}. Let both cover the same parameters, in one order."
         )
     check_count(n_points, "n_points", least=0)
+    # A step as long as the point shows a symmetry at its scale.
     size = np.sqrt(np.mean(w**2, axis=1))
     size[size == 0] = 1.0
     rng = check_random_state(random_state)

@@ -174,9 +174,10 @@ class Rotations:
 
         R (n, q) is the derivative of the loss by the predictions that were just made.
         """
+        # R V first: it has r columns, and X may be sparse.
         V = self.factors[1]
         by_U = X.T @ (R @ V)
-        by_V = R.T @ self._hidden
+        by_V = R.T @ self._hidden  # X U, from the prediction
         return [by_U, by_V]
 
     def spread(self, decay):

@@ -67,6 +67,7 @@ class DescentProblem:
         state = backend.start_from(fit.W)
         if state is None or self.coordinates is None:
             return state
+        # One row for each entry of a component.
         broken = np.repeat(fit.lengths > 0, self.operators.sizes)
         return state * broken[:, None]
 
@@ -86,6 +87,7 @@ class DescentProblem:
             Zero for mirrors that hold.
         """
         c, free, intercept = self.training.scales.coefficients(c, z)
+        # Columns of a matrix of low rank have one scale: its singular vectors are kept.
         if self.coordinates is None:
             s = np.linalg.svd(c, compute_uv=False)
             negligible = s <= _ROUND_OFF * s.max(initial=0)
@@ -105,12 +107,9 @@ def product_coordinates(operators, overlap, is_sparse):
     ValueError
         If the mirrors are no products, or if the products need dense data.
     """
-    coordinates = None
-    has_form = len(operators.sizes) == 0
-    if not operators.nuclear:
-        coordinates = block_coordinates(operators, overlap)
-        has_form = coordinates is not None
-    if not has_form:
+    coordinates = block_coordinates(operators, overlap)
+    only_rotations = operators.nuclear and not len(operators.sizes)
+    if coordinates is None and not only_rotations:
         raise ValueError(
             "These mirrors have no product form: overlapping groups, graphs with cycles and "
             "`low_rank` beside others are not independent of each other. MirrorSparseRegressor "

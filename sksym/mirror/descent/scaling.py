@@ -42,6 +42,7 @@ class Scaling:
     @classmethod
     def of(cls, A, F, Y, weight, sizes, intercept):
         """Measure penalised columns A (n, t), free columns F (n, f) and targets Y (n, q)."""
+        # All targets have one scale: their norms are taken together.
         share = weight / weight.sum()
         shift, scale = _moments(A, share, sizes, intercept)
         single = np.ones(F.shape[1], int)
@@ -110,7 +111,7 @@ def _moments(A, share, sizes, intercept):
     sums = np.bincount(block, square, m)
     mean_square = sums / np.maximum(sizes, 1)
     scale = np.sqrt(mean_square)
-    scale[scale == 0] = 1.0
+    scale[scale == 0] = 1.0  # constants stay what they are
     return shift, scale[block]
 
 
@@ -146,6 +147,7 @@ class Standardised:
     def _free_fit(self):
         """The map (f, n) from targets to the z that fits them best."""
         sqrt_weight = np.sqrt(self.weight)
+        # A pseudo-inverse, as free columns may depend on each other.
         weighted = sqrt_weight[:, None] * self.F
         return np.linalg.pinv(weighted, rcond=_RANK) * sqrt_weight
 

@@ -174,7 +174,9 @@ class MirrorSGDRegressor(MirrorRegressor):
         self : MirrorSGDRegressor
         """
         problem = self._descent_problem(X, y, sample_weight, None)
+        # Without decay, or with one about another point, there is no exact problem to solve.
         polish = self.polish and self.alpha > 0 and not self.remove_symmetry
+        # A concave polish weights the components of the coefficients, which must be unique.
         if polish and self.depth > 2 and not problem.coordinates.distinct:
             raise ValueError(
                 f"Mirrors that overlap cannot be polished with depth={self.depth}: use "
@@ -187,6 +189,7 @@ class MirrorSGDRegressor(MirrorRegressor):
             c = problem.rows.settled(c, problem.decay, sizes)
         elif not self.remove_symmetry:
             c = without_negligible(c, sizes)
+        # Descent has brought the free coefficients near their best values only.
         z, _ = problem.rows.refit(c)
         fit = self._fit_of(problem, c, z)
         if polish:
@@ -219,6 +222,7 @@ class MirrorSGDRegressor(MirrorRegressor):
         losses = self._train(problem, 1)
         training = problem.training
         c = training.model.components()
+        # With mirrors, what is negligible will not come back.
         if not self.remove_symmetry:
             c = without_negligible(c, training.sizes)
         fit = self._fit_of(problem, c, training.free)
@@ -256,6 +260,7 @@ class MirrorSGDRegressor(MirrorRegressor):
         blocks = sizes
         weights = operators.weights
         if operators.nuclear:
+            # The whole matrix is one block, of one scale: rotations mix its columns.
             sizes = None
             blocks = [A.shape[1]]
             weights = np.array([operators.nuclear])
@@ -289,6 +294,7 @@ class MirrorSGDRegressor(MirrorRegressor):
             max_epochs=epochs,
             tol=self.tol if self._is_convex else None,
         )
+        # Minibatches are small matrices; divergence is detected by its loss.
         with one_thread(), np.errstate(all="ignore"):
             losses = problem.training.run(problem.rows, problem.decay, plan)
         return np.array(losses) * problem.training.scales.size**2
@@ -299,8 +305,9 @@ class MirrorSGDRegressor(MirrorRegressor):
         n = len(rows.Y)
         norm = problem.training.norm(problem.decay, n, c)
         objective = rows.loss(c, z) + norm.value(c) / n
-        unit = problem.training.scales.size**2
+        unit = problem.training.scales.size**2  # of the loss
         if self.alpha == 0:
+            # Least squares is the minimum, and no penalty has a dual norm.
             lower_bound = problem.least_objective() / unit
         else:
             gap, best_objective = rows.gap(c, norm)
@@ -325,6 +332,7 @@ class MirrorSGDRegressor(MirrorRegressor):
             close = fit.gap <= _POLISHED * fit.objective
             return replace(fit, converged=fit.converged or close)
         for _ in range(_TANGENTS):
+            # Zeros stay zero: the slope of the penalty there is nearly infinite.
             previous = fit.W
             lengths = problem.operators.lengths(previous)
             backend = problem.backend(concave_slopes(lengths, self.depth))
@@ -342,7 +350,8 @@ class MirrorSGDRegressor(MirrorRegressor):
             remedy = "scale the columns of X alike"
         warn(
             f"The duality gap is {fit.gap / (fit.objective or 1.0):.2g} of the objective after "
-            f"{n_epochs} epochs, more than tol={tol}: {remedy}; or increase `max_epochs`, or `tol`.",
+            f"{n_epochs} epochs, more than tol={tol}: {remedy}; or increase `max_epochs`, or "
+            "`tol`.",
             ConvergenceWarning,
         )
 
