@@ -190,6 +190,23 @@ def test_cvxpy_solves_the_same_problem():
     assert theirs.dual_gap_ <= 1e-4
 
 
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_dual_gap_bounds_the_objective_in_its_own_units(size):
+    X, y = samples(radial, n=20, noise=0.05)
+    y, alpha = size * y, 0.01 * size
+    options = {"alpha": alpha, "adaptive": False, "refit": False}
+
+    def objective(model):
+        misfit = np.mean((y - model.predict(X)) ** 2) / 2
+        return misfit + alpha * model.singular_values_.sum()
+
+    least = objective(SymmetryPromotingRegressor(so, tol=1e-10, **options).fit(X, y))
+    for tol in (1e-1, 1e-2, 1e-4):
+        rough = SymmetryPromotingRegressor(so, tol=tol, **options).fit(X, y)
+        assert objective(rough) - least <= rough.dual_gap_ + 1e-9 * least
+        assert 0 < rough.dual_gap_ <= tol * least * (1 + 2 * tol)
+
+
 def test_reported_nuclear_norm_is_that_of_the_coefficients():
     X, y = samples(radial, n=20, noise=0.05)
     model = SymmetryPromotingRegressor(so, alpha=0.01, refit=False).fit(X, y)

@@ -18,6 +18,7 @@ from sksym import (
     translations,
     vector,
 )
+from sksym._linalg import numerical_rank
 from sksym.promote.fitting import Samples
 from sksym.promote.problem import PromotionProblem
 from sksym.solvers import (
@@ -29,6 +30,7 @@ from sksym.solvers import (
     penalised_least_squares,
     solve_with_cvxpy,
 )
+from sksym.solvers.conjugate_gradients import conjugate_gradients
 
 CLARABEL = {"tol_gap_rel": 1e-9, "tol_gap_abs": 1e-9, "tol_feas": 1e-9}
 
@@ -206,3 +208,23 @@ def test_callback_sees_progress():
     penalised_least_squares(data, terms, 1e-2, tol=1e-8, callback=lambda *row: seen.append(row))
     assert [row[0] for row in seen] == sorted(row[0] for row in seen)
     assert seen[-1][2] <= 1e-8 * seen[-1][1]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_conjugate_gradients_solve_to_the_accuracy_asked_for(warm, rng):
+    A = rng.normal(size=(40, 30))
+    H, target, scale = A.T @ A + np.eye(30), rng.normal(size=(30, 1)), np.arange(1.0, 31.0)[:, None]
+    start = rng.normal(size=(30, 1)) if warm else None
+    options = {"start": start, "precondition": lambda r: r / scale}
+    x, converged = conjugate_gradients(lambda x: H @ x, target, rtol=1e-9, max_iter=300, **options)
+    assert converged
+    np.testing.assert_allclose(x, np.linalg.solve(H, target), atol=1e-7)
+    _, converged = conjugate_gradients(lambda x: H @ x, target, rtol=1e-9, max_iter=2, **options)
+    assert not converged
+
+
+def test_rank_counts_what_lies_above_round_off():
+    eps = np.finfo(float).eps
+    assert numerical_rank(np.array([2.0, 1.0, 81 * 2 * eps, 79 * 2 * eps]), (10, 4)) == 3
+    assert numerical_rank(np.array([1.0, 1e-3, 1e-9]), (10, 4), rtol=1e-8) == 2
+    assert numerical_rank(np.zeros(3), (3, 3)) == numerical_rank(np.zeros(0), (3, 0)) == 0

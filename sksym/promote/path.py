@@ -39,7 +39,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     Bunch
         ``alphas`` (a,) descending, ``coefs`` (a, q, p) in ``library``, ``singular_values`` (a, k)
         of the symmetry matrix, ascending, ``n_symmetries`` (a,), ``mean_squared_error`` (a,) on
-        these samples, ``dual_gaps`` (a,), ``n_iters`` (a,).
+        these samples, ``dual_gaps`` (a,) in units of the objective, ``n_iters`` (a,).
 
     Examples
     --------
