@@ -76,7 +76,8 @@ class CentredData:
                 # Three rows rule out nearly all columns before whole columns are compared.
                 first = X[0]
                 middle = X[len(X) // 2]
-                suspects = np.flatnonzero((first == X[-1]) & (first == middle))
+                alike = (first == X[-1]) & (first == middle)
+                suspects = np.flatnonzero(alike)
                 equal = X[:, suspects] == first[suspects]
                 constant = suspects[equal.all(axis=0)]
                 x_mean[constant] = first[constant]
@@ -93,7 +94,8 @@ class CentredData:
         if fit_intercept and not sparse.issparse(X):
             square = np.einsum("ij,ij->j", X, X)
             square_of_mean = total * x_mean**2
-            is_far = bool((square_of_mean > (1 - _FAR) * square).any())
+            close_to_mean = square_of_mean > (1 - _FAR) * square
+            is_far = bool(close_to_mean.any())
         return cls(X, Y, sqrt_weight, x_mean, y_mean, ones, total, is_far, many_fits)
 
     @property
@@ -144,7 +146,8 @@ class CentredData:
         (R,) = qr(rows, mode="r", check_finite=False)
         # Rows p to p + q of the factor see Y only: no coefficients fit them.
         unexplained = R[p : p + q, p:]
-        return R[:p, :p], R[:p, p:], float(np.sum(unexplained**2))
+        square = float(np.sum(unexplained**2))
+        return R[:p, :p], R[:p, p:], square
 
     def least_squares(self):
         """Return the minimiser W (p, q) of least norm, by LSQR where the data are sparse."""
@@ -158,11 +161,14 @@ class CentredData:
             rmatvec=lambda r: self.X.T @ r - self.x_mean * (self.sqrt_weight @ r),
             dtype=float,
         )
-        W = np.empty((self.X.shape[1], self.Y.shape[1]))
+        p = self.X.shape[1]
+        q = self.Y.shape[1]
+        W = np.empty((p, q))
         # In exact arithmetic the rank suffices; round-off costs a multiple of it.
         limit = 20 * min(self.X.shape) + 100
         for j, y in enumerate(self.Y.T):
-            W[:, j] = lsqr(X, y, atol=1e-14, btol=1e-14, iter_lim=limit)[0]
+            w, *_ = lsqr(X, y, atol=1e-14, btol=1e-14, iter_lim=limit)
+            W[:, j] = w
         return W
 
 
@@ -245,8 +251,8 @@ def block_design(data, coordinates):
             F = F - ones @ (ones.T @ F)
     U, s, Vt = np.linalg.svd(F, full_matrices=False)
     # A constant column is centred to noise: it is judged by its size before.
-    round_off = max(F.shape) * _EPS * max(magnitude, s.max(initial=0))
-    determined = s > round_off
+    size = max(magnitude, s.max(initial=0))
+    determined = s > max(F.shape) * _EPS * size
     axes = U[:, determined]
     inverse = Vt[determined].T / s[determined]
     free_fit = inverse @ axes.T

@@ -66,7 +66,9 @@ class LatentComponents:
 
     def design(self, X):
         """Return ``X K^T`` (n, t) and ``X N`` (n, f)."""
-        return _dense(X @ self.K.T), _dense(X @ self.N)
+        penalised = X @ self.K.T
+        free = X @ self.N
+        return _dense(penalised), _dense(free)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,8 @@ class ChainSteps:
         backwards = _dense(X)[:, ::-1]
         sums_beyond = np.cumsum(backwards, axis=1)[:, ::-1]
         total = sums_beyond[:, :1]
-        share_beyond = np.arange(p - 1, 0, -1) / p
+        n_beyond = np.arange(p - 1, 0, -1)
+        share_beyond = n_beyond / p
         centred = sums_beyond[:, 1:] - share_beyond * total
         return np.divide(centred, self.steps, order="F"), total
 
@@ -137,9 +140,9 @@ class SquareSystem:
         columns = np.ascontiguousarray(_dense(X).T)
         transformed = self.factor.solve(columns, "T")
         t = self.K.shape[0]
-        penalised = np.ascontiguousarray(transformed[:t].T)
-        free = np.ascontiguousarray(transformed[t:].T)
-        return penalised, free
+        penalised = transformed[:t].T
+        free = transformed[t:].T
+        return np.ascontiguousarray(penalised), np.ascontiguousarray(free)
 
 
 def _square_system(K):
@@ -219,7 +222,8 @@ class Constraints:
         tails = np.concatenate([i, p + i])
         heads = np.concatenate([j + shift, p + j + shift])
         heads %= 2 * p
-        graph = sparse.coo_array((np.ones(len(tails)), (tails, heads)), shape=(2 * p, 2 * p))
+        edges = np.ones(len(tails))
+        graph = sparse.coo_array((edges, (tails, heads)), shape=(2 * p, 2 * p))
         _, label = connected_components(graph, directed=False)
         of_plus = label[:p]
         of_minus = label[p:]

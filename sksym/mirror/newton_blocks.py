@@ -50,8 +50,9 @@ class NewtonBlocks:
 
     def norm(self, alpha, factors=1.0):
         """Return the penalty of the components, as a sum over rows."""
-        n = self.problem.data.total_weight
-        return self.problem.operators.norm(n * alpha * factors, self.problem.positive)
+        problem = self.problem
+        total_alpha = problem.data.total_weight * alpha
+        return problem.operators.norm(total_alpha * factors, problem.positive)
 
     def largest_alpha(self):
         """Return the dual norm of the gradient where every mirror holds."""
@@ -90,9 +91,11 @@ class NewtonBlocks:
     def fit_of(self, x, norm, objective, gap, n_iter):
         """Return the `MirrorFit` of components x (t, q)."""
         lengths = norm.lengths(x)
-        W = self.coordinates.coefficients(x, self.blocks.free_coefficients(x))
+        z = self.blocks.free_coefficients(x)
+        W = self.coordinates.coefficients(x, z)
         if self.coordinates.ties:
-            W = Constraints(self.problem.operators.rows_of(lengths == 0)).write(W)
+            rows = self.problem.operators.rows_of(lengths == 0)
+            W = Constraints(rows).write(W)
         objective = objective + 0.5 * self.blocks.unexplained
         return self.problem.finish(W, lengths, objective, gap, n_iter, x)
 
@@ -108,7 +111,8 @@ class BlocksByCvxpy(NewtonBlocks):
         q = target.shape[1]
         T = self.design.rows(np.arange(t))
         # cvxpy takes flat coefficients (q, t), of which the norm reads blocks of (t, q).
-        transpose = np.arange(t * q).reshape(q, t).T.ravel()
+        place = np.arange(t * q).reshape(q, t)
+        transpose = place.T.ravel()
         K = sparse.eye_array(t * q, format="csr")[transpose]
         unsigned = GroupNorm(norm.alpha, norm.sizes)
         term = Term(K, (t, q), unsigned)
@@ -123,6 +127,7 @@ class BlocksByCvxpy(NewtonBlocks):
         x[norm.per_row(is_zero)] = 0.0
         residual = target - T.T @ x
         correlation = T @ residual
-        gap, objective, _ = duality_gap(norm, x, norm.value(x), residual, correlation, target)
+        penalty = norm.value(x)
+        gap, objective, _ = duality_gap(norm, x, penalty, residual, correlation, target)
         gap = max(gap, _EPS * objective)
         return self.fit_of(x, norm, objective, gap, solution.n_iter)

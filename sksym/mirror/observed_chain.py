@@ -11,9 +11,8 @@ def observes_a_chain(problem):
     """Return whether the mirrors are a chain, and each row observes one coefficient of it."""
     data = problem.data
     X = data.X
-    if problem.overlap == "latent" or problem.operators.nuclear:
-        return False
-    if problem.solver not in ("auto", "newton") or data.Y.shape[1] > 1:
+    q = data.Y.shape[1]
+    if problem.overlap == "latent" or problem.operators.nuclear or q > 1:
         return False
     n, p = X.shape
     if not sparse.issparse(X) or n != p or X.nnz != n:
@@ -72,5 +71,6 @@ class ObservedChain:
         # Row i observes y_i / d_i, with the weight d_i^2.
         solution = taut_string(y / d, penalties, d**2)
         w = solution.coef
-        lengths = self.steps * np.abs(np.diff(w))
+        jumps = np.abs(np.diff(w))
+        lengths = self.steps * jumps
         return problem.finish(w[:, None], lengths, solution.objective, solution.gap, 1)

@@ -49,12 +49,14 @@ class Overlapping:
     def _least_loss(self):
         """The loss of least squares, from which the solver measures its objective."""
         _, _, w_ls = self.data.parts(1.0)
-        residual = self.data.Y - self.data.R @ w_ls.T
+        fitted = self.data.R @ w_ls.T
+        residual = self.data.Y - fitted
         return 0.5 * np.vdot(residual, residual)
 
     def terms(self, factors=1.0):
         """Return the penalty as terms of the flat coefficients (q, p)."""
-        return penalty_terms(self.problem.operators, self.data.Y.shape[1], factors)
+        q = self.data.Y.shape[1]
+        return penalty_terms(self.problem.operators, q, factors)
 
     def largest_alpha(self):
         """Return an alpha from which on every mirror holds; a smaller one may suffice."""
@@ -117,17 +119,20 @@ class Overlapping:
             components = solution.state[0]
         else:
             components = [term(solution.coef) for term in terms]
+        size_of_coef = np.linalg.norm(solution.coef)
         active = np.zeros(len(operators.sizes), bool)
         for size, Z, term in zip(np.unique(operators.sizes), components, terms, strict=False):
             length = np.linalg.norm(Z, axis=1)
-            size_of_coef = np.linalg.norm(term.K.data) * np.linalg.norm(solution.coef)
-            threshold = max(negligible * length.max(), _ROUND_OFF * size_of_coef)
+            size_of_operator = np.linalg.norm(term.K.data)
+            round_off = _ROUND_OFF * size_of_operator * size_of_coef
+            threshold = max(negligible * length.max(), round_off)
             active[operators.sizes == size] = length > threshold
         constraints = Constraints(operators.rows_of(~active))
         W = constraints.write(solution.coef.T.copy())
         residual = self.data.Y - self.data.R @ W
         loss = 0.5 * np.vdot(residual, residual)
-        penalty = sum(term.penalty.value(term(W.T)) for term in terms)
+        coef = W.T
+        penalty = sum(term.penalty.value(term(coef)) for term in terms)
         objective = loss + strength * penalty
         # The solver's lower bound of the minimum bounds the error of any other point too.
         excess = max(solution.objective - solution.gap, 0.0)
@@ -172,7 +177,8 @@ def penalty_terms(operators, n_outputs, factors=1.0):
         column = (K.col + p * outputs).ravel()
         entries = np.tile(K.data * scale[K.row], q)
         shape = (count, int(size) * q)
-        stacked = sparse.csr_array((entries, (row, column)), shape=(np.prod(shape), p * q))
+        n_rows = np.prod(shape)
+        stacked = sparse.csr_array((entries, (row, column)), shape=(n_rows, p * q))
         terms.append(Term(stacked, shape, GroupNorm()))
     if operators.nuclear:
         identity = sparse.eye_array(p * q, format="csr")

@@ -59,7 +59,8 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     backends = model._backends(data, operators, many_fits=True)
     alphas = _grid(alphas, eps, backends)
     fits = _along(backends, alphas)
-    missed = sum(not all(fit.converged for fit in of_alpha) for of_alpha in fits)
+    converged = [all(fit.converged for fit in of_alpha) for of_alpha in fits]
+    missed = converged.count(False)
     # The gap of a concave penalty is that of a tangent, which bounds nothing for the path.
     if missed and model.depth == 2:
         warn(
@@ -98,7 +99,8 @@ def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
     1.0
     """
     model = MirrorSparseRegressor(mirrors, **parameters)
-    backends = model._backends(*model._prepared(X, y, sample_weight))
+    data, operators = model._prepared(X, y, sample_weight)
+    backends = model._backends(data, operators)
     return float(max(backend.largest_alpha() for backend in backends))
 
 
@@ -133,7 +135,10 @@ def _path(alphas, fits, data, operators):
     if data.one_target:
         coefs = coefs[:, 0]
     # With an output for each fit, a mirror is broken where one of them breaks it.
-    active = [np.any([fit.lengths > 0 for fit in of_alpha], axis=0) for of_alpha in fits]
+    active = []
+    for of_alpha in fits:
+        by_output = [fit.lengths > 0 for fit in of_alpha]
+        active.append(np.any(by_output, axis=0))
     return Bunch(
         alphas=alphas,
         coefs=coefs,
@@ -149,8 +154,11 @@ def _path(alphas, fits, data, operators):
 
 def _coefficients(fits):
     """Return coefficients (a, p, q) and intercepts (a, q)."""
-    W = [np.hstack([fit.W for fit in of_alpha]) for of_alpha in fits]
-    intercepts = [np.concatenate([fit.intercept for fit in of_alpha]) for of_alpha in fits]
+    W = []
+    intercepts = []
+    for of_alpha in fits:
+        W.append(np.hstack([fit.W for fit in of_alpha]))
+        intercepts.append(np.concatenate([fit.intercept for fit in of_alpha]))
     return np.array(W), np.array(intercepts)
 
 
@@ -273,7 +281,8 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         errors = np.transpose(parallel(folds))
         mean = errors.mean(axis=1)
         # Errors that differ by round-off are equal: the strongest penalty is taken.
-        best = int(np.flatnonzero(mean <= mean.min() * (1 + _TIE))[0])
+        least = mean.min() * (1 + _TIE)
+        best = int(np.flatnonzero(mean <= least)[0])
         fits = _along(backends, alphas)
         self._set_fits(fits[best], data, operators)
         self.alpha_ = float(alphas[best])

@@ -58,7 +58,8 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
 
     def _prepared(self, X, y, sample_weight, reset=True):
         """Return validated data, and the elementary mirrors on their columns."""
-        if self.positive and self.multi_task and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        one_output = self.positive and self.multi_task
+        if one_output and np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1:
             raise ValueError(
                 "positive=True with several outputs that share their mirrors is not supported: use "
                 "multi_task=False."
@@ -69,8 +70,6 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
         operators = mirror_operators(self.mirrors, [str(name) for name in names])
-        if operators.nuclear:
-            self._check_low_rank(data.Y.shape[1])
         return data, operators
 
     def _check_low_rank(self, n_outputs):
@@ -90,6 +89,8 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         check_fraction(self.tol, "tol")
         check_count(self.max_iter, "max_iter")
         check_count(self.depth, "depth", least=2)
+        if operators.nuclear:
+            self._check_low_rank(data.Y.shape[1])
         # Both would be asked to solve the tangents only, which is not what their names promise.
         if self.depth > 2 and self.solver in ("cd", "cvxpy"):
             raise ValueError(

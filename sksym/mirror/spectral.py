@@ -35,21 +35,24 @@ class SpectralNewton:
         X, Y, unexplained = problem.data.reduced
         with one_thread():
             U, s, Vt = svd(X, full_matrices=False, check_finite=False)
-        determined = s > max(X.shape) * _EPS * s.max(initial=0)
+        round_off = max(X.shape) * _EPS * s.max(initial=0)
+        determined = s > round_off
         U = U[:, determined]
         s = s[determined]
         self.axes = Vt[determined].T
         self.Y = U.T @ Y
-        self.unexplained = unexplained + np.sum((Y - U @ self.Y) ** 2)
+        residual = Y - U @ self.Y
+        self.unexplained = unexplained + np.sum(residual**2)
         # The first proximal step is for columns of length one, on average.
         self.scale = np.sqrt(np.mean(s**2)) if len(s) else 1.0
-        self.T = sparse.csr_array(sparse.diags_array(s / self.scale))
+        diagonal = sparse.diags_array(s / self.scale)
+        self.T = sparse.csr_array(diagonal)
 
     def largest_alpha(self):
         """Return the largest singular value of the gradient at zero, over the weight."""
-        problem = self.problem
-        largest = np.linalg.norm(self.T @ self.Y, 2) * self.scale
-        return largest / problem.operators.nuclear / problem.data.total_weight
+        weight = self.problem.data.total_weight * self.problem.operators.nuclear
+        norm = NuclearNorm(weight / self.scale)
+        return norm.polar(self.T @ self.Y)
 
     def start_from(self, W):
         """Return the coefficients (p, q)."""

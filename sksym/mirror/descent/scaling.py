@@ -165,7 +165,8 @@ class Standardised:
 
     def loss(self, c, z):
         """Return the mean loss of components c (t, q) and free coefficients z (f, q)."""
-        residual = self.Y - self.A @ c - self.F @ z
+        prediction = self.A @ c + self.F @ z
+        residual = self.Y - prediction
         weighted = self.weight[:, None] * residual
         total = float(np.vdot(weighted, residual))
         return 0.5 * total / len(residual)
@@ -201,8 +202,9 @@ class Standardised:
             s[min(pulled, significant) :] = 0
             return (U * s) @ Vt
         norm = GroupNorm(1.0, sizes)
-        pulled = norm.lengths(pull) > decay
-        return without_negligible(c, sizes) * norm.per_row(pulled)[:, None]
+        is_pulled = norm.lengths(pull) > decay
+        rows = norm.per_row(is_pulled)
+        return without_negligible(c, sizes) * rows[:, None]
 
 
 def without_negligible(c, sizes):
@@ -214,4 +216,5 @@ def without_negligible(c, sizes):
     norm = GroupNorm(1.0, sizes)
     lengths = norm.lengths(c)
     significant = lengths > _NEGLIGIBLE * lengths.max(initial=0)
-    return c * norm.per_row(significant)[:, None]
+    rows = norm.per_row(significant)
+    return c * rows[:, None]

@@ -251,6 +251,8 @@ class MirrorSGDRegressor(MirrorRegressor):
         """Return the rows in the units of a training, of a new one for None."""
         self._check_options()
         data, operators = self._prepared(X, y, sample_weight, reset=training is None)
+        if operators.nuclear:
+            self._check_low_rank(data.Y.shape[1])
         data = data.counted()
         coordinates = product_coordinates(operators, self.overlap, sparse.issparse(data.X))
         A, F = product_columns(data.X, coordinates)

@@ -170,9 +170,8 @@ class Training:
         u, v = self.model.factors
         if self.sizes is None:
             return [u * share[0], v * share[0]]
-        u = u[:, :, 0] * share[self._starts]
-        v = v * share[:, None]
-        return [u, v]
+        share_of_block = share[self._starts]
+        return [u[:, :, 0] * share_of_block, v * share[:, None]]
 
     def remove_mirrors(self):
         """Let the factors decay to a point that lies on no mirror, from now on."""
@@ -230,7 +229,8 @@ class Training:
 
             prediction = self.model.predict(A) + F @ self.free
             residual = prediction - data.Y[batch]
-            bend = self.model.bend(A, weight[:, None] * residual, self.rng)
+            weighted = weight[:, None] * residual
+            bend = self.model.bend(A, weighted, self.rng)
             gauss_newton = largest_eigenvalue(kernel, len(batch), self.rng)
             mean = (gauss_newton + bend) / len(batch)
             steepest = max(steepest, mean)
@@ -238,7 +238,8 @@ class Training:
 
     def epoch(self, data, decay, rate, batch_size):
         """Descend once over all rows; return their mean loss, each before its step."""
-        shrink = [rate * g for g in self.model.spread(decay)]
+        spread = self.model.spread(decay)
+        shrink = [rate * g for g in spread]
         factors_kept = [1 - share for share in shrink]
         total = 0.0
         for batch in data.batches(batch_size, self.rng):
