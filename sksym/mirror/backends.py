@@ -140,7 +140,8 @@ def backend_for(problem):
     for solvers, applies, build in _BACKENDS:
         if problem.solver in solvers and applies(problem):
             return build(problem)
-    if problem.operators.nuclear and problem.overlap == "latent":
+    operators = problem.operators
+    if operators.nuclear and len(operators.sizes) and problem.overlap == "latent":
         raise ValueError(
             'overlap="latent" splits the coefficients between mirrors, which `low_rank` with '
             'others does not do here: use overlap="analysis", or `low_rank()` alone.'
