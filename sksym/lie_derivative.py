@@ -164,11 +164,14 @@ class LieDerivative:
         ValueError
             If the operator returns arrays of shapes that do not fit, or not finite.
         """
+        _require_dimension(candidates, library.n_features_in_)
         values, moved, constant = operator(library, candidates, X)
         B = None if output is None else represent(output, candidates)
         values = sparse.csr_array(values)
         moved = sparse.csr_array(moved)
-        _check_operator(values, moved, constant, candidates.dim, B)
+        if constant is not None:
+            constant = np.asarray(constant, dtype=float)
+        _check_operator(values, moved, constant, (library.n_output_features_, candidates.dim), B)
         own = cls(moved, values, B, np.eye(candidates.dim), None, constant)
         basis = candidates.orthonormal_coordinates(library.box(X), X)
         return own.in_generators(basis)
@@ -237,7 +240,7 @@ class LieDerivative:
         Parameters
         ----------
         q : int, default=None
-            Number of outputs where `B` is None; default 1.
+            Number of outputs where neither `B` nor `constant` says it; default 1.
 
         Returns
         -------
@@ -247,7 +250,7 @@ class LieDerivative:
         r = self.n_generators
         p = self.n_functions
         m = self.n_tests
-        q = (q or 1) if self.B is None else self.B.shape[1]
+        q = self._n_outputs(q)
         D = sparse.coo_array(self.moved_values)
         a, j = np.divmod(D.col, m)
         i = np.arange(q)[:, None]
@@ -263,6 +266,14 @@ class LieDerivative:
         where = (np.concatenate(rows), np.concatenate(columns))
         entries = (np.concatenate(values), where)
         return sparse.csr_array(sparse.coo_array(entries, shape=(r * q * m, q * p)))
+
+    def _n_outputs(self, q):
+        """Return the number of outputs: of `B` or `constant`, else `q`, else 1."""
+        if self.B is not None:
+            return self.B.shape[1]
+        if self.constant is not None:
+            return self.constant.shape[1]
+        return q or 1
 
     def constraint_target(self):
         """Return the right-hand side (r q m,) of the constraints; None: they are homogeneous."""
@@ -382,9 +393,15 @@ def evaluation(library, candidates, X):
     return values, sparse.csr_array(moved.reshape(p, -1)), None
 
 
-def _check_operator(values, moved, constant, r, B):
-    """Raise unless what an operator returned has shapes that fit and finite entries."""
-    p, m = values.shape
+def _check_operator(values, moved, constant, shape, B):
+    """Raise unless what an operator returned fits p functions, r generators, and is finite."""
+    p, r = shape
+    if values.ndim != 2 or values.shape[0] != p:
+        raise ValueError(
+            f"The operator returned values of shape {values.shape} for {p} functions: they must "
+            f"have shape ({p}, m), a row for each function and a column for each test."
+        )
+    m = values.shape[1]
     if moved.shape != (p, r * m):
         raise ValueError(
             f"The operator returned moved values of shape {moved.shape} for {p} functions, "
@@ -392,11 +409,12 @@ def _check_operator(values, moved, constant, r, B):
             "generator."
         )
     if constant is not None:
-        q = constant.shape[1] if np.ndim(constant) == 3 else None
-        if np.shape(constant) != (r, q, m) or (B is not None and q != B.shape[1]):
+        q = "q" if B is None else B.shape[1]
+        fits = constant.ndim == 3 and constant.shape[::2] == (r, m)
+        if not fits or (B is not None and constant.shape[1] != q):
             raise ValueError(
-                f"The operator returned a constant of shape {np.shape(constant)}: it must be None "
-                f"or have shape ({r}, q, {m})."
+                f"The operator returned a constant of shape {constant.shape}: it must be None or "
+                f"have shape ({r}, {q}, {m}), generators by outputs by tests."
             )
     finite = np.isfinite(values.data).all() and np.isfinite(moved.data).all()
     if not finite or (constant is not None and not np.isfinite(constant).all()):

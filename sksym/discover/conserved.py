@@ -60,7 +60,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
     n_quantities_ : int
         Their number k.
     singular_values_ : ndarray
-        Relative rates of change of all functions that vary, ascending.
+        Relative rates of change of all functions that vary, descending.
     noise_floor_ : float
         Contribution of the noise in the derivatives to the rates of the declared quantities.
     undecided_ : int
@@ -153,7 +153,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         self.library_ = library
         self.coef_ = quantities @ functions
         self.n_quantities_ = len(quantities)
-        self.singular_values_ = evidence.spectrum.singular_values
+        self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
         self.undecided_ = conclusion.undecided
 

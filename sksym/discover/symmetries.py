@@ -98,7 +98,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     n_symmetries_ : int
         Their number k.
     singular_values_ : ndarray of shape (k,)
-        Relative defects of all identifiable generators, ascending.
+        Relative defects of all identifiable generators, descending.
     noise_floor_ : float
         Contribution of the noise of the fit to the defect of the declared generators.
     standard_errors_ : ndarray of shape (k, r), or None
@@ -202,7 +202,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.algebra_ = candidates.combine(generators)
         self.algebra_name_ = _name(candidates, generators, X)
         self.n_symmetries_ = len(generators)
-        self.singular_values_ = evidence.spectrum.singular_values
+        self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = finding.verdict.floor
         self.standard_errors_ = errors
         self.undecided_ = finding.verdict.undecided
