@@ -90,9 +90,14 @@ class Estimate:
         Raises
         ------
         ValueError
-            If the covariance is not finite, not symmetric, negative or singular.
+            If the covariance is not finite, not symmetric, negative or singular, if the
+            coefficients are not finite, or if `n` or `dof` is not positive.
         """
         coef = np.atleast_2d(np.asarray(coef, float))
+        if not np.isfinite(coef).all():
+            raise ValueError("`coef` holds NaN or infinity: estimates are finite.")
+        if not n > 0 or not dof > 0:
+            raise ValueError(f"`n` and `dof` must be positive, got n={n!r}, dof={dof!r}.")
         factor = _covariance_factor(np.asarray(covariance, float), coef.size)
         identity = np.eye(coef.shape[1])
         undetermined = np.zeros((coef.shape[1], 0))
@@ -142,7 +147,8 @@ class Estimate:
         is known the test is by chi square and the likelihood is that of Gauss, else by F.
         """
         residual, rank = self.misfit(basis)
-        n_constraints = len(self.observed) - rank - n_tuned
+        # Not the length of the residual: a covariance may have more sources of noise.
+        n_constraints = len(self.coef) * self.rank - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         round_off = EXACT**2 * (self.observed @ self.observed)

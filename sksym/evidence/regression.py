@@ -125,9 +125,9 @@ class FunctionSamples:
         share = self.weight_of_rows
         n = self.statistics.weight
         # Defects are relative to what the fit varies, not to noise that it leaves.
-        u = estimate.coef @ estimate.to_data
+        fitted = self.statistics.design @ estimate.coef.T  # whose squares are those of the rows
         mean = share @ self.Y / n
-        varied = np.sqrt(max(np.mean(np.sum(u**2, axis=1) - mean**2), 0.0))
+        varied = np.sqrt(max(np.mean(np.sum(fitted**2, axis=0) / n - mean**2), 0.0))
         scale = output_scale(self.Y, share)
         if varied > _VARIED * scale:
             scale = varied
