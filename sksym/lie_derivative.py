@@ -98,20 +98,11 @@ class LieDerivative:
             If the library is not closed under this algebra.
         """
         _require_dimension(algebra, library.n_features_in_)
-        if X is None:
-            if library.domain_ is None:
-                raise ValueError(
-                    f"{type(library).__name__} has no measure of its own: give points `X`."
-                )
-            box = library.domain_
-        else:
-            box = library.box(X)
-        own = cls.in_tests(
-            library,
-            algebra,
-            None if output is None else represent(output, algebra),
-            library.orthonormal_coordinates(X),
-        )
+        B = None if output is None else represent(output, algebra)
+        D = closed_lie_matrices(library, algebra)
+        box = _box_of_measure(library) if X is None else library.box(X)
+        tests = sparse.csr_array(library.orthonormal_coordinates(X))
+        own = cls(D, _identity(D.shape[0]), B, np.eye(algebra.dim), tests)
         return own.in_generators(algebra.orthonormal_coordinates(box, X))
 
     @classmethod
@@ -129,8 +120,7 @@ class LieDerivative:
             If the library is not closed under this algebra.
         """
         D = closed_lie_matrices(library, algebra)
-        identity = sparse.eye_array(D.shape[0], format="csr")
-        return cls(D, identity, B, np.eye(algebra.dim), sparse.csr_array(tests))
+        return cls(D, _identity(D.shape[0]), B, np.eye(algebra.dim), sparse.csr_array(tests))
 
     @classmethod
     def sampled(cls, library, algebra, output, X, sample_weight=None):
@@ -320,10 +310,11 @@ class LieDerivative:
         """Apply the transpose of the linear part of `symmetry_matrix`: (q m, r) to (q, p)."""
         r = self.n_generators
         s = self.E.shape[1]
-        q = len(Z) // max(self.n_tests, 1)
-        moved = np.asarray(Z).reshape(q, self.n_tests, r).transpose(0, 2, 1)
+        m = self.n_tests
+        q = len(Z) // max(m, 1)  # without candidates there may be no test
+        moved = np.reshape(Z, (q, m, r)).transpose(0, 2, 1)
         if self.T is not None:
-            moved = (moved.reshape(q * r, self.n_tests) @ self.T.T).reshape(q, r, s)
+            moved = (moved.reshape(q * r, m) @ self.T.T).reshape(q, r, s)
         coef = moved.reshape(q, r * s) @ self.D.T
         if self.B is not None:
             coef = coef - np.einsum("aik,ias->ks", self.B, moved) @ self.E.T
@@ -367,6 +358,19 @@ def closed_lie_matrices(library, motions):
             "matrices D_a side by side."
         )
     return D
+
+
+def _identity(p):
+    return sparse.eye_array(p, format="csr")
+
+
+def _box_of_measure(library):
+    """Return the box (2, d) of the measure that a library has of its own."""
+    if library.domain_ is None or library.columns_ is not None:
+        raise ValueError(
+            f"{type(library).__name__} has no measure of its own on all columns: give points `X`."
+        )
+    return library.domain_
 
 
 def evaluation(library, candidates, X):

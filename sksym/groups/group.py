@@ -236,10 +236,10 @@ def resolve(symmetry, X, name="symmetry"):
     d = X.shape[1]
     if symmetry is None:
         return Group.none(d)
+    if callable(symmetry):
+        symmetry = symmetry(d)
     if isinstance(symmetry, UnfittedVectorFields):
         symmetry = symmetry.fitted(X)
-    elif callable(symmetry):
-        symmetry = symmetry(d)
     group = Group.of(symmetry, name)
     if group.n_features != d:
         raise ValueError(

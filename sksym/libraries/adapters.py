@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +14,7 @@ from sksym.libraries.numerical import central_differences, complex_step
 _DIFFERENCE_ACCURACY = 1e-8  # relative, of central differences of fourth order
 _FEW = 5  # rows at which derivatives by both methods are compared
 _AGREE = 1e-4
+_REQUIRED = ("fit", "transform", "jacobian")
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +68,7 @@ class AdaptedLibrary(Library):
             transformer = transformer.fresh()
         else:
             transformer = clone(transformer)
-        if callable(getattr(type(transformer), "set_output", None)):
+        if _own_method(transformer, "set_output"):
             transformer.set_output(transform="default")  # arrays, whatever is configured outside
         self.transformer_ = transformer.fit(X)
         relative_step = np.finfo(float).eps ** 0.2
@@ -123,15 +123,21 @@ class AdaptedLibrary(Library):
 
 def _method_for_names(transformer):
     """Return the method that names the outputs; None where it, or a step inside it, has none."""
-    if isinstance(transformer, _Named):
-        steps = transformer.get_params(deep=True).values()
-        unnamed = [step for step in steps if _transforms(step) and not isinstance(step, _Named)]
-        return None if unnamed else transformer.get_feature_names_out
-    return getattr(transformer, "get_feature_names", None)  # as pysindy calls it
+    named = _own_method(transformer, "get_feature_names_out")
+    if named is None:
+        return _own_method(transformer, "get_feature_names")  # as pysindy calls it
+    for step in transformer.get_params(deep=True).values():
+        if _own_method(step, "transform") and not _own_method(step, "get_feature_names_out"):
+            return None
+    return named
 
 
-def _transforms(step):
-    return callable(getattr(step, "transform", None))
+def _own_method(thing, name):
+    """Return a method of an object of others, None where it has none.
+
+    The object is asked, not its class: scikit-learn's `available_if` hides methods of some.
+    """
+    return getattr(thing, name, None)
 
 
 def from_transformer(transformer, columns=None):
@@ -141,7 +147,7 @@ def from_transformer(transformer, columns=None):
 
 def from_pysindy(library, columns=None):
     """Make a library of a pysindy feature library."""
-    if not callable(getattr(library, "get_feature_names", None)):
+    if _own_method(library, "get_feature_names") is None:
         raise TypeError(
             f"from_pysindy takes a pysindy feature library, got {type(library).__name__}: "
             "use from_transformer for scikit-learn transformers."
@@ -150,32 +156,6 @@ def from_pysindy(library, columns=None):
 
 
 # ----------------------------------------------------- libraries that do not subclass `Library`
-
-
-@runtime_checkable
-class Differentiable(Protocol):
-    """The three methods that every library must have."""
-
-    def fit(self, X, y=None): ...
-
-    def transform(self, X): ...
-
-    def jacobian(self, X): ...
-
-
-@runtime_checkable
-class _Named(Protocol):
-    def get_feature_names_out(self, input_features=None): ...
-
-
-@runtime_checkable
-class _ClosedUnderAlgebra(Protocol):
-    def lie_matrices(self, algebra): ...
-
-
-@runtime_checkable
-class _ClosedUnderGroup(Protocol):
-    def group_matrix(self, g): ...
 
 
 class ForeignLibrary(Library):
@@ -193,8 +173,8 @@ class ForeignLibrary(Library):
     def fit(self, X, y=None):
         """Fit a clone of the library to `X` (n, d)."""
         self.fit_input(X)
-        fresh = clone(self.library)
-        if callable(getattr(type(fresh), "set_output", None)):
+        fresh = clone(self.library, safe=False)  # it need not be an estimator
+        if _own_method(fresh, "set_output"):
             fresh.set_output(transform="default")
         self.library_ = fresh.fit(X)
         self.n_output_features_ = library_values(self.library_, X[:1]).shape[1]
@@ -210,21 +190,18 @@ class ForeignLibrary(Library):
 
     def get_feature_names_out(self, input_features=None):
         """Return the library's own names; ``f0, f1, ..`` where it has none."""
-        if isinstance(self.library_, _Named):
-            return self.library_.get_feature_names_out(input_features)
-        return super().get_feature_names_out(input_features)
+        names = _own_method(self.library_, "get_feature_names_out")
+        return super().get_feature_names_out() if names is None else names(input_features)
 
     def lie_matrices(self, algebra):
         """Return the library's own matrices, where it has any."""
-        if isinstance(self.library_, _ClosedUnderAlgebra):
-            return self.library_.lie_matrices(algebra)
-        return super().lie_matrices(algebra)
+        matrices = _own_method(self.library_, "lie_matrices")
+        return super().lie_matrices(algebra) if matrices is None else matrices(algebra)
 
     def group_matrix(self, g):
         """Return the library's own matrix, where it has one."""
-        if isinstance(self.library_, _ClosedUnderGroup):
-            return self.library_.group_matrix(g)
-        return super().group_matrix(g)
+        matrix = _own_method(self.library_, "group_matrix")
+        return super().group_matrix(g) if matrix is None else matrix(g)
 
 
 def as_library(library):
@@ -237,7 +214,8 @@ def as_library(library):
     """
     if isinstance(library, Library):
         return library
-    if isinstance(library, Differentiable) and not isinstance(library, type):
+    missing = [name for name in _REQUIRED if not callable(_own_method(library, name))]
+    if not missing and not isinstance(library, type):
         return ForeignLibrary(library)
     raise TypeError(
         f"`library` must have fit, transform and jacobian, got {library!r}: wrap a scikit-learn "

@@ -81,7 +81,11 @@ class Library(TransformerMixin, BaseEstimator, ABC):
         NotClosedError
             If the library is not closed under the algebra, or is not known to be.
         """
-        raise NotClosedError(f"{type(self).__name__} is not known to be closed under any algebra.")
+        check_is_fitted(self)
+        raise NotClosedError(
+            f"{type(self).__name__} is not known to be closed under any algebra: "
+            "use LieDerivative.sampled."
+        )
 
     def group_matrix(self, g):
         """Return ``K`` with ``phi(g x) = K phi(x)``, sparse (p, p), for a matrix `g` (d, d).
@@ -91,6 +95,7 @@ class Library(TransformerMixin, BaseEstimator, ABC):
         NotClosedError
             If the library is not closed under `g`, or is not known to be.
         """
+        check_is_fitted(self)
         raise NotClosedError(f"{type(self).__name__} is not known to be closed under any group.")
 
     def orthonormal_coordinates(self, points):
@@ -98,6 +103,7 @@ class Library(TransformerMixin, BaseEstimator, ABC):
 
         Here the mean over `points` (n, d); functions that agree there are told apart by nothing.
         """
+        check_is_fitted(self)
         factor = None
         for rows in row_blocks(len(points), self.n_output_features_):
             factor = merge_rows(factor, library_values(self, points[rows]))

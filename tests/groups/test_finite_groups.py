@@ -49,7 +49,7 @@ def test_generated_elements_are_a_group(group):
 @rows
 def test_groups_are_frozen_values(group):
     assert copy.deepcopy(group) is group
-    assert clone(SymmetricRidge(group=group)).group is group
+    assert clone(SymmetricRidge(group)).symmetry is group
     with pytest.raises(FrozenInstanceError):
         group.matrices = np.eye(2)[None]
     with pytest.raises(ValueError, match="read-only"):

@@ -12,18 +12,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 from scipy.linalg import block_diag
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.preprocessing import FunctionTransformer
 
 from cases import ALGEBRAS, metric, symplectic_form
 from sksym import (
-    FourierLibrary,
     LieAlgebra,
-    PolynomialLibrary,
     SymmetricRidge,
-    VectorFields,
     aff,
-    from_transformer,
     galilei,
     gl,
     lorentz,
@@ -35,7 +29,6 @@ from sksym import (
     sp,
     translations,
 )
-from sksym import vector_fields as all_fields
 
 rows = pytest.mark.parametrize("row", ALGEBRAS.values(), ids=list(ALGEBRAS))
 
@@ -146,7 +139,7 @@ def test_generators_are_independent_and_arrays(row):
 def test_algebras_are_frozen_values(row):
     algebra = row.algebra
     assert copy.deepcopy(algebra) is algebra
-    assert clone(SymmetricRidge(algebra)).algebra is algebra
+    assert clone(SymmetricRidge(algebra)).symmetry is algebra
     for name in ("linear", "offset", "names"):
         with pytest.raises(FrozenInstanceError):
             setattr(algebra, name, None)
@@ -164,11 +157,10 @@ def test_pickling_keeps_everything(row):
     assert repr(copied) == repr(algebra)
 
 
-def test_pickled_arrays_stay_read_only(rng):
+def test_pickled_arrays_stay_read_only():
     """``clone`` shares algebras because nothing can change them."""
-    fields = all_fields(PolynomialLibrary(1).fit(rng.normal(size=(6, 2))))
-    copied, copied_fields = pickle.loads(pickle.dumps((so(2), fields)))
-    for array in (copied.linear, copied.offset, copied_fields.coef):
+    copied = pickle.loads(pickle.dumps(so(2)))
+    for array in (copied.linear, copied.offset):
         assert not array.flags.writeable
 
 
@@ -446,93 +438,6 @@ def test_sum_and_combine_check_sizes():
         so(3).combine([1, 2, 3])
     with pytest.raises(ValueError, match="shape"):
         so(3).exp([1, 2])
-
-
-FIELD_LIBRARIES = [
-    PolynomialLibrary(2, center=0.0, scale=1.0),
-    PolynomialLibrary(3, center=1.0, scale=2.0),
-    FourierLibrary(1),
-    from_transformer(FunctionTransformer(np.tanh)),
-]
-field_libraries = pytest.mark.parametrize("library", FIELD_LIBRARIES, ids=repr)
-
-
-@field_libraries
-def test_vector_fields_of_a_library(library, rng):
-    X = rng.normal(size=(6, 2))
-    library = clone(library).fit(X)
-    p, fields = library.n_output_features_, all_fields(library)
-    assert (fields.dim, fields.n_features, len(fields.names)) == (2 * p, 2, 2 * p)
-    values, phi = fields.vector_field(X), library.transform(X)
-    if isinstance(library, PolynomialLibrary):  # plain monomials
-        powers = library.monomials_.exponents
-        phi = np.prod(X[:, None] ** powers, axis=2)
-    assert_allclose(values, np.einsum("ij,nk->njki", np.eye(2), phi).reshape(6, 2 * p, 2))
-    C = rng.normal(size=(3, 2 * p))
-    some = fields.combine(C)
-    assert_allclose(some.vector_field(X), np.einsum("ka,nai->nki", C, values), atol=1e-12)
-    slopes = some.jacobian(X)
-    assert slopes.shape == (6, 3, 2, 2)
-    for j, e in enumerate(1e-6 * np.eye(2)):
-        difference = (some.vector_field(X + e) - some.vector_field(X - e)) / 2e-6
-        assert_allclose(slopes[..., j], difference, atol=1e-7)
-
-
-def test_linear_fields_are_those_of_the_affine_algebra(rng):
-    X = rng.normal(size=(6, 2))
-    fields = all_fields(PolynomialLibrary(1, center=0.0, scale=1.0).fit(X))
-    # Component by component: 1, x0, x1 along the first axis, then along the second.
-    order = [4, 0, 1, 5, 2, 3]
-    assert_allclose(fields.vector_field(X), aff(2).vector_field(X)[:, order])
-
-
-def test_vector_fields_are_frozen_values(rng):
-    fields = all_fields(PolynomialLibrary(2, center=0.0, scale=1.0).fit(rng.normal(size=(6, 2))))
-    assert copy.deepcopy(fields) is fields
-    for name in ("library", "coef", "names"):
-        with pytest.raises(FrozenInstanceError):
-            setattr(fields, name, None)
-    copied, X = pickle.loads(pickle.dumps(fields)), rng.normal(size=(3, 2))
-    assert_array_equal(copied.vector_field(X), fields.vector_field(X))
-    with pytest.raises(ValueError, match="read-only"):
-        fields.coef[...] = 1
-
-
-def test_vector_fields_read_well(rng):
-    fields = all_fields(PolynomialLibrary(2, center=0.0, scale=1.0).fit(rng.normal(size=(6, 2))))
-    # 1, x0, x1, x0^2, x0 x1, x1^2
-    turn = fields.combine([[0, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0]])
-    assert turn.names == ("-x1 ∂0 + x0 ∂1",)
-    assert repr(turn) == "VectorFields(dim=1, n_features=2: -x1 ∂0 + x0 ∂1)"
-    assert repr(fields).endswith(", ...)")
-    assert VectorFields(fields.library, turn.coef, ["turn"]).names == ("turn",)
-
-
-@pytest.mark.parametrize(
-    ("coef", "names", "message"),
-    [
-        (np.zeros((2, 2)), None, "shape"),
-        (np.zeros((1, 2, 5)), None, "shape"),
-        (np.zeros((1, 3, 6)), None, "shape"),
-        (np.full((1, 2, 6), np.nan), None, "NaN"),
-        (np.zeros((2, 2, 6)), ["a"], "1 names"),
-    ],
-)
-def test_wrong_fields_are_refused(coef, names, message, rng):
-    library = PolynomialLibrary(2).fit(rng.normal(size=(6, 2)))
-    with pytest.raises(ValueError, match=message):
-        VectorFields(library, coef, names)
-
-
-def test_fields_cannot_be_combined_by_wrong_coordinates(rng):
-    fields = all_fields(PolynomialLibrary(2).fit(rng.normal(size=(6, 2))))
-    with pytest.raises(ValueError, match="must have shape"):
-        fields.combine(np.eye(3))
-
-
-def test_fields_need_a_fitted_library():
-    with pytest.raises(NotFittedError):
-        all_fields(PolynomialLibrary(2))
 
 
 @pytest.mark.parametrize("constructor", [so, lambda d: lorentz(d - 1)])

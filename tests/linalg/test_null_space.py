@@ -1,4 +1,4 @@
-"""Null spaces, balancing and R factors."""
+"""Null spaces of sparse matrices."""
 
 import numpy as np
 import pytest
@@ -8,18 +8,7 @@ from scipy.linalg import null_space as dense_null_space
 from scipy.linalg import subspace_angles
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sksym import LieAlgebra, lorentz, sl, so, sp
-from sksym._linalg import (
-    balance,
-    column_indices,
-    independent_rows,
-    merge_rows,
-    null_space,
-    one_thread,
-    orthonormal_rows,
-    require_memory,
-    spectral_bound,
-)
+from sksym._linalg import null_space, spectral_bound
 
 
 def assert_null_space(matrix, basis):
@@ -250,153 +239,6 @@ def test_threads_do_not_matter(rng):
     assert_allclose(found[0], found[1], atol=1e-12)
 
 
-def test_one_thread_is_one_thread():
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with one_thread():
-            assert all(count == 1 for count in blas_threads())
-        assert blas_threads() == before
-
-
-@pytest.mark.parametrize("algebra", [so(3), so(6), so(4).repeat(2)], ids=["3", "6", "4 twice"])
-@pytest.mark.parametrize("condition", [1.0, 30.0, 1e3])
-def test_balance_makes_compact_algebras_skew(algebra, condition, rng):
-    d = algebra.n_features
-    U, _, V = np.linalg.svd(rng.normal(size=(d, d)))
-    change = U * np.geomspace(1, condition, d) @ V
-    A = change @ algebra.linear @ np.linalg.inv(change)
-    P = balance(A)
-    P = np.eye(d) if P is None else P
-    A = P @ A @ np.linalg.inv(P)
-    assert np.abs(A + A.transpose(0, 2, 1)).max() < 0.2 * np.abs(A).max()
-    assert np.linalg.cond(P) < 3 * condition
-
-
-@pytest.mark.parametrize("condition", [1.0, 30.0, 1e3])
-def test_balance_undoes_a_change_of_units(condition):
-    stretch = np.diag(np.geomspace(1, condition, 4))
-    A = stretch @ so(4).linear @ np.linalg.inv(stretch)
-    P = balance(A)
-    P = np.eye(4) if P is None else P
-    change = P @ stretch
-    assert np.linalg.cond(change) < 1.5, "a multiple of a rotation, or nearly"
-    A = P @ A @ np.linalg.inv(P)
-    assert np.abs(A + A.transpose(0, 2, 1)).max() < 0.2 * np.abs(A).max()
-
-
-@pytest.mark.parametrize(
-    "algebra", [lorentz(2), lorentz(3), sp(4)], ids=["lorentz(2)", "lorentz(3)", "sp(4)"]
-)
-@pytest.mark.parametrize("condition", [30.0, 1e3])
-def test_balance_makes_reductive_algebras_closed_under_transposition(algebra, condition, rng):
-    d = algebra.n_features
-    U, _, V = np.linalg.svd(rng.normal(size=(d, d)))
-    change = U * np.geomspace(1, condition, d) @ V
-    A = change @ algebra.linear @ np.linalg.inv(change)
-
-    def misfit(A):
-        """How far the transposes lie outside the span, relative."""
-        span = np.linalg.qr(A.reshape(len(A), -1).T)[0]
-        flipped = A.transpose(0, 2, 1).reshape(len(A), -1).T
-        return np.linalg.norm(flipped - span @ (span.T @ flipped)) / np.linalg.norm(flipped)
-
-    P = balance(A)
-    assert misfit(A) > 0.5
-    assert misfit(P @ A @ np.linalg.inv(P)) < 0.2
-    assert np.linalg.cond(P) < 10 * condition
-
-
-def test_balance_leaves_textbook_algebras_alone():
-    for algebra in (so(5), lorentz(3), sl(3), so(3).repeat(3)):
-        assert balance(algebra.linear) is None
-
-
-def test_balance_does_not_depend_on_units_of_time(rng):
-    change = np.diag([1.0, 30.0, 1000.0])
-    A = change @ so(3).linear @ np.linalg.inv(change)
-    P, Q = balance(A), balance(A * np.array([1e-9, 1.0, 1e9])[:, None, None])
-    assert_allclose(P / np.linalg.norm(P), Q / np.linalg.norm(Q), atol=1e-10)
-
-
-def test_balance_gives_up_on_nilpotent_and_wild_generators(rng):
-    assert balance(LieAlgebra([[[0, 1], [0, 0]]]).linear) is None
-    assert balance(np.zeros((2, 3, 3))) is None
-    P = balance(rng.normal(size=(1, 3, 3)))
-    assert P is None or np.linalg.cond(P) < 1e9
-
-
-def test_merging_rows_keeps_the_gram_matrix(rng):
-    X = rng.normal(size=(50, 4))
-    R = None
-    for rows in np.array_split(X, 7):
-        R = merge_rows(R, rows)
-    assert R.shape == (4, 4)
-    assert_allclose(R.T @ R, X.T @ X)
-
-
-@pytest.mark.parametrize("sizes", [[50], [1] * 50, [49, 1], [3, 0, 40, 7]], ids=str)
-@pytest.mark.parametrize("width", [1, 4, 60])
-def test_any_chunking_gives_the_same_factor(sizes, width, rng):
-    X = rng.normal(size=(50, width))
-    R = None
-    for rows in np.split(X, np.cumsum(sizes)[:-1]):
-        R = merge_rows(R, rows)
-    assert R.shape == (min(50, width), width)
-    assert_allclose(np.tril(R, -1), 0)
-    expected = np.linalg.qr(X, mode="r")
-    signs = np.sign(np.diag(R)) * np.sign(np.diag(expected))
-    assert_allclose(R, signs[:, None] * expected, atol=1e-12)
-
-
-def test_factors_merge_like_rows(rng):
-    X, Y = rng.normal(size=(30, 4)), rng.normal(size=(20, 4))
-    merged = merge_rows(merge_rows(None, X), merge_rows(None, Y))
-    assert_allclose(merged.T @ merged, X.T @ X + Y.T @ Y)
-
-
-def test_factors_keep_what_a_gram_matrix_loses(rng):
-    """Columns that agree to 1e-9: the smallest singular value survives, to a relative 1e-6."""
-    X = rng.normal(size=(500, 3))
-    X[:, 2] = X[:, 1] + 1e-9 * X[:, 2]
-    R = None
-    for rows in np.array_split(X, 9):
-        R = merge_rows(R, rows)
-    expected = np.linalg.svd(X, compute_uv=False)
-    assert_allclose(np.linalg.svd(R, compute_uv=False), expected, rtol=1e-6)
-    lost = np.sqrt(np.abs(np.linalg.eigvalsh(X.T @ X)[0]))
-    assert abs(lost / expected[-1] - 1) > 1e-2
-
-
-def test_orthonormal_rows(rng):
-    matrix = rng.normal(size=(3, 6))
-    Q, L = orthonormal_rows(sparse.csr_array(matrix))
-    assert_allclose(L @ Q, matrix)
-    assert_allclose(Q @ Q.T, np.eye(3), atol=1e-14)
-    assert_allclose(np.triu(L, 1), 0)
-
-
-@pytest.mark.parametrize("rank", [0, 1, 3, 6])
-def test_independent_rows_span_all_rows(rank, rng):
-    matrix = rng.normal(size=(6, rank)) @ rng.normal(size=(rank, 8))
-    matrix *= np.geomspace(1e-12, 1e12, 6)[:, None]  # units of rows do not matter
-    kept = independent_rows(matrix)
-    assert len(kept) == rank
-    assert list(kept) == sorted(set(kept.tolist()))
-    unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-300)
-    if rank:
-        coordinates = np.linalg.lstsq(unit[kept].T, unit.T)[0]
-        assert_allclose(unit[kept].T @ coordinates, unit.T, atol=1e-9)
-
-
-def test_independent_rows(rng):
-    rows = rng.normal(size=(3, 5))
-    rows = np.vstack([rows[0], 2 * rows[0], np.zeros(5), rows[1], rows[0] + rows[1], rows[2]])
-    kept = independent_rows(rows)
-    assert len(kept) == np.linalg.matrix_rank(rows[kept]) == 3
-    assert len(independent_rows(np.eye(4))) == 4
-    assert len(independent_rows(np.zeros((0, 4)))) == 0
-
-
 def test_large_blocks_are_refused_before_they_are_filled():
     """Three entries in each of 300,000 rows join as many columns into one dense block."""
     n = 300_000
@@ -405,16 +247,3 @@ def test_large_blocks_are_refused_before_they_are_filled():
     )
     with pytest.raises(MemoryError, match=rf"{n} x {n + 2}.* Reduce the degree"):
         null_space(matrix)
-
-
-def test_memory_is_refused_before_it_is_taken():
-    with pytest.raises(MemoryError, match=r"A cube would need 1e\+10 GiB.* Take less"):
-        require_memory(1e10 * 2**30, "A cube", "Take less.")
-
-
-def test_column_indices():
-    columns, total = column_indices(["b", "a"], ["a", "b", "c"], 2)
-    assert (columns.tolist(), total) == ([1, 0], 3)
-    columns, total = column_indices(np.array([2, 0]), 3, 2)
-    assert (columns.tolist(), total) == ([2, 0], 3)
-    assert np.issubdtype(columns.dtype, np.integer)

@@ -28,7 +28,7 @@ from sksym import (
     trivial,
     vector,
 )
-from sksym.representations import represent, represent_group
+from sksym.groups import Representation, represent, represent_elements
 
 rows = pytest.mark.parametrize(("rho", "q"), REPRESENTATIONS.values(), ids=list(REPRESENTATIONS))
 
@@ -85,7 +85,7 @@ def test_represent_accepts_every_representation(rho, q, name):
 @pytest.mark.parametrize("name", [name for name in GROUPS if GROUPS[name].n_features == 3])
 def test_orthogonal_elements_stay_orthogonal(rho, q, name):
     group = GROUPS[name]
-    matrices = represent_group(rho, group, q)
+    matrices = represent_elements(rho, group, q)
     assert matrices.shape == (len(group.matrices), q, q)
     for at_g in matrices:
         assert_allclose(at_g @ at_g.T, np.eye(q), atol=1e-14)
@@ -166,13 +166,14 @@ def test_the_metric_is_an_invariant_tensor():
 
 
 @dataclass(frozen=True)
-class Density:
+class Density(Representation):
     """A representation of one's own: one output that scales as the volume."""
 
-    def __call__(self, group):
-        if isinstance(group, LieAlgebra):
-            return np.trace(group.linear, axis1=1, axis2=2)[:, None, None]
-        return np.linalg.det(group.matrices)[:, None, None]
+    def infinitesimal(self, A):
+        return np.trace(A, axis1=1, axis2=2)[:, None, None]
+
+    def finite(self, g):
+        return np.linalg.det(g)[:, None, None]
 
 
 def test_representations_of_your_own_combine(rng):
@@ -263,8 +264,8 @@ def test_strings_and_wrong_groups_are_refused():
     with pytest.raises(TypeError, match="string"):
         represent("vector", so(3))
     with pytest.raises(ValueError, match="3 outputs by the algebra but 2"):
-        represent_group(columns(0, 1), FiniteGroup([np.eye(3)]), 3)
+        represent_elements(columns(0, 1), FiniteGroup([np.eye(3)]), 3)
     with pytest.raises(ValueError, match="shape"):
-        represent_group(lambda group: group.matrices[0], FiniteGroup([np.eye(3)]))
+        represent_elements(lambda group: group.matrices[0], FiniteGroup([np.eye(3)]))
     with pytest.raises(ValueError, match="at least one"):
         direct_sum()
