@@ -10,11 +10,11 @@ import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from numbers import Integral, Real
+from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -85,24 +85,39 @@ def fitted_names(model):
     return [name for name in vars(model) if name.endswith("_") and not name.startswith("__")]
 
 
+# Compared by identity, which copies and pickles keep.
+_NAMED = FunctionType | BuiltinFunctionType | type | np.ufunc
+
+
 def by_value(value):
     """Return a snapshot of a parameter that compares by value: equal for copies and pickles.
 
-    Arrays that are changed in place later compare unequal.
+    Arrays that are changed in place later compare unequal. What ``fit`` has set on an object,
+    under names that end in an underscore, does not count.
     """
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value.shape, value.dtype.str, value.tobytes()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | np.ndarray):
         return tuple(by_value(entry) for entry in value)
-    if isinstance(value, BaseEstimator):
-        params = value.get_params(deep=False)
-        return type(value), tuple((name, by_value(entry)) for name, entry in params.items())
-    if is_dataclass(value) and not isinstance(value, type):
-        entries = [by_value(getattr(value, field.name)) for field in fields(value)]
-        return type(value), tuple(entries)
-    if value is None or callable(value) or isinstance(value, str | Real):
+    if isinstance(value, dict):
+        return _values_of(value)
+    if value is None or isinstance(value, str | Real | _NAMED):
         return value
-    return pickle.dumps(value)
+    if isinstance(value, partial):
+        return by_value((partial, value.func, value.args, value.keywords))
+    if is_dataclass(value):  # its other attributes are cached results
+        attributes = {field.name: getattr(value, field.name) for field in fields(value)}
+        return type(value), _values_of(attributes)
+    if hasattr(value, "__dict__"):
+        return type(value), _values_of(vars(value))
+    return type(value), pickle.dumps(value)
+
+
+def _values_of(attributes):
+    """Return the items of a dictionary by value, without those that ``fit`` has set."""
+    return tuple(
+        (name, by_value(entry)) for name, entry in attributes.items() if not str(name).endswith("_")
+    )
 
 
 @contextmanager
@@ -189,10 +204,6 @@ class TrainingData:
     def take(self, rows):
         """Return the rows chosen by a mask or by indices."""
         return replace(self, X=self.X[rows], Y=self.Y[rows], weight=self.weight[rows])
-
-    def with_dtype_of(self, coef):
-        """Return the same data with predictions in the wider of two types."""
-        return replace(self, dtype=np.result_type(coef, self.dtype))
 
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""

@@ -29,8 +29,8 @@ class Statistics:
         Sum of the weights of the rows of the regression.
     low, high : ndarray of shape (d,)
         Range of the columns of X.
-    mean, scatter : ndarray of shape (d,)
-        Weighted mean of the columns of X, and weighted sum of squares about it.
+    mean, deviation : ndarray of shape (d,)
+        Weighted mean of the columns of X, and weighted standard deviation about it.
     """
 
     R: np.ndarray
@@ -40,7 +40,7 @@ class Statistics:
     low: np.ndarray
     high: np.ndarray
     mean: np.ndarray
-    scatter: np.ndarray
+    deviation: np.ndarray
 
     @classmethod
     def empty(cls, n_unknowns, n_targets, d):
@@ -53,7 +53,7 @@ class Statistics:
             low=np.full(d, np.inf),
             high=np.full(d, -np.inf),
             mean=np.zeros(d),
-            scatter=np.zeros(d),
+            deviation=np.zeros(d),
         )
 
     @property
@@ -74,7 +74,7 @@ class Statistics:
     @property
     def spread(self):
         """Standard deviation of the columns of X, pooled over them."""
-        return np.sqrt(self.scatter.mean() / self.weight)
+        return _root_mean_square(self.deviation, np.ones(len(self.deviation)))
 
     def update(self, X, weight, design, target):
         """Add rows.
@@ -101,7 +101,7 @@ class Statistics:
                 low=X.min(axis=0),
                 high=X.max(axis=0),
                 mean=mean,
-                scatter=weight @ (X - mean) ** 2,
+                deviation=_root_mean_square(X - mean, weight),
             )
         )
 
@@ -124,8 +124,12 @@ class Statistics:
         weight = self.weight + other.weight
         if not weight:
             return self
+        share = self.weight / weight
+        other_share = other.weight / weight
         apart = other.mean - self.mean
-        between = apart**2 * (self.weight * other.weight / weight)
+        # Roots, not squares: data in any unit, 1e200 too, do not overflow.
+        within = np.hypot(self.deviation * np.sqrt(share), other.deviation * np.sqrt(other_share))
+        between = np.abs(apart) * np.sqrt(share * other_share)
         return replace(
             self,
             R=merge_rows(self.R, other.R),
@@ -133,12 +137,12 @@ class Statistics:
             weight=weight,
             low=np.minimum(self.low, other.low),
             high=np.maximum(self.high, other.high),
-            mean=self.mean + apart * (other.weight / weight),
-            scatter=self.scatter + other.scatter + between,
+            mean=self.mean + apart * other_share,
+            deviation=np.hypot(within, between),
         )
 
     def in_other_unknowns(self, change):
-        """Return the statistics for unknowns ``w'`` with ``w^T = w'^T change``, `change` (k, k).
+        """Return the statistics for unknowns ``w'`` with ``w'^T = w^T change``, `change` (k, k).
 
         The design is linear in the functions that the unknowns multiply, so its columns mix by
         the inverse of `change`.
@@ -147,9 +151,7 @@ class Statistics:
         return replace(self, R=np.concatenate([turned, self.targets], axis=1))
 
 
-def regression_statistics(
-    functions, X, Y, weight, n_unknowns, rows_per_sample=1, block_width=None
-):
+def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1, block_width=None):
     """Stream rows of data into `Statistics`.
 
     Parameters
@@ -212,5 +214,12 @@ def statistics_through(operator, functions, X, Y, weight):
         low=X.min(axis=0),
         high=X.max(axis=0),
         mean=mean,
-        scatter=np.sum((X - mean) ** 2, axis=0),
+        deviation=_root_mean_square(X - mean, np.ones(len(X))),
     )
+
+
+def _root_mean_square(values, weight):
+    """Compute the weighted root mean square along the first axis, without overflow."""
+    unit = np.abs(values).max(axis=0)
+    unit = np.where(unit > 0, unit, 1.0)
+    return unit * np.sqrt(weight @ (values / unit) ** 2 / weight.sum())

@@ -92,7 +92,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
             vars(self).get("feature_names_in_"),
         )
 
-    def _set_solution(self, space, statistics, alpha, data):
+    def _set_solution(self, space, statistics, alpha, one_target, dtype):
         """Solve, and set the fitted attributes."""
         coef = space.solve(statistics, [alpha])[0]
         if not np.isfinite(coef).all():
@@ -105,12 +105,12 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
             )
         self._space_ = space
         self._statistics_ = statistics
-        self._one_target_ = data.one_target
+        self._one_target_ = one_target
         self._parameters_ = self._fixed_parameters()
         self.library_ = space.library
         self.n_free_ = space.n_free
         self.n_samples_seen_ = statistics.n_rows
-        self.coef_ = data.shaped(coef)
+        self.coef_ = (coef[0] if one_target else coef).astype(dtype)
 
     def _fixed_parameters(self):
         """Return by value the parameters that must not change while rows are added."""
@@ -206,7 +206,7 @@ class SymmetricRidge(_SymmetricRegressor):
         data = training_data(self, X, y, sample_weight)
         space = self._space_of(data)
         statistics = space.statistics(data.X, data.Y, data.weight)
-        self._set_solution(space, statistics, self.alpha, data)
+        self._set_solution(space, statistics, self.alpha, data.one_target, data.dtype)
 
     def partial_fit(self, X, y, sample_weight=None):
         """Add rows to those seen before: after all chunks, the same model as from `fit`.
@@ -222,11 +222,7 @@ class SymmetricRidge(_SymmetricRegressor):
     @on_fitted_copy
     def _add_rows(self, X, y, sample_weight):
         check_number(self.alpha, "alpha")
-        if self._parameters_ != self._fixed_parameters():
-            raise ValueError(
-                "partial_fit continues the earlier chunks, but `symmetry`, `library`, `output` or "
-                "`rtol` has changed since: call fit to begin anew."
-            )
+        self._require_unchanged("partial_fit")
         data = training_data(self, X, y, sample_weight, reset=False)
         if data.Y.shape[1] != self._space_.n_outputs or data.one_target != self._one_target_:
             raise ValueError(
@@ -236,7 +232,8 @@ class SymmetricRidge(_SymmetricRegressor):
         counted = data.counted()
         space, statistics = self._space_.including(self._statistics_, counted.X)
         statistics = statistics.merge(space.statistics(counted.X, counted.Y, counted.weight))
-        self._set_solution(space, statistics, self.alpha, data.with_dtype_of(self.coef_))
+        dtype = np.result_type(self.coef_, data.dtype)
+        self._set_solution(space, statistics, self.alpha, data.one_target, dtype)
 
     @on_fitted_copy
     def merge(self, other):
@@ -257,21 +254,26 @@ class SymmetricRidge(_SymmetricRegressor):
             If symmetry, library, output, tolerance, outputs or features differ.
         """
         check_is_fitted(self)
-        check_is_fitted(other)
+        check_number(self.alpha, "alpha")
+        self._require_unchanged("merge")
         self._require_mergeable(other)
         space, statistics = self._space_.merge(other._space_, self._statistics_, other._statistics_)
-        coef = space.solve(statistics, [self.alpha])[0]
-        self._space_ = space
-        self._statistics_ = statistics
-        self.library_ = space.library
-        self.n_samples_seen_ = statistics.n_rows
         dtype = np.result_type(self.coef_, other.coef_)
-        self.coef_ = (coef[0] if self._one_target_ else coef).astype(dtype)
+        self._set_solution(space, statistics, self.alpha, self._one_target_, dtype)
+
+    def _require_unchanged(self, method):
+        """Raise where parameters that rows are added under have changed since the fit."""
+        if self._parameters_ != self._fixed_parameters():
+            raise ValueError(
+                f"{method} continues the earlier fit, but `symmetry`, `library`, `output` or "
+                "`rtol` has changed since: call fit to begin anew."
+            )
 
     def _require_mergeable(self, other):
         """Raise an error that names what differs between two fitted models."""
         if not isinstance(other, SymmetricRidge):
             raise TypeError(f"`other` must be a fitted SymmetricRidge, got {other!r}.")
+        check_is_fitted(other)
         names = ("symmetry", "library", "output", "rtol")
         pairs = zip(names, self._parameters_, other._parameters_, strict=True)
         differing = [f"`{name}`" for name, ours, theirs in pairs if ours != theirs]
@@ -320,9 +322,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         As in `SymmetricRidge`.
     """
 
-    def __init__(
-        self, symmetry=None, *, library=None, output=None, alphas=25, cv=None, rtol=1e-10
-    ):
+    def __init__(self, symmetry=None, *, library=None, output=None, alphas=25, cv=None, rtol=1e-10):
         self.symmetry = symmetry
         self.library = library
         self.output = output
@@ -339,8 +339,9 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         errors, statistics = _cross_validate(space, data, alphas, self.cv)
         mean_error = errors.mean(axis=1)
         best = int(np.argmin(mean_error))
-        self._set_solution(space, statistics, float(alphas[best]), data)
-        self.alpha_ = float(alphas[best])
+        alpha = float(alphas[best])
+        self._set_solution(space, statistics, alpha, data.one_target, data.dtype)
+        self.alpha_ = alpha
         self.best_score_ = -float(mean_error[best])
         self.cv_results_ = {
             "alpha": alphas,

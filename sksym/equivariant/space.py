@@ -16,6 +16,7 @@ from sksym.solvers import ridge_in_subspace
 from sksym.statistics import regression_statistics, statistics_through
 
 _SAME = 1e-10  # difference of library values, relative to their size, that is round-off
+_SAME_SPAN = 1e-6  # distance of two bases that numerical derivatives and round-off explain
 _FAR = 3.0  # size of the generators whose exponentials `random_element` draws
 
 
@@ -182,13 +183,18 @@ class EquivariantSpace:
         extremes = self.library.extremes(np.concatenate([self.extremes, other.extremes]))
         if extremes is None:
             self._require_same_functions(other)
-            return self, statistics.merge(others)
-        space, change = self._placed_on(extremes)
-        if change is not None:
-            statistics = statistics.in_other_unknowns(change)
-        K = other.library.change_to(space.library)
-        change = (other._in_functions_of(K) @ space.basis.T).toarray()
-        return space, statistics.merge(others.in_other_unknowns(change))
+            space = self
+            other_basis = other.basis
+        else:
+            space, change = self._placed_on(extremes)
+            if change is not None:
+                statistics = statistics.in_other_unknowns(change)
+            K = other.library.change_to(space.library)
+            other_basis = other._in_functions_of(K)
+        # Both span the same functions, but each has a basis of its own.
+        change = other_basis @ space.basis.T
+        _require_same_span(space.basis, other_basis, change)
+        return space, statistics.merge(others.in_other_unknowns(change.toarray()))
 
     def _placed_on(self, extremes):
         """Return the space with its library fitted to `extremes`, and how unknowns change.
@@ -266,6 +272,17 @@ class EquivariantSpace:
         size += np.linalg.norm(algebra.offset / unit, axis=1)
         size = np.where(size > 0, size, 1.0) * np.sqrt(algebra.dim)
         return _FAR * rng.normal(size=algebra.dim) / size
+
+
+def _require_same_span(basis, other_basis, change):
+    """Raise where ``other_basis = change @ basis`` fails: they span different functions."""
+    outside = abs(other_basis - change @ basis).max()
+    if change.shape[0] != change.shape[1] or outside > _SAME_SPAN * abs(other_basis).max():
+        raise ValueError(
+            "The library is not closed under the symmetry, and at the rows of the two models "
+            "different functions were found to have it, so their statistics cannot be merged: "
+            "call partial_fit instead, or give a library that is closed."
+        )
 
 
 def require_factor(k):

@@ -50,9 +50,12 @@ def scaling(weights):
     """
     weights = np.asarray(weights, float)
     weights = np.atleast_2d(weights)
-    d = weights.shape[1]
-    diagonal = weights[:, :, None] * np.eye(d)
-    return LieAlgebra(diagonal)
+    d = weights.shape[-1]
+    axis = np.arange(d)
+    # Set, not multiplied: infinity times zero would hide that a weight is infinite.
+    linear = np.zeros((*weights.shape, d))
+    linear[..., axis, axis] = weights
+    return LieAlgebra(linear)
 
 
 def gl(d):

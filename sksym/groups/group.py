@@ -235,7 +235,10 @@ class Group:
         other = Group.of(other)
         return Group(self.algebra + other.algebra, self.elements + other.elements)
 
-    __radd__ = __add__
+    def __radd__(self, other):
+        if not isinstance(other, FiniteGroup | LieAlgebra):
+            return NotImplemented
+        return Group.of(other) + self
 
     def represented_by(self, representation):
         """Return how generators and elements move outputs.

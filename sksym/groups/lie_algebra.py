@@ -155,7 +155,7 @@ class LieAlgebra:
         M : ndarray of shape (d, d)
         t : ndarray of shape (d,)
         """
-        xi = np.asarray(xi, float)
+        xi = real_array(xi, "xi")
         if xi.shape != (self.dim,):
             raise ValueError(f"`xi` must have shape ({self.dim},), got {xi.shape}.")
         if not np.isfinite(xi).all():
@@ -424,7 +424,7 @@ def orthonormal_combinations(columns):
 
 def checked_combination(C, dim):
     """Return coefficients of combinations of generators as an array (k, dim)."""
-    C = np.asarray(C, float)
+    C = real_array(C, "C")
     if C.ndim != 2 or C.shape[1] != dim:
         raise ValueError(f"`C` must have shape (k, {dim}), got {C.shape}.")
     return C
@@ -432,11 +432,16 @@ def checked_combination(C, dim):
 
 def read_only(array, name):
     """Return a read-only copy of an array as floats; `name` is that of the parameter."""
-    if np.iscomplexobj(array):
-        raise ValueError(f"`{name}` is complex: generators and group elements are real matrices.")
-    array = np.array(array, dtype=float)
+    array = real_array(array, name).copy()
     array.setflags(write=False)
     return array
+
+
+def real_array(array, name):
+    """Return an array of floats; complex numbers are refused."""
+    if np.iscomplexobj(array):
+        raise ValueError(f"`{name}` is complex: generators, elements and coordinates are real.")
+    return np.asarray(array, dtype=float)
 
 
 def require_dimension(d):
