@@ -12,7 +12,7 @@ def column_indices(columns, n_features, expected):
     n_features : int or sequence of str
         Number of all columns, or their names where `columns` holds names.
     expected : int or None
-        Dimension of the space that a group acts on.
+        Dimension of the space that a group acts on; None: any but zero.
 
     Returns
     -------
@@ -25,6 +25,8 @@ def column_indices(columns, n_features, expected):
         If columns repeat, do not exist, or are not as many as `expected`.
     """
     columns = list(columns)
+    if expected is None and not columns:
+        raise ValueError("`columns` is empty: name one column or more, or give None for all.")
     has_names = any(isinstance(column, str) for column in columns)
     if has_names:
         columns = _positions(columns, n_features)

@@ -133,6 +133,7 @@ def place(template, X, group, near=None, names=None):
         known_columns = d if names is None else list(names)
         columns, _ = column_indices(columns, known_columns, None)
         library.set_params(columns=columns)
+        library.columns_ = columns  # `extremes` is asked before the library is fitted
     low = X.min(axis=0)
     high = X.max(axis=0)
     extremes = library.extremes(X)
