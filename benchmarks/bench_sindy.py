@@ -215,7 +215,7 @@ def sr3(constraints):
 def draw(system, noise, n, seed):
     """Results of every method for one draw of the data."""
     options = {"library": PolynomialLibrary(system.degree), "threshold": THRESHOLD}
-    kinds = {"enforced": {"algebra": system.algebra}, "promoted": {"candidates": gl(system.d)}}
+    kinds = {"enforced": {"symmetry": system.algebra}, "promoted": {"candidates": gl(system.d)}}
     kinds, plain = {**kinds, "plain": {}}, system.algebra is None
     forms, trajectory = {"": SymmetryPromotingSINDy}, None
     if n is not None:
@@ -232,7 +232,7 @@ def draw(system, noise, n, seed):
         for kind, who in kinds.items()
         if not (plain and kind == "enforced")
     }
-    model = SymmetryPromotingSINDy(system.algebra, **options)
+    model = SymmetryPromotingSINDy(symmetry=system.algebra, **options)
     search = GridSearchCV(model, {"threshold": OTHERS}, cv=folds, refit=largest)
     name = "plain, CV" if plain else "enforced, CV"
     results[name] = ours(system, search, X, Y, groups=trajectory)
@@ -268,7 +268,7 @@ def fastest(call, rows):
 def table_predict():
     system = SYSTEMS["quartic"]
     X, Y = system.derivatives(10_000, 0.05, 0)
-    mine = SymmetryPromotingSINDy(system.algebra, library=PolynomialLibrary(3)).fit(X, Y)
+    mine = SymmetryPromotingSINDy(symmetry=system.algebra, library=PolynomialLibrary(3)).fit(X, Y)
     other = ps.SINDy(ps.STLSQ(0.1), feature_library=ps.PolynomialLibrary(3)).fit(X, 1.0, x_dot=Y)
     print("Quartic: microseconds, fastest of 30 (relative to the library of sksym alone)")
     print(f"{'rows':>7}{'library':>12}{'predict':>22}{'pysindy: library':>22}{'predict':>22}")

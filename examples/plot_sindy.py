@@ -54,7 +54,7 @@ slopes = np.array([motion(0, state) for state in states])
 
 
 def fit(threshold, candidates=None):
-    model = WeakSymmetryPromotingSINDy(candidates=candidates, library=library, threshold=threshold)
+    model = WeakSymmetryPromotingSINDy(candidates, library=library, threshold=threshold)
     return model.fit(X, t=t, trajectory=trajectory)
 
 

@@ -60,8 +60,8 @@ rotations = so(3).repeat(2)
 options = {"library": PolynomialLibrary(3), "threshold": 0.02}
 models = {
     "no symmetry": WeakSymmetryPromotingSINDy(**options),
-    "so(3) enforced": WeakSymmetryPromotingSINDy(rotations, **options),
-    "so(3) promoted": WeakSymmetryPromotingSINDy(candidates=rotations, **options),
+    "so(3) enforced": WeakSymmetryPromotingSINDy(symmetry=rotations, **options),
+    "so(3) promoted": WeakSymmetryPromotingSINDy(rotations, **options),
 }
 states = 0.9 * np.random.default_rng(1).normal(size=(2000, 6))
 

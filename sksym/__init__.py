@@ -1,5 +1,13 @@
-"""sksym: scikit-learn compatible estimators that enforce, discover and promote symmetry."""
+"""sksym: scikit-learn compatible estimators that enforce, discover and promote symmetry.
 
+The names in ``__all__`` are the short list; algebras, groups and representations are documented in
+`sksym.groups`, libraries in `sksym.libraries`, mirrors in `sksym.mirror`, and can be imported from
+here too.
+"""
+
+from sksym import dynamics, groups, libraries, mirror
+from sksym.discover import ConservedQuantities, SymmetryDiscoverer
+from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
 from sksym.enforce import InvariantFeatures, SymmetricRidge, SymmetricRidgeCV
 from sksym.groups import (
     FiniteGroup,
@@ -44,6 +52,44 @@ from sksym.mirror import (
     MirrorSparseRegressorCV,
     mirror_path,
 )
+from sksym.plotting import MirrorPathDisplay, SymmetryDisplay, SymmetryPathDisplay
+from sksym.promote import (
+    SymmetryPromotingRegressor,
+    SymmetryPromotingRegressorCV,
+    symmetry_path,
+)
 from sksym.solvers import GroupNorm, NuclearNorm
 
 __version__ = "0.1.0.dev0"
+
+__all__ = [
+    "ConservedQuantities",
+    "FiniteGroup",
+    "Group",
+    "InvariantFeatures",
+    "LieAlgebra",
+    "LieDerivative",
+    "MirrorPathDisplay",
+    "MirrorSGDRegressor",
+    "MirrorSparseRegressor",
+    "MirrorSparseRegressorCV",
+    "SymmetricRidge",
+    "SymmetricRidgeCV",
+    "SymmetryDiscoverer",
+    "SymmetryDisplay",
+    "SymmetryPathDisplay",
+    "SymmetryPromotingRegressor",
+    "SymmetryPromotingRegressorCV",
+    "SymmetryPromotingSINDy",
+    "WeakSymmetryPromotingSINDy",
+    "dynamics",
+    "gl",
+    "groups",
+    "libraries",
+    "mirror",
+    "mirror_path",
+    "se",
+    "so",
+    "symmetry_path",
+    "vector",
+]

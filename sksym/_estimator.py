@@ -147,7 +147,7 @@ def _no_task(name):
 
 # --------------------------------------------------------------------------------------- warnings
 
-_INTERNAL = ("sksym", "sklearn", "contextlib")
+_INTERNAL = ("sksym", "sklearn", "joblib", "pysindy", "contextlib")
 
 
 def warn(message, category=UserWarning):
@@ -161,7 +161,7 @@ def warn(message, category=UserWarning):
 
 
 def _is_internal(frame):
-    """Whether a frame belongs to this package, to scikit-learn, or to a context manager."""
+    """Whether a frame belongs to this package, to what calls it, or to a context manager."""
     return frame.f_globals.get("__name__", "").partition(".")[0] in _INTERNAL
 
 
@@ -279,13 +279,13 @@ def weighted_splits(cv, X, Y, weight):
 
 def check_number(value, name):
     """Raise unless a parameter is a finite number >= 0."""
-    if not _is_real(value) or not 0 <= value < np.inf:
+    if not is_real(value) or not 0 <= value < np.inf:
         raise ValueError(f"`{name}` must be a finite number >= 0, got {value!r}.")
 
 
 def check_fraction(value, name):
     """Raise unless a parameter lies strictly between 0 and 1."""
-    if not _is_real(value) or not 0 < value < 1:
+    if not is_real(value) or not 0 < value < 1:
         raise ValueError(f"`{name}` must be a number between 0 and 1, got {value!r}.")
 
 
@@ -302,7 +302,8 @@ def check_choice(value, name, choices):
         raise ValueError(f"`{name}` must be one of {listed}, got {value!r}.")
 
 
-def _is_real(value):
+def is_real(value):
+    """Tell whether a parameter is a real number, and no truth value."""
     return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
 
 

@@ -198,11 +198,15 @@ class LieDerivative:
         ValueError
             If the operator returns arrays of shapes that do not fit, or not finite.
         """
+        _require_dimension(candidates, library.n_features_in_)
         values, moved, constant = operator(library, candidates, X)
         B = None if output is None else represent(output, candidates)
         values = sparse.csr_array(values)
         moved = sparse.csr_array(moved)
-        _check_operator(values, moved, constant, candidates.dim, B)
+        if constant is not None:
+            constant = np.asarray(constant, dtype=float)
+        shape = (library.n_output_features_, candidates.dim)
+        _check_operator(values, moved, constant, shape, B)
         own = cls(
             moved,
             values,
@@ -298,7 +302,7 @@ class LieDerivative:
         Parameters
         ----------
         q : int, default=None
-            Number of outputs where `B` is None; default 1.
+            Number of outputs where neither `B` nor `constant` says it; default 1.
 
         Returns
         -------
@@ -308,9 +312,7 @@ class LieDerivative:
         r = self.n_generators
         p = self.n_functions
         m = self.n_tests
-        q = q or 1
-        if self.B is not None:
-            q = self.B.shape[1]
+        q = self._n_outputs(q)
         # coef @ D: row (a, i, j) takes coef[i, l] D_a[l, j] for every entry (l, j) of D_a.
         D = sparse.coo_array(self.moved_values)
         a, j = np.divmod(D.col, m)
@@ -340,6 +342,14 @@ class LieDerivative:
             shape=(r * q * m, q * p),
         )
         return sparse.csr_array(matrix)
+
+    def _n_outputs(self, q):
+        """Return the number of outputs: of `B` or `constant`, else `q`, else 1."""
+        if self.B is not None:
+            return self.B.shape[1]
+        if self.constant is not None:
+            return self.constant.shape[1]
+        return q or 1
 
     def constraint_target(self):
         """Return the right-hand side (r q m,) of the constraints; None: they are homogeneous."""
@@ -506,18 +516,25 @@ def evaluation(library, candidates, X):
     return values.T / unit, moved, None
 
 
-def _check_operator(values, moved, constant, r, B):
+def _check_operator(values, moved, constant, shape, B):
     """Raise unless what an operator returned has shapes that fit and finite entries.
 
     Parameters
     ----------
     values : csr_array of shape (p, m)
     moved : csr_array of shape (p, r m)
-    constant : array of shape (r, q, m), or None
-    r : int
+    constant : ndarray of shape (r, q, m), or None
+    shape : (p, r)
+        Numbers of library functions and of generators.
     B : ndarray of shape (r, q, q), or None
     """
-    p, m = values.shape
+    p, r = shape
+    if values.ndim != 2 or values.shape[0] != p:
+        raise ValueError(
+            f"The operator returned values of shape {values.shape} for {p} functions: they must "
+            f"have shape ({p}, m), a row for each function and a column for each test."
+        )
+    m = values.shape[1]
     if moved.shape != (p, r * m):
         raise ValueError(
             f"The operator returned moved values of shape {moved.shape} for {p} functions, "
@@ -526,13 +543,13 @@ def _check_operator(values, moved, constant, r, B):
         )
     is_finite = [np.isfinite(values.data).all(), np.isfinite(moved.data).all()]
     if constant is not None:
-        shape = np.shape(constant)
-        q = shape[1] if len(shape) == 3 else None
-        has_other_outputs = B is not None and q != B.shape[1]
-        if shape != (r, q, m) or has_other_outputs:
+        q = "q" if B is None else B.shape[1]
+        fits = constant.ndim == 3 and constant.shape[::2] == (r, m)
+        has_other_outputs = B is not None and constant.shape[1] != q
+        if not fits or has_other_outputs:
             raise ValueError(
-                f"The operator returned a constant of shape {shape}: it must be None "
-                f"or have shape ({r}, q, {m})."
+                f"The operator returned a constant of shape {constant.shape}: it must be None or "
+                f"have shape ({r}, {q}, {m}), generators by outputs by tests."
             )
         is_finite.append(np.isfinite(constant).all())
     if not all(is_finite):

@@ -71,6 +71,11 @@ class Statistics:
         """The columns of the factor that belong to the targets, (.., t)."""
         return self.R[:, self.n_unknowns :]
 
+    def square_factor(self):
+        """Return R with rows of zeros where there were fewer rows than columns: (k + t, k + t)."""
+        n_missing = self.R.shape[1] - len(self.R)
+        return np.pad(self.R, ((0, max(n_missing, 0)), (0, 0)))
+
     @property
     def spread(self):
         """Standard deviation of the columns of X, pooled over them."""
@@ -194,40 +199,38 @@ def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1
     # QR factors of blocks that fit the cache, where several threads would only contend.
     with one_thread():
         for rows in row_blocks(n, block_width):
-            statistics = statistics.update(
-                X[rows],
-                weight[rows],
-                design=functions(X[rows]),
-                target=Y[rows].reshape(-1, n_targets),
-            )
+            design = functions(X[rows])
+            target = Y[rows].reshape(len(design), n_targets)
+            statistics = statistics.update(X[rows], weight[rows], design, target)
     return statistics
 
 
-def statistics_through(operator, functions, X, Y, weight):
-    """Return `Statistics` of the rows ``Y = operator(functions(X)) w``.
+def statistics_through(design, X, Y, weight):
+    """Return `Statistics` of rows that an operator made of all rows of X together.
 
     Parameters
     ----------
-    operator : callable
-        A linear map of the rows, from (n, k) to (m, k).
-    functions : callable
-        ``functions(X)`` gives (n, k).
+    design : ndarray of shape (m q, k)
+        One or several rows of the regression for each row of Y.
     X : ndarray of shape (n, d)
     Y : ndarray of shape (m, t)
+        With several rows of the design for each of them, t = q values that make one target.
     weight : ndarray of shape (m,)
     """
-    design = operator(functions(X))
-    is_counted = weight > 0
-    sqrt_weight = np.sqrt(weight[is_counted])
-    rows = np.concatenate([design[is_counted], Y[is_counted]], axis=1)
-    rows = rows * sqrt_weight[:, None]
+    rows_per_sample = len(design) // len(Y)
+    row_weight = np.repeat(weight, rows_per_sample)
+    target = Y.reshape(len(design), -1)
+    is_counted = row_weight > 0
+    sqrt_weight = np.sqrt(row_weight[is_counted])
+    rows = np.concatenate([design, target], axis=1)
+    rows = rows[is_counted] * sqrt_weight[:, None]
     # The range and the moments are those of X, whose rows have no weights of their own.
     mean = X.mean(axis=0)
     with one_thread():
         R = np.linalg.qr(rows, mode="r")
     return Statistics(
         R=R,
-        n_targets=Y.shape[1],
+        n_targets=target.shape[1],
         n_rows=len(X),
         weight=float(weight.sum()),
         low=X.min(axis=0),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pysindy as ps
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -189,6 +190,11 @@ def rotations_and_permutations(d):
     return sk.so(d) + sk.permutations(d)
 
 
+def translations_and_permutations(d):
+    """Candidates of both kinds; a function of a module, so that estimators that hold it pickle."""
+    return sk.translations(d) + sk.permutations(d)
+
+
 ESTIMATORS = [
     sk.SymmetricRidge(),
     sk.SymmetricRidge(alpha=0.0),
@@ -210,6 +216,19 @@ ESTIMATORS = [
     sk.InvariantFeatures(rotations_and_permutations),
     sk.InvariantFeatures(sk.permutations, library=sk.from_transformer(PolynomialFeatures(2))),
     sk.InvariantFeatures(sk.reflections, library=sk.PolynomialLibrary(3)),
+    sk.SymmetryDiscoverer(),
+    sk.SymmetryDiscoverer(sk.gl, library=sk.PolynomialLibrary(2)),
+    sk.SymmetryDiscoverer(sk.gl, snap=False, robust=True),
+    sk.SymmetryDiscoverer(sk.gl, estimator=LinearRegression()),
+    sk.SymmetryPromotingRegressor(),
+    sk.SymmetryPromotingRegressor(sk.translations, alpha=0.0),
+    sk.SymmetryPromotingRegressor(
+        sk.translations, alpha=1e-3, ridge=1e-3, adaptive=False, refit=False
+    ),
+    sk.SymmetryPromotingRegressor(translations_and_permutations, alpha=0.1),
+    sk.SymmetryPromotingRegressor(sk.translations, library=sk.FourierLibrary()),
+    sk.SymmetryPromotingRegressor(sk.translations, symmetry=sk.so),
+    sk.SymmetryPromotingRegressorCV(sk.translations, alphas=3, ridges=[1e-3], cv=3, adaptive=False),
     sk.MirrorSparseRegressor(),
     sk.MirrorSparseRegressor(alpha=0.0),
     sk.MirrorSparseRegressor(alpha=0.1, solver="newton"),

@@ -8,9 +8,9 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sksym import (
+    Group,
     NuclearNorm,
     PolynomialLibrary,
-    SymmetryPromotingRegressor,
     gl,
     reflections,
     se,
@@ -18,8 +18,9 @@ from sksym import (
     translations,
     vector,
 )
-from sksym.promote.fitting import Samples
-from sksym.promote.problem import PromotionProblem
+from sksym._linalg import numerical_rank
+from sksym.groups import resolve
+from sksym.promote import PromotionProblem, PromotionSamples
 from sksym.solvers import (
     LeastSquares,
     Term,
@@ -29,34 +30,35 @@ from sksym.solvers import (
     penalised_least_squares,
     solve_with_cvxpy,
 )
+from sksym.solvers.conjugate_gradients import conjugate_gradients
 
 CLARABEL = {"tol_gap_rel": 1e-9, "tol_gap_abs": 1e-9, "tol_feas": 1e-9}
 
 
-def problem_of(d=3, n=8, q=1, degree=2, algebra=se, output=None, group=None, rank=None, seed=0):
+def problem_of(d=3, n=8, q=1, degree=2, candidates=se, output=None, rank=None, seed=0):
     """A promotion problem on random data: least squares, terms."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, size=(n, d))
     if rank is not None:
         X = X[rng.integers(rank, size=n)]
     Y = np.stack([X[:, 0] ** (k + 1) + 0.1 * rng.normal(size=n) for k in range(q)], axis=1)
-    model = SymmetryPromotingRegressor(
-        algebra, library=PolynomialLibrary(degree), output=output, group=group
-    )
-    problem = PromotionProblem.of(model, X, q)
-    return Samples(problem, X, Y, np.ones(n)).data(0.0), problem.terms
+    group = resolve(candidates, X, "candidates")
+    library = PolynomialLibrary(degree)
+    problem = PromotionProblem.of(group, Group.none(d), library, output, X, q)
+    samples = PromotionSamples(problem, X, Y, np.ones(n))
+    return samples.least_squares(0.0), problem.terms
 
 
 PROBLEMS = {
     "se(3), p < n": {"n": 40},
     "se(3), p > n": {},
     "se(3), far fewer samples": {"n": 3},
-    "translations, cubic": {"d": 2, "n": 9, "degree": 3, "algebra": translations},
+    "translations, cubic": {"d": 2, "n": 9, "degree": 3, "candidates": translations},
     "three outputs": {"q": 3},
-    "vector output": {"q": 3, "algebra": so, "output": vector, "n": 9},
-    "vector output under gl(2)": {"d": 2, "q": 2, "algebra": gl, "output": vector, "n": 8},
+    "vector output": {"q": 3, "candidates": so, "output": vector, "n": 9},
+    "vector output under gl(2)": {"d": 2, "q": 2, "candidates": gl, "output": vector, "n": 8},
     "repeated rows": {"n": 20, "rank": 5},
-    "a group besides": {"group": reflections},
+    "a group besides": {"candidates": se(3) + reflections(3)},
 }
 
 
@@ -89,7 +91,7 @@ def test_gap_is_a_bound_on_the_way(name, alpha):
 
 @pytest.mark.parametrize("alpha", [0.0, 1e-3])
 def test_dual_point_is_feasible(alpha):
-    data, terms = problem_of(group=reflections)
+    data, terms = problem_of(candidates=se(3) + reflections(3))
     solution = penalised_least_squares(data, terms, alpha)
     force = sum(term.adjoint(Y) for term, Y in zip(terms, solution.dual, strict=True))
     assert max(t.penalty.polar(Y) for t, Y in zip(terms, solution.dual, strict=True)) <= 1 + 1e-12
@@ -206,3 +208,23 @@ def test_callback_sees_progress():
     penalised_least_squares(data, terms, 1e-2, tol=1e-8, callback=lambda *row: seen.append(row))
     assert [row[0] for row in seen] == sorted(row[0] for row in seen)
     assert seen[-1][2] <= 1e-8 * seen[-1][1]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_conjugate_gradients_solve_to_the_accuracy_asked_for(warm, rng):
+    A = rng.normal(size=(40, 30))
+    H, target, scale = A.T @ A + np.eye(30), rng.normal(size=(30, 1)), np.arange(1.0, 31.0)[:, None]
+    start = rng.normal(size=(30, 1)) if warm else None
+    options = {"start": start, "precondition": lambda r: r / scale}
+    x, converged = conjugate_gradients(lambda x: H @ x, target, rtol=1e-9, max_iter=300, **options)
+    assert converged
+    np.testing.assert_allclose(x, np.linalg.solve(H, target), atol=1e-7)
+    _, converged = conjugate_gradients(lambda x: H @ x, target, rtol=1e-9, max_iter=2, **options)
+    assert not converged
+
+
+def test_rank_counts_what_lies_above_round_off():
+    eps = np.finfo(float).eps
+    assert numerical_rank(np.array([2.0, 1.0, 81 * 2 * eps, 79 * 2 * eps]), (10, 4)) == 3
+    assert numerical_rank(np.array([1.0, 1e-3, 1e-9]), (10, 4), rtol=1e-8) == 2
+    assert numerical_rank(np.zeros(3), (3, 3)) == numerical_rank(np.zeros(0), (3, 0)) == 0

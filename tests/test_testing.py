@@ -4,9 +4,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 
 from sksym import (
+    FiniteGroup,
+    Group,
     GroupNorm,
+    InvariantFeatures,
     LieDerivative,
     NuclearNorm,
     PolynomialLibrary,
@@ -15,6 +21,8 @@ from sksym import (
     covector,
     cyclic,
     lorentz,
+    permutations,
+    reflections,
     so,
     translations,
     vector,
@@ -25,6 +33,7 @@ from sksym.testing import (
     assert_equivariant,
     assert_jacobian,
     assert_prox,
+    assert_symmetric,
 )
 
 
@@ -91,6 +100,9 @@ WRONG_PROX = [
 ]
 
 
+FLIP = FiniteGroup([np.diag([1.0, 1.0, -1.0])])
+
+
 class WrongDerivative(PolynomialLibrary):
     def jacobian(self, X):
         return super().jacobian(X) * 1.001
@@ -150,7 +162,7 @@ def test_equivariance_of_the_wrong_kind(rng):
 
 def test_equivariance_of_discrete_groups(rng):
     X = rng.normal(size=(40, 2))
-    model = SymmetricRidge(group=cyclic(2, 3), library=PolynomialLibrary(3)).fit(X, X[:, 0])
+    model = SymmetricRidge(cyclic(2, 3), library=PolynomialLibrary(3)).fit(X, X[:, 0])
     assert_equivariant(model, X)
     model.coef_ = model.coef_ + 1e-6 * rng.normal(size=model.coef_.shape)
     with pytest.raises(AssertionError, match="differs from"):
@@ -163,6 +175,79 @@ def test_what_is_no_number_is_not_equivariant(rng):
     model.coef_ = np.full_like(model.coef_, np.nan)
     with pytest.raises(AssertionError, match="differs from"):
         assert_equivariant(model, X)
+
+
+def distances(X):
+    """Return the lengths of rows: invariant under rotations and reflections."""
+    return np.linalg.norm(X, axis=1)
+
+
+SYMMETRIC = {
+    "rotations": (distances, so(3), None),
+    "as a function of d": (distances, so, None),
+    "both kinds": (distances, so(3) + reflections(3), None),
+    "discrete": (lambda X: np.sort(X, axis=1), permutations(3), None),
+    "motions": (lambda X: X[:, :1] - X[:, 1:], translations(1).repeat(3), None),
+    "vector": (lambda X: X * distances(X)[:, None], so(3) + reflections(3), vector),
+    "discrete vector": (lambda X: X**3, reflections, vector),
+    "gradient": (lambda X: X @ np.diag([-1.0, 1, 1]), lorentz(2), covector),
+    "no symmetry": (lambda X: X[:, 0], Group.none(3), None),
+}
+NOT_SYMMETRIC = {
+    "wrong group": (distances, lorentz(2), None),
+    "one generator of three": (lambda X: X[:, 2], so(3), None),
+    "reflections alone": (lambda X: X.prod(axis=1), so(2).on_columns([0, 1], 3), None),
+    "discrete": (lambda X: X[:, 0], permutations, None),
+    "elements beside generators": (lambda X: X[:, 2], so(2).on_columns([0, 1], 3) + FLIP, None),
+    "velocity for a gradient": (lambda X: X @ np.diag([-1.0, 1, 1]), lorentz(2), vector),
+    "no number": (lambda X: np.full(len(X), np.nan), so(3), None),
+}
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_symmetric(name, rng):
+    f, symmetry, output = SYMMETRIC[name]
+    assert_symmetric(f, rng.normal(size=(30, 3)), symmetry, output)
+
+
+@pytest.mark.parametrize("name", NOT_SYMMETRIC)
+def test_not_symmetric(name, rng):
+    f, symmetry, output = NOT_SYMMETRIC[name]
+    with pytest.raises(AssertionError, match=r"f\(g x\) differs from rho\(g\) f\(x\)"):
+        assert_symmetric(f, rng.normal(size=(30, 3)), symmetry, output)
+
+
+def test_symmetric_estimators_and_pipelines(rng):
+    X = rng.normal(size=(60, 3))
+    y = X[:, 0] + distances(X)
+    symmetric = make_pipeline(InvariantFeatures(so), LinearRegression()).fit(X, y)
+    assert_symmetric(symmetric, X, so)
+    plain = make_pipeline(PolynomialFeatures(2), LinearRegression()).fit(X, y)
+    with pytest.raises(AssertionError, match="differs from"):
+        assert_symmetric(plain, X, so)
+
+
+def test_symmetric_to_a_tolerance(rng):
+    X = rng.normal(size=(30, 3))
+
+    def nearly(X):
+        return distances(X) + 1e-6 * X[:, 0]
+
+    assert_symmetric(nearly, X, so, rtol=1e-5)
+    with pytest.raises(AssertionError, match="differs from"):
+        assert_symmetric(nearly, X, so, rtol=1e-8)
+    # Relative to the values, so that their unit does not matter.
+    assert_symmetric(lambda X: 1e9 * nearly(X), X, so, rtol=1e-5)
+
+
+def test_symmetric_where_the_symmetry_does_not_fit(rng):
+    X = rng.normal(size=(30, 3))
+    with pytest.raises(ValueError, match=r"acts on R\^2, but X has 3 features"):
+        assert_symmetric(distances, X, so(2))
+    with pytest.raises(TypeError, match="must be a LieAlgebra, a FiniteGroup, a Group"):
+        assert_symmetric(distances, X, "so")
+    with pytest.raises(ValueError, match="moves 3 outputs, but f has 1"):
+        assert_symmetric(distances, X, so, vector)
 
 
 @pytest.mark.parametrize("penalty", WRONG_PROX)
@@ -213,19 +298,19 @@ def test_jacobian_where_functions_vanish(rng):
 def test_closed(rng):
     X = rng.normal(size=(9, 2))
     right, wrong = PolynomialLibrary(3).fit(X), WrongMatrices(3).fit(X)
-    assert_closed(right, X, algebra=translations(2), group=cyclic(2, 3))
+    assert_closed(right, X, translations(2) + cyclic(2, 3))
     with pytest.raises(AssertionError, match="D phi"):
-        assert_closed(wrong, X, algebra=translations(2))
+        assert_closed(wrong, X, translations(2))
     with pytest.raises(AssertionError, match="K phi"):
-        assert_closed(wrong, X, group=cyclic(2, 3))
+        assert_closed(wrong, X, cyclic(2, 3))
     with pytest.raises(AssertionError, match="D phi"):
-        assert_closed(WrongDerivative(3).fit(X), X, algebra=so(2))
+        assert_closed(WrongDerivative(3).fit(X), X, so(2))
 
 
 def test_closed_under_nothing(rng):
     """so(1) has no generators: nothing can be wrong."""
     X = rng.normal(size=(9, 1))
-    assert_closed(PolynomialLibrary(2).fit(X), X, algebra=so(1))
+    assert_closed(PolynomialLibrary(2).fit(X), X, so(1))
 
 
 def test_adjoint(rng):

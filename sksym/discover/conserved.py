@@ -1,67 +1,71 @@
 """Conserved quantities: the duality read backwards, functions that the dynamics leave alone."""
 
-import warnings
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from sksym._linalg import merge_rows, one_thread
-from sksym._estimator import adopt, checked_weights
+from sksym._estimator import checked_weights, on_copy, warn
+from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.discover.degree import best_degree
-from sksym.discover.invariants import function_sizes, library_formulas
-from sksym.discover.models import spatial_clusters
+from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.equivariant import place, probe_points
-from sksym.libraries import PolynomialLibrary, evaluate, library_values, row_blocks
-from sksym.spectra import (
+from sksym.groups import Group
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
+from sksym.evidence import (
     SampledEvidence,
     check_rule,
-    pooled_spread,
+    library_statistics,
     rounded,
     verdict,
-    weighted_factor,
 )
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
+_RANK = 1e-11  # relative size of singular values that are round-off
+_ROUND_OFF = 1e-13  # relative error of exact derivatives
 
 
 class ConservedQuantities(TransformerMixin, BaseEstimator):
     """Functions of a library that do not change along the trajectories of a dynamical system.
 
     ``F(x) = coef @ phi(x)`` is conserved by x' = G(x) when its Lie derivative along G vanishes,
-    which is linear in coef as the symmetries of F are linear in the generator:
+    which is linear in coef as the symmetries of F are linear in the generator. Looks for the least
 
         ``min_coef  mean (dF(x) G(x))^2  /  mean (|dF(x)|^2 |G(x)|^2)``,
 
-    coordinates in units of their spread.
+    with coordinates in units of their spread.
 
     Parameters
     ----------
     library : library, default=None
-        Where to look; None: ``PolynomialLibrary(2)``.
+        The functions to choose from; None: ``PolynomialLibrary(2)``.
     n_quantities : "auto" or int, default="auto"
-        "auto": as many as are zero within the noise of the derivatives, see Notes.
+        "auto": all whose rates of change are zero within the noise of the derivatives, see Notes.
+        A number: those with the least rates of change.
     snap : bool, default=True
-        Round coefficients of plain functions to simple numbers, where there are any within four
+        Round coefficients of plain functions to simple numbers where these lie within four
         standard errors and the rounded functions are as well conserved.
     max_defect : float, default=0.1
         A quantity is declared only where the noise floor is below this; otherwise it is undecided.
     random_state : int, RandomState or None, default=None
-        Folds that choose a degree, and subsamples.
+        Decides the folds that choose a degree, and subsamples.
 
     Attributes
     ----------
     coef_ : ndarray of shape (k, p)
         The quantities in the functions of `library_`, in reduced echelon form. Functions of
-        conserved quantities are conserved too, and found as far as the library holds them.
+        conserved quantities are conserved too, and are found if they lie in the library.
     n_quantities_ : int
+        Their number k.
     singular_values_ : ndarray
         Relative rates of change of all functions that vary, ascending.
     noise_floor_ : float
-        What the noise of the derivatives contributes to the rates of those declared.
+        Contribution of the noise in the derivatives to the rates of the declared quantities.
     undecided_ : int
-        Functions compatible with zero on evidence too weak to declare them.
+        Number of functions whose rates are compatible with zero, on evidence too weak to declare
+        them.
     library_ : fitted library
 
     Notes
@@ -108,148 +112,233 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         tags.target_tags.single_output = False
         return tags
 
+    @on_copy
     def fit(self, X, y=None, sample_weight=None, *, X_dot=None):
         """Find what is conserved, from states `X` (n, d) and their time derivatives.
 
         The derivatives (n, d) are the second argument, or given by the name `X_dot`.
         """
-        fresh = clone(self)
-        fresh._fit(X, y if X_dot is None else X_dot, sample_weight)
-        return adopt(self, fresh)
-
-    def _fit(self, X, X_dot, sample_weight):
+        if X_dot is None:
+            X_dot = y
         if X_dot is None:
             raise ValueError(
                 "requires y to be passed, but the target y is None: the second argument is X_dot, "
                 "the time derivatives of the rows of X."
             )
         X = validate_data(self, X, dtype=np.float64)
-        X_dot = check_array(X_dot, dtype=np.float64, ensure_2d=False, input_name="X_dot")
-        if X_dot.ndim == 1 and X.shape[1] == 1:
-            X_dot = X_dot[:, None]
-        if X_dot.shape != X.shape:
-            raise ValueError(
-                f"X_dot must have the shape of X, {X.shape}, got {X_dot.shape}: one time "
-                "derivative for every state."
-            )
-        if not X_dot.any():
-            raise ValueError(
-                "All time derivatives are zero, so every function is conserved: there is nothing "
-                "to find."
-            )
+        X_dot = _time_derivatives(X_dot, X)
         weight = checked_weights(sample_weight, len(X))
         rng = check_random_state(self.random_state)
         template = PolynomialLibrary(2) if self.library is None else self.library
-        library, _ = place(template, X, near=np.zeros(X.shape[1]))
-        p = library.n_output_features_
-        check_rule("n_quantities", self.n_quantities, p, self.max_defect)
+        library, _ = place(
+            template,
+            X,
+            Group.none(X.shape[1]),
+            near=np.zeros(X.shape[1]),
+            names=vars(self).get("feature_names_in_"),
+        )
+        check_rule("n_quantities", self.n_quantities, library.n_output_features_, self.max_defect)
+        # Plain functions: their coefficients are what is rounded to simple numbers.
+        functions = np.diag(1 / library.name_sizes())
+        proposals = _partly_rounded if self.snap else None
         with one_thread():
-            evidence, functions = _rates(library, X, X_dot, weight, rng)
-            found = verdict(
-                evidence, self.n_quantities, self.max_defect, _partly_rounded if self.snap else None
-            )
-        if not len(found.generators):
-            warnings.warn(
+            evidence = _rates_of_change(library, functions, X, X_dot, weight, rng)
+            conclusion = verdict(evidence, self.n_quantities, self.max_defect, proposals)
+        quantities = conclusion.generators
+        if not len(quantities):
+            warn(
                 "No function of the library is conserved as far as the data tell, so there are no "
-                "features: raise the degree of the library, or look at `singular_values_`.",
-                UserWarning,
-                stacklevel=4,
+                "features: raise the degree of the library, or look at `singular_values_`."
             )
-        self.library_, self.coef_ = library, found.generators @ functions
-        self.n_quantities_, self.undecided_ = len(found.generators), found.undecided
+        self.library_ = library
+        self.coef_ = quantities @ functions
+        self.n_quantities_ = len(quantities)
         self.singular_values_ = evidence.spectrum.singular_values
-        self.noise_floor_ = found.floor
+        self.noise_floor_ = conclusion.floor
+        self.undecided_ = conclusion.undecided
 
     def transform(self, X):
-        """Values of the conserved quantities, shape (n, k)."""
+        """Return the values of the conserved quantities, shape (n, k)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return evaluate(self.library_, self.coef_, X)
 
     def get_feature_names_out(self, input_features=None):
-        """The quantities as formulas, long ones cut."""
+        """Return the quantities as formulas, long ones cut."""
         check_is_fitted(self)
         return library_formulas(self, input_features)
 
 
+def _time_derivatives(X_dot, X):
+    """Return the time derivatives of states `X` (n, d), checked: (n, d)."""
+    X_dot = check_array(X_dot, dtype=np.float64, ensure_2d=False, input_name="X_dot")
+    if X_dot.ndim == 1 and X.shape[1] == 1:
+        X_dot = X_dot[:, None]
+    if X_dot.shape != X.shape:
+        raise ValueError(
+            f"X_dot must have the shape of X, {X.shape}, got {X_dot.shape}: one time "
+            "derivative for every state."
+        )
+    if not X_dot.any():
+        raise ValueError(
+            "All time derivatives are zero, so every function is conserved: there is nothing "
+            "to find."
+        )
+    return X_dot
+
+
 def _partly_rounded(form, errors):
-    """Numbers that are not simple may stay: a quantity is conserved for itself, not in a group."""
+    """Propose quantities (k, p) with simple coefficients, in the form that `verdict` expects.
+
+    Other numbers may stay: a quantity is conserved whatever the others are, unlike the generators
+    of a group.
+    """
     simple = rounded(form, errors, partly=True)
     return [] if simple is None else [(simple, 0)]
 
 
-def _rates(library, X, X_dot, weight, rng):
-    """Rates of change of plain functions along the smoothed dynamics, with their errors.
+def _rates_of_change(library, functions, X, X_dot, weight, rng):
+    """Return the rates of change of functions along the smoothed dynamics, with their errors.
+
+    Parameters
+    ----------
+    library : fitted library
+    functions : ndarray of shape (k, p)
+        The candidates, in the functions of the library.
+    X, X_dot : ndarray of shape (n, d)
+    weight : ndarray of shape (n,)
+    rng : RandomState
 
     Returns
     -------
-    evidence : SampledEvidence
-        Its candidates are functions of the library.
-    functions : ndarray of shape (p, p)
-        Those functions: plain monomials where the library is polynomial.
+    SampledEvidence
     """
-    functions = np.diag(1 / function_sizes(library))
-    spread = np.ptp(X, axis=0) / 4
-    spread[spread == 0] = pooled_spread(X, weight) or 1.0
-    dynamics, determined = _smoothed(library, X, X_dot, weight, rng)
-    chosen = np.sort(rng.permutation(len(X))[:_ROWS])
-    points, weight = X[chosen], weight[chosen]
-    if not determined:  # functions that vanish on the data are not conserved for that
-        points = np.concatenate([points, probe_points(X, 2 * library.n_output_features_)])
-        weight = np.append(weight, np.full(len(points) - len(weight), weight.mean()))
-    root, rows, gradients, errors = np.sqrt(weight / weight.sum())[:, None], [], None, None
-    for block in row_blocks(len(points), library.n_output_features_ * X.shape[1]):
-        velocity, error = (part / spread for part in dynamics(points[block]))
-        slopes = np.einsum("npd,kp->ndk", library.jacobian(points[block]), functions)
-        slopes = slopes * (spread[:, None] * root[block, None])
-        rows.append(np.einsum("ndk,nd->nk", slopes, velocity))
-        speed = np.linalg.norm(velocity, axis=1)[:, None, None]
-        gradients = merge_rows(gradients, (slopes * speed).reshape(-1, len(functions)))
-        errors = merge_rows(errors, (slopes * error[:, :, None]).reshape(-1, len(functions)))
-    rates, motion, noise = np.concatenate(rows)[:, None], gradients.T @ gradients, errors.T @ errors
-    clusters = spatial_clusters(points, rng)
-    return SampledEvidence(rates, motion, noise, np.zeros_like(noise), clusters), functions
+    spread = column_spread(X, weight)
+    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng)
+    chosen = some_rows(len(X), _ROWS, rng)
+    points = X[chosen]
+    weight = weight[chosen]
+    if not is_determined:
+        # A function that vanishes on the data is constant there, but need not be conserved.
+        probes = probe_points(X, 2 * library.n_output_features_)
+        points = np.concatenate([points, probes])
+        weight = np.append(weight, np.full(len(probes), weight.mean()))
+    sqrt_share = np.sqrt(weight / weight.sum())
+
+    rates = []
+    motion_factor = None
+    noise_factor = None
+    k = len(functions)
+    for rows in row_blocks(len(points), k * X.shape[1]):
+        # Lengths in units of the spread of their column, squares as weighted means.
+        block = points[rows]
+        velocity, error = dynamics.velocity(block)
+        velocity = velocity / spread
+        error = error / spread
+        jacobian = library.jacobian(block)
+        gradients = np.einsum("npd,kp->ndk", jacobian, functions)
+        units = spread[:, None] * sqrt_share[rows, None, None]
+        gradients = gradients * units
+        rates.append(np.einsum("ndk,nd->nk", gradients, velocity))
+        # The largest rate possible: along the gradient.
+        speed = np.linalg.norm(velocity, axis=1)
+        largest = gradients * speed[:, None, None]
+        motion_factor = merge_rows(motion_factor, largest.reshape(-1, k))
+        uncertain = gradients * error[:, :, None]
+        noise_factor = merge_rows(noise_factor, uncertain.reshape(-1, k))
+    noise = noise_factor.T @ noise_factor
+    return SampledEvidence(
+        rows=np.concatenate(rates)[:, None],
+        motion=motion_factor.T @ motion_factor,
+        noise=noise,
+        bias=np.zeros_like(noise),
+        clusters=spatial_clusters(points, rng),
+    )
 
 
-def _smoothed(library, X, X_dot, weight, rng):
-    """The dynamics fitted by least squares.
+@dataclass(frozen=True, eq=False)
+class _Dynamics:
+    """A vector field fitted to time derivatives by least squares.
 
-    Returns
-    -------
-    dynamics : function X -> (velocity (n, d), its error (n, d))
-    determined : bool
+    Attributes
+    ----------
+    library : fitted library
+    coef : ndarray of shape (d, p)
+    spread : ndarray of shape (p, rank)
+        Factor of the covariance of the coefficients at unit noise.
+    sigma : ndarray of shape (d,)
+        Standard deviation of the noise.
+    is_determined : bool
         Whether no function of the library vanishes on the data.
+    score : float
+        Generalised cross-validation: the squared error of held-out derivatives. Infinite where the
+        data do not determine the coefficients and the noise.
     """
-    highest = best_degree(X, X_dot, weight, rng)
-    polynomials = [place(PolynomialLibrary(k), X)[0] for k in range(1, highest + 1)]
-    best, least, determined = None, np.inf, False
-    for candidate in (library, *polynomials):
-        n, p = weight.sum(), candidate.n_output_features_
-        factor = weighted_factor(candidate, X, weight, X_dot)
+
+    library: object
+    coef: np.ndarray
+    spread: np.ndarray
+    sigma: np.ndarray
+    is_determined: bool
+    score: float
+
+    @classmethod
+    def fit(cls, library, X, X_dot, weight):
+        """Fit the time derivatives (n, d) of states (n, d) in a library."""
+        n = weight.sum()
+        p = library.n_output_features_
+        factor = library_statistics(library, X, X_dot, weight).square_factor()
+        derivatives = factor[:, p:]
         U, s, Vt = np.linalg.svd(factor[:p, :p])
-        rank = int((s > 1e-11 * s.max(initial=0)).sum())
+        rank = np.count_nonzero(s > _RANK * s.max(initial=0))
         spread = Vt[:rank].T / s[:rank]
-        coef = (spread @ U[:, :rank].T @ factor[:p, p:]).T
-        square = np.sum((U[:, rank:].T @ factor[:p, p:]) ** 2, axis=0)
-        square += np.sum(factor[p:, p:] ** 2, axis=0)
-        determined = determined or (candidate is library and rank == p)
-        if rank < p or n <= p:
-            continue
-        round_off = 1e-13 * np.linalg.norm(factor[:, p:], axis=0)
-        sigma = np.maximum(np.sqrt(square / (n - rank)), round_off)
-        # Generalised cross-validation: what held-out rows would miss.
-        missed = np.sum(square) / (1 - rank / n) ** 2
-        if missed < least:
-            best, least = (candidate, coef, spread, sigma), missed
-    if best is None:
+        coef = spread @ U[:, :rank].T @ derivatives[:p]
+        # Beyond the functions that the data determine, and beyond all functions.
+        square = np.sum((U[:, rank:].T @ derivatives[:p]) ** 2, axis=0)
+        square = square + np.sum(derivatives[p:] ** 2, axis=0)
+        sigma = np.full(X.shape[1], np.inf)
+        score = np.inf
+        if rank == p and n > p:
+            # The residuals of exact derivatives are round-off, and may be too small by chance.
+            deviation = np.sqrt(square / (n - p))
+            round_off = _ROUND_OFF * np.linalg.norm(derivatives, axis=0)
+            sigma = np.maximum(deviation, round_off)
+            score = np.sum(square) / (1 - p / n) ** 2
+        return cls(
+            library=library,
+            coef=coef.T,
+            spread=spread,
+            sigma=sigma,
+            is_determined=rank == p,
+            score=score,
+        )
+
+    def velocity(self, X):
+        """Return the velocities (n, d) at states (n, d), and their standard errors (n, d)."""
+        phi = library_values(self.library, X)
+        leverage = np.linalg.norm(phi @ self.spread, axis=1)
+        errors = leverage[:, None] * self.sigma
+        return phi @ self.coef.T, errors
+
+
+def _smoothed_dynamics(library, X, X_dot, weight, rng):
+    """Fit time derivatives (n, d) in a library or in polynomials, whichever predicts better.
+
+    Returns
+    -------
+    dynamics : _Dynamics
+    is_determined : bool
+        Whether no function of the library given vanishes on the data.
+    """
+    candidates = [library]
+    for degree in range(1, best_degree(X, X_dot, weight, rng) + 1):
+        polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(X.shape[1]))
+        candidates.append(polynomials)
+    fits = [_Dynamics.fit(candidate, X, X_dot, weight) for candidate in candidates]
+    best = min(fits, key=lambda dynamics: dynamics.score)
+    if best.score == np.inf:
         raise ValueError(
             f"{len(X)} samples do not even determine linear dynamics in {X.shape[1]} coordinates: "
             "give more samples, or leave out coordinates that depend on others."
         )
-    candidate, coef, spread, sigma = best
-
-    def dynamics(points):
-        phi = library_values(candidate, points)
-        return phi @ coef.T, np.linalg.norm(phi @ spread, axis=1)[:, None] * sigma
-
-    return dynamics, determined
+    return best, fits[0].is_determined

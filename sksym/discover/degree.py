@@ -4,56 +4,92 @@ from math import comb
 
 import numpy as np
 
-from sksym._linalg import merge_rows
+from sksym._linalg import one_thread
+from sksym.discover.folds import all_but, fold_statistics
 from sksym.libraries import PolynomialLibrary
-from sksym.spectra import weighted_factor
 
 _LARGEST_DEGREE = 6
 _LARGEST_LIBRARY = 700
-_ROWS_FOR_DEGREE = 20_000
+_LARGEST_SHARE = 0.4  # of the number of rows: functions that are cross-validated
+_LARGEST_FINAL_SHARE = 0.6  # and functions that are fitted to all rows in the end
+_ROWS = 20_000
 _N_FOLDS = 5
+_RCOND = 1e-11
+
+# Constants of a hash function after splitmix64; a float has a mantissa of 64 - 11 bits.
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)
+_MIXER = np.uint64(0xBF58476D1CE4E5B9)
+_SHIFT = np.uint64(29)
+_DROPPED_BITS = np.uint64(11)
 
 
 def best_degree(X, Y, weight, rng):
-    """One more than the degree of the polynomials with the least cross-validated error.
+    """Return one more than the degree of the polynomials with the least cross-validated error.
 
-    Every quadratic form has symmetries; that a function is quadratic takes cubic terms to see.
+    Every quadratic form has symmetries: only a library with cubic terms shows that a function is
+    quadratic.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    Y : ndarray of shape (n, q)
+    weight : ndarray of shape (n,)
+    rng : RandomState
+
+    Returns
+    -------
+    int
     """
-    chance = _chance(X, rng)
-    if len(X) > _ROWS_FOR_DEGREE:
-        chosen = chance < _ROWS_FOR_DEGREE / len(X)
-        chance = chance[chosen] * (len(X) / _ROWS_FOR_DEGREE)
-        X, Y, weight = X[chosen], Y[chosen], weight[chosen]
-    fold = (chance * _N_FOLDS).astype(int)
-    n, d, errors = weight.sum(), X.shape[1], []
-
-    def affordable(degree, share):
-        return degree == 1 or comb(d + degree, degree) <= min(share * n, _LARGEST_LIBRARY)
-
+    position = _random_positions(X, rng)
+    if len(X) > _ROWS:
+        chosen = position < _ROWS / len(X)
+        X = X[chosen]
+        Y = Y[chosen]
+        weight = weight[chosen]
+        # Those chosen fill [0, 1) again, from which the folds are cut.
+        position = position[chosen] * (len(chosen) / _ROWS)
+    fold = (position * _N_FOLDS).astype(int)
+    n = weight.sum()
+    d = X.shape[1]
+    errors = []
     for degree in range(1, _LARGEST_DEGREE + 1):
-        if not affordable(degree, 0.4):
+        if not _is_affordable(degree, d, _LARGEST_SHARE * n):
             break
         library = PolynomialLibrary(degree).fit(X)
-        parts = [
-            weighted_factor(library, X[fold == k], weight[fold == k], Y[fold == k])
-            for k in np.unique(fold)
-        ]
-        p, error = library.n_output_features_, 0.0
-        for k, held_out in enumerate(parts):
-            R = merge_rows(None, np.concatenate(parts[:k] + parts[k + 1 :] or parts))
-            w = np.linalg.lstsq(R[:, :p], R[:, p:], rcond=1e-11)[0]
-            error += np.sum((held_out[:, :p] @ w - held_out[:, p:]) ** 2)
-        errors.append(error)
+        folds = fold_statistics(library, X, weight, fold, Y)
+        with one_thread():
+            errors.append(_held_out_error(folds))
     best = 1 + int(np.argmin(errors))
-    return best + affordable(best + 1, 0.6)
+    if _is_affordable(best + 1, d, _LARGEST_FINAL_SHARE * n):
+        return best + 1
+    return best
 
 
-def _chance(X, rng):
-    """A number in [0, 1) for every row, random but equal for equal rows.
+def _is_affordable(degree, d, largest):
+    """Return whether there are few polynomials in d variables; linear ones always are."""
+    return degree == 1 or comb(d + degree, degree) <= min(largest, _LARGEST_LIBRARY)
 
-    So a row of weight two counts as two equal rows do.
+
+def _held_out_error(folds):
+    """Return the sum of squared residuals of least squares on folds that were left out."""
+    error = 0.0
+    for k, held_out in enumerate(folds):
+        training = all_but(folds, k)
+        coef = np.linalg.lstsq(training.design, training.targets, rcond=_RCOND)[0]
+        residual = held_out.design @ coef - held_out.targets
+        error += np.sum(residual**2)
+    return error
+
+
+def _random_positions(X, rng):
+    """Return a number in [0, 1) for every row of `X` (n, d), random but equal for equal rows.
+
+    So a row of weight two falls into the same fold as two equal rows do.
     """
-    key = X @ rng.uniform(1, 2, X.shape[1]) + 0.0
-    mixed = key.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (mixed >> np.uint64(11)) / 2.0**53
+    key = X @ rng.uniform(1, 2, X.shape[1])
+    key = key + 0.0  # -0.0 becomes 0.0, which has other bits
+    bits = key.view(np.uint64) * _GOLDEN_RATIO
+    bits ^= bits >> _SHIFT
+    bits *= _MIXER
+    mantissa = bits >> _DROPPED_BITS
+    return mantissa / 2.0**53

@@ -1,72 +1,78 @@
 """Sparse identification of dynamical systems, with symmetry enforced and promoted."""
 
 import numpy as np
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
-from sksym._estimator import checked_weights
-from sksym.dynamics.system import Dynamics, thinned
-from sksym.dynamics.trajectories import checked_times, differentiate
-from sksym.promote.fitting import Samples
+from sksym._estimator import checked_weights, on_copy
+from sksym.dynamics.system import DynamicalSystem
+from sksym.dynamics.trajectories import differentiate
+from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 
 
-class SymmetryPromotingSINDy(Dynamics):
+class SymmetryPromotingSINDy(DynamicalSystem):
     """Sparse identification of nonlinear dynamics x' = F(x), with symmetry.
 
-    Three steps, each of which may be left out:
+    ``F(x) = coef phi(x)`` is found in three steps, each of which may be left out:
 
-    1. F is sought among the vector fields with the symmetry `algebra` (exactly equivariant,
-       constants too);
-    2. of the `candidates` those are kept that the data do not contradict, as
-       `SymmetryPromotingRegressor` does, and enforced too:
-       minimise ``1/(2n) |X' - Phi coef^T|^2 + ridge/2 |coef|^2 + alpha |S(coef)|_*``,
-       reweight, decide, refit;
-    3. in a basis of the space that is left, as sparse as can be found, coefficients are made
-       zero: by an l1 penalty, ``minimise |R w - y|^2 / (2n) + l1 |w|_1``, then by least squares
-       and dropping those below `threshold`, until none is. Functions with the symmetry come and
-       go as a whole, so the result has it exactly.
+    1. F is sought among the vector fields that are exactly equivariant under `symmetry`,
+       constants included.
+    2. The `candidates` that the data do not contradict are kept and enforced as well, as in
+       `SymmetryPromotingRegressor`: minimise
+       ``1/(2n) |X' - Phi coef^T|^2 + ridge/2 |coef|^2 + alpha |S(coef)|_*``, reweight, decide,
+       and refit.
+    3. In a sparse basis of the remaining space, coefficients are set to zero: by an l1 penalty,
+       ``minimise |R w - y|^2 / (2n) + l1 |w|_1``, then by least squares without those below
+       `threshold`, repeated until all are above it. Symmetric functions are kept or dropped as a
+       whole, so that the result has the symmetry exactly.
 
     Parameters
     ----------
-    algebra : LieAlgebra or callable, default=None
-        The symmetry to enforce.
     candidates : LieAlgebra or callable, default=None
-        What may be a symmetry; None: nothing is promoted.
+        What may be a symmetry and is promoted; None: nothing is promoted. A callable such as
+        ``so`` is called with the number of states.
+    symmetry : LieAlgebra or callable, default=None
+        The symmetry to enforce.
     library : library, default=None
         What is fitted; None is ``PolynomialLibrary(2)``. Polynomials are centred at the origin
-        unless they say otherwise or the symmetry moves it.
+        unless they have a `center` or a symmetry moves the origin.
     alpha : float, default=0.01
         Strength of the promotion.
     threshold : float, default=0.1
-        Smallest coefficient that stays, in units of the equations (plain monomials).
+        Smallest coefficient that is kept, in units of the equations (plain monomials).
     l1 : float, default=0.0
         Weight of the l1 penalty.
     ridge : float, default=0.0
         Penalty of the squares of the coefficients.
     controls : sequence of int or str, default=None
-        Columns of X that are controls: given, not predicted, and left alone by the symmetry.
+        Columns of X that are controls: given, not predicted, and not moved by the symmetry.
     discrete_time : bool, default=False
         Fit a map, x_next = F(x), through its increments F(x) - x, which are equivariant when F is.
     differentiation_method : callable, default=None
         A pysindy differentiation object or any function (x, t) -> x_dot; None: smoothed finite
-        differences.
+        differences, see `differentiate`.
     dt : float, default=None
         Step between samples where `fit` is given no times. None: 1.
     adaptive : bool, default=True
+        Whether to reweight the nuclear norm, as `SymmetryPromotingRegressor` does.
     max_iter : int, default=10000
+        Iterations of each convex problem.
     tol : float, default=1e-6
-        As in `SymmetryPromotingRegressor`.
+        Duality gap at which to stop, relative to the objective above least squares.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_states, p)
         ``F(x) = coef @ phi(x)``.
     algebra_ : LieAlgebra
-        The symmetries of the fitted system: those enforced and those kept.
+        The symmetries of the fitted system: those enforced and the candidates that hold.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Of the symmetry matrix of the candidates before step 3, ascending.
+        Singular values of the symmetry matrix of the candidates before step 3, ascending.
     dual_gap_ : float
-        In units of the objective of the convex problem.
+        Duality gap of the last convex problem before the refit, in units of its objective.
+    n_iter_ : int
+        Iterations of all convex problems before the refit, at least 1.
     n_free_ : int
         Free coefficients before step 3.
     states_, controls_ : ndarray of int
@@ -78,9 +84,9 @@ class SymmetryPromotingSINDy(Dynamics):
     Notes
     -----
     With ``y=None`` derivatives are taken within each trajectory. Their errors are correlated from
-    sample to sample: what least squares leaves tells over how many samples, and the statistics
-    that decide on symmetries count so many fewer. In pipelines and model selection pass
-    ``y = differentiate(X, t, trajectory)``.
+    sample to sample: the autocorrelation time of the residuals of least squares is estimated, and
+    the statistics that decide on symmetries count one sample for every such time. In pipelines and
+    model selection pass ``y = differentiate(X, t, trajectory)``.
 
     References
     ----------
@@ -92,7 +98,7 @@ class SymmetryPromotingSINDy(Dynamics):
     >>> from sksym import SymmetryPromotingSINDy, gl
     >>> t = np.linspace(0, 10, 500)
     >>> X = np.exp(-0.1 * t)[:, None] * np.column_stack([np.cos(t), np.sin(t)])
-    >>> model = SymmetryPromotingSINDy(candidates=gl, threshold=0.05).fit(X, t=t)
+    >>> model = SymmetryPromotingSINDy(gl, threshold=0.05).fit(X, t=t)
     >>> model.print(2)
     x0' = -0.1 x0 - 1 x1
     x1' = 1 x0 - 0.1 x1
@@ -100,9 +106,9 @@ class SymmetryPromotingSINDy(Dynamics):
 
     def __init__(
         self,
-        algebra=None,
-        *,
         candidates=None,
+        *,
+        symmetry=None,
         library=None,
         alpha=0.01,
         threshold=0.1,
@@ -116,8 +122,8 @@ class SymmetryPromotingSINDy(Dynamics):
         max_iter=10_000,
         tol=1e-6,
     ):
-        self.algebra = algebra
         self.candidates = candidates
+        self.symmetry = symmetry
         self.library = library
         self.alpha = alpha
         self.threshold = threshold
@@ -131,57 +137,85 @@ class SymmetryPromotingSINDy(Dynamics):
         self.max_iter = max_iter
         self.tol = tol
 
+    @on_copy
+    def fit(self, X, y=None, sample_weight=None, *, t=None, trajectory=None):
+        """Fit to trajectories, or to states and their derivatives.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            States, and controls where there are any, in rows.
+        y : array-like of shape (n, n_states), default=None
+            Time derivatives of the states; in discrete time the next states. None: taken from the
+            trajectories in X.
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative. A row of weight zero is not fitted; derivatives beside it are taken with
+            it all the same.
+        t : array-like of shape (n,), or float, default=None
+            Times, increasing within each trajectory, or the step. None: steps of `dt`.
+        trajectory : array-like of shape (n,), default=None
+            The trajectory of every row. None: all rows belong to one.
+
+        Returns
+        -------
+        self
+        """
+        options = solver_options(self)
+        if y is None:
+            rows = self._rows_of_trajectories(X, sample_weight, t, trajectory, reset=True)
+        else:
+            rows = self._rows_of_derivatives(X, y, sample_weight)
+        fit_vector_field(self, self._template(), rows, options)
+
     @property
     def _discrete(self):
         return bool(self.discrete_time)
 
-    def _fit(self, X, y, sample_weight, t, trajectory):
-        options, indices = self._options(), None
-        self._split_columns(X)
-        if y is None:
-            indices = checked_times(X, t, trajectory, self.dt)[1]
-            self._checked(X, reset=True)
-            X, Y, weight, indices = self._within_trajectories(X, sample_weight, t, trajectory)
-        else:
-            X, Y = validate_data(
-                self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=True
-            )
-            Y = np.asarray(Y, float).reshape(len(X), -1)
-            if Y.shape[1] != len(self.states_):
-                raise ValueError(
-                    f"y has {Y.shape[1]} columns for {len(self.states_)} states: give the time "
-                    "derivative of every state, and name the other columns in `controls`."
-                )
-            Y = Y - X[:, self.states_] if self._discrete else Y
-            weight = checked_weights(sample_weight, len(X))
-        problem, root = self._problem(X), np.sqrt(weight)
-        samples = Samples(problem, X, Y, root)
-        if indices is not None and samples.overdetermined:
-            samples = thinned(samples, indices)
-        self._solve(samples, options)
-
-    def _regression(self, X, sample_weight, t, trajectory):
-        X, Y, weight, _ = self._within_trajectories(X, sample_weight, t, trajectory)
-        return X, X[:, self.states_] + Y if self._discrete else Y, weight
-
-    def _within_trajectories(self, X, sample_weight, t, trajectory):
-        """States, slopes or increments, weights, and the rows of each trajectory."""
-        _, indices = checked_times(X, t, trajectory, self.dt)
-        weight = checked_weights(sample_weight, np.shape(X)[0])
-        rows = np.asarray(X, dtype=float)
+    def _score_on_trajectories(self, X, sample_weight, t, trajectory):
+        rows = self._rows_of_trajectories(X, sample_weight, t, trajectory)
+        counted = rows.weight > 0
+        X = rows.X[counted]
+        target = rows.Y[counted]
+        predicted = self._rates(X)
         if self._discrete:
-            Y = np.full((len(rows), len(self.states_)), np.nan)
-            for index in indices:
-                Y[index[:-1]] = np.diff(rows[index][:, self.states_], axis=0)
-        else:
-            Y = differentiate(
-                rows[:, self.states_],
-                t,
-                trajectory,
-                method=self.differentiation_method,
-                dt=self.dt,
+            target = target + X[:, self.states_]
+            predicted = predicted + X[:, self.states_]
+        return r2_score(target, predicted, sample_weight=rows.weight[counted])
+
+    def _rows_of_derivatives(self, X, y, sample_weight):
+        """Validate states and their derivatives, or next states: independent rows."""
+        X, Y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, reset=True
+        )
+        self._split_columns()
+        Y = np.asarray(Y, dtype=float).reshape(len(X), -1)
+        if Y.shape[1] != len(self.states_):
+            raise ValueError(
+                f"y has {Y.shape[1]} columns for {len(self.states_)} states: give the time "
+                "derivative of every state, and name the other columns in `controls`."
             )
+        if self._discrete:  # next states become increments, which are equivariant too
+            Y = Y - X[:, self.states_]
+        return FieldRows(X, Y, checked_weights(sample_weight, len(X)))
+
+    def _rows_of_trajectories(self, X, sample_weight, t, trajectory, reset=False):
+        """Take derivatives, or increments, within each trajectory."""
+        X, _, indices = self._validated_trajectories(X, t, trajectory, reset)
+        states = X[:, self.states_]
+        if self._discrete:
+            Y = np.full_like(states, np.nan)
+            for index in indices:
+                Y[index[:-1]] = np.diff(states[index], axis=0)
+        else:
+            method = self.differentiation_method
+            Y = differentiate(states, t, trajectory, method=method, dt=self.dt)
+        # The last row of a trajectory has no increment, and some methods drop endpoints.
         known = np.isfinite(Y).all(axis=1)
-        place = np.cumsum(known) - 1
-        indices = [place[index[known[index]]] for index in indices]
-        return rows[known], Y[known], weight[known], indices
+        weight = np.where(known, checked_weights(sample_weight, len(X)), 0.0)
+        if not weight.any():
+            raise ValueError(
+                "No row of positive weight has a finite derivative: give longer trajectories, or "
+                "another `differentiation_method`."
+            )
+        Y = np.where(known[:, None], Y, 0.0)
+        return FieldRows(X, Y, weight, indices)

@@ -1,4 +1,4 @@
-"""Fitted dynamical systems: prediction, simulation, equations; and what fitting them shares."""
+"""Fitted dynamical systems: prediction, simulation and equations."""
 
 import warnings
 from numbers import Integral
@@ -11,68 +11,64 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import column_indices, one_thread
-from sksym._estimator import adopt, check_number
-from sksym.libraries import (
-    PolynomialLibrary,
-    evaluate,
-    input_names,
-    library_values,
-    needs_no_validation,
-)
-from sksym.promote.dynamical import acting, field_problem, identified
-from sksym.promote.fitting import Samples
-from sksym.promote.rounds import Options
+from sksym.dynamics.trajectories import checked_times, refuse_lists
+from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
 
-_FAR = 1e8  # times the first state, from where a simulation does not come back
+_FAR = 1e8  # times the first state, where a simulation ends
 _SHOWN = 1e-10  # a coefficient that is printed, relative to the largest
 
 
-class Dynamics(RegressorMixin, BaseEstimator):
-    """What the estimators for x' = F(x) share: all but how rows of data become a regression."""
+class DynamicalSystem(RegressorMixin, BaseEstimator):
+    """What a fitted system x' = F(x) does; its estimators say how data become a regression.
+
+    They set `states_`, `controls_` (`_split_columns`), `library_` and `coef_`, and have the
+    parameters `controls`, `library` and `dt`.
+    """
 
     __metadata_request__fit: ClassVar = {"t": True, "trajectory": True}
     __metadata_request__score: ClassVar = {"t": True, "trajectory": True}
 
-    def fit(self, X, y=None, sample_weight=None, *, t=None, trajectory=None):
-        """Fit to trajectories, or to states and their derivatives.
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False  # derivatives may be taken from trajectories
+        tags.target_tags.multi_output = True
+        return tags
+
+    def predict(self, X):
+        """Return time derivatives of the states, in discrete time the next states.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
-            States, and controls where there are any, in rows.
-        y : array-like of shape (n, n_states), default=None
-            Time derivatives of the states; in discrete time the next states. None: taken from the
-            trajectories in X.
-        sample_weight : array-like of shape (n,), default=None
-        t : array-like of shape (n,), or float, default=None
-            Times, increasing within each trajectory. None: steps of `dt`.
-        trajectory : array-like of shape (n,), default=None
-            The trajectory of every row. None: all rows are one.
+            States, and controls where there are any.
 
         Returns
         -------
-        self
+        ndarray of shape (n, n_states)
         """
-        fresh = type(self)(**self.get_params(deep=False))
-        fresh._fit(X, y, sample_weight, t, trajectory)
-        return adopt(self, fresh)
-
-    def predict(self, X):
-        """Time derivatives of the states, in discrete time the next states: (n, n_states)."""
         check_is_fitted(self)
-        X = self._checked(X)
-        values = self._slopes(X)
-        return X[:, self.states_] + values if self._discrete else values
+        X = self._validated(X)
+        values = self._rates(X)
+        if self._discrete:
+            return X[:, self.states_] + values
+        return values
+
+    def score(self, X, y=None, sample_weight=None, *, t=None, trajectory=None):
+        """Return the coefficient of determination of the derivatives; parameters as in `fit`."""
+        check_is_fitted(self)
+        if y is None:
+            return self._score_on_trajectories(X, sample_weight, t, trajectory)
+        return r2_score(y, self.predict(X), sample_weight=sample_weight)
 
     def simulate(self, x0, t, u=None, **options):
-        """A trajectory from one state, by integration of the fitted system.
+        """Integrate the fitted system from one state.
 
         Parameters
         ----------
         x0 : array-like of shape (n_states,)
         t : array-like of shape (m,)
-            Times at which the states are wanted, the first that of x0; in discrete time an
-            integer number of states.
+            Times at which the states are wanted, the first that of x0; in discrete time also the
+            number of states, an integer.
         u : callable, or array-like of shape (m, n_controls), default=None
             Controls as a function of time, or at the times `t` (linear in between).
         **options
@@ -88,187 +84,192 @@ class Dynamics(RegressorMixin, BaseEstimator):
             Where the solution leaves all bounds before the last time.
         """
         check_is_fitted(self)
+        n_states = len(self.states_)
         x0 = np.asarray(x0, dtype=float)
-        if x0.shape != (len(self.states_),):
-            raise ValueError(f"`x0` must have shape ({len(self.states_)},), got {x0.shape}.")
-        times = np.arange(t) if isinstance(t, Integral) else np.asarray(t, dtype=float)
-        if times.ndim != 1 or not len(times) or (np.diff(times) <= 0).any():
-            raise ValueError("`t` must be increasing times, the first that of x0.")
-        control = self._controls_at(u, times)
+        if x0.shape != (n_states,):
+            raise ValueError(f"`x0` must have shape ({n_states},), got {x0.shape}.")
+        times = _increasing_times(t)
+        controls = self._controls_as_function(u, times)
+        # One row for all steps of the solver, which asks for one state at a time.
         row = np.empty((1, self.n_features_in_))
 
-        def slope(time, x):
-            row[0, self.states_], row[0, self.controls_] = x, control(time)
-            return self._slopes(row)[0]
+        def rate(time, x):
+            row[0, self.states_] = x
+            row[0, self.controls_] = controls(time)
+            return self._rates(row)[0]
 
         with one_thread():
             if self._discrete:
-                return self._iterated(x0, times, slope)
-            far = _FAR * (1 + np.abs(x0).max())
-
-            def leaves(time, x):
-                return far - np.abs(x).max()
-
-            leaves.terminal = True
-            options = {"method": "LSODA", "rtol": 1e-8, "atol": 1e-8, "events": leaves, **options}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what goes wrong is told below
-                path = solve_ivp(slope, (times[0], times[-1]), x0, t_eval=times, **options)
-        if not path.success or path.y.shape[1] < len(times) or not np.isfinite(path.y).all():
-            reached = path.t[-1] if len(path.t) else times[0]
-            raise RuntimeError(
-                f"The fitted system cannot be integrated beyond t = {reached:.6g} "
-                f"({path.message}): it may blow up there; ask for shorter times."
-            )
-        return path.y.T
-
-    def score(self, X, y=None, sample_weight=None, *, t=None, trajectory=None):
-        """Coefficient of determination of the derivatives; parameters as in `fit`."""
-        check_is_fitted(self)
-        if y is None:
-            X, y, weight = self._regression(X, sample_weight, t, trajectory)
-            return r2_score(y, self.predict(X), sample_weight=weight)
-        return r2_score(y, self.predict(X), sample_weight=sample_weight)
+                return _iterate(rate, x0, times)
+            return _integrate(rate, x0, times, options)
 
     def equations(self, precision=3):
-        """The system as formulas, one string for each state.
+        """Return the system as formulas.
 
         Parameters
         ----------
         precision : int, default=3
             Significant digits.
+
+        Returns
+        -------
+        list of str
+            One equation for each state.
         """
         check_is_fitted(self)
         features = input_names(self)
-        coef, names = self.coef_, self.library_.get_feature_names_out(features)
-        if hasattr(self.library_, "monomial_coef"):
-            coef = self.library_.monomial_coef(coef)
-        out = []
-        for i, row in zip(self.states_, coef, strict=True):
-            terms = np.flatnonzero(np.abs(row) > _SHOWN * np.abs(coef).max(initial=0))
-            text = ""
-            for k in terms:
-                sign = ("- " if row[k] < 0 else "+ ") if text else ("-" if row[k] < 0 else "")
-                name = "" if names[k] == "1" else f" {names[k]}"
-                text += f"{' ' if text else ''}{sign}{abs(row[k]):.{precision}g}{name}"
-            left = f"{features[i]}[k+1] - {features[i]}[k]" if self._discrete else f"{features[i]}'"
-            out.append(f"{left} = {text or '0'}")
-        return out
+        functions = np.asarray(self.library_.get_feature_names_out(features))
+        coef = self.library_.monomial_coef(self.coef_)
+        smallest = _SHOWN * np.abs(coef).max(initial=0)
+        equations = []
+        for state, row in zip(self.states_, coef, strict=True):
+            name = features[state]
+            change = f"{name}'"
+            if self._discrete:
+                change = f"{name}[k+1] - {name}[k]"
+            terms = np.abs(row) > smallest
+            formula = _formula(row[terms], functions[terms], precision)
+            equations.append(f"{change} = {formula}")
+        return equations
 
     def print(self, precision=3):
         """Print the equations."""
         print("\n".join(self.equations(precision)))
 
-    # Subclasses have `_regression(X, sample_weight, t, trajectory)`, rows of states and slopes.
+    # -------------------------------------------------------------------------- for subclasses
 
-    _discrete = False
+    _discrete = False  # whether `coef_` gives increments of a map
 
-    def _iterated(self, x0, times, slope):
-        path = [x0]
-        for time in times[:-1]:
-            path.append(path[-1] + slope(time, path[-1]))
-            if not np.isfinite(path[-1]).all():
-                raise RuntimeError(f"The fitted map blows up after step {time:g}: iterate less.")
-        return np.array(path)
+    def _score_on_trajectories(self, X, sample_weight, t, trajectory):
+        """Return the score where no derivatives are given."""
+        raise NotImplementedError
 
-    def _controls_at(self, u, times):
-        """Controls as a function of time."""
+    def _rates(self, X):
+        """Return ``coef phi(x)`` for validated rows X (n, d): shape (n, n_states)."""
+        return evaluate(self.library_, self.coef_, X)
+
+    def _template(self):
+        """Return the library to fit."""
+        return PolynomialLibrary(2) if self.library is None else self.library
+
+    def _split_columns(self):
+        """Set which of the columns seen in ``fit`` are states and which are controls."""
+        d = self.n_features_in_
+        self.controls_ = np.zeros(0, dtype=int)
+        if self.controls is not None:
+            controls = np.atleast_1d(self.controls).tolist()
+            names = getattr(self, "feature_names_in_", d)
+            self.controls_, _ = column_indices(controls, names, len(controls))
+        every = np.arange(d)
+        self.states_ = np.setdiff1d(every, self.controls_)
+        if not len(self.states_):
+            raise ValueError("All columns are `controls`: leave the states out of them.")
+
+    def _validated(self, X, reset=False, finite=True):
+        """Return X as float64 rows; names of columns are remembered or compared."""
+        if not reset and needs_no_validation(self, X):
+            return X
+        refuse_lists(X)
+        if not reset and len(self.controls_):
+            self._require_controls(getattr(X, "shape", ()))
+        return validate_data(self, X, dtype=np.float64, ensure_all_finite=finite, reset=reset)
+
+    def _require_controls(self, shape):
+        """Raise where X has only the columns of the states."""
+        n_states = len(self.states_)
+        if len(shape) == 2 and shape[1] == n_states:
+            raise ValueError(
+                f"X has {n_states} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, {n_states} states and "
+                f"{len(self.controls_)} controls: give the controls in their columns too."
+            )
+
+    def _validated_trajectories(self, X, t, trajectory, reset):
+        """Return rows (n, d), times (n,), and the rows of each trajectory in order of time."""
+        rows = self._validated(X, reset=reset, finite=False)
+        if reset:
+            self._split_columns()
+        # Of X as it was given, whose columns have names: errors name the place of what is wrong.
+        times, indices = checked_times(X, t, trajectory, self.dt)
+        return rows, times, indices
+
+    def _controls_as_function(self, u, times):
+        """Return a function of time that gives the controls (n_controls,)."""
         n = len(self.controls_)
         if (u is None) != (n == 0):
             what = f"{n} controls, but got none" if n else "no controls, but got `u`"
             raise ValueError(f"The system has {what}: `u` holds the controls at the times `t`.")
-        if u is None or callable(u):
-            return u or (lambda time: ())
-        u = np.asarray(u, dtype=float).reshape(len(times), -1)
+        if u is None:
+            return lambda time: ()
+        if callable(u):
+            return u
+        m = len(times)
+        u = np.asarray(u, dtype=float).reshape(m, -1)
         if u.shape[1] != n:
-            raise ValueError(f"`u` must have shape ({len(times)}, {n}), got {u.shape}.")
+            raise ValueError(f"`u` must have shape ({m}, {n}), got {u.shape}.")
         return lambda time: [np.interp(time, times, column) for column in u.T]
 
-    def _slopes(self, X):
-        return evaluate(self.library_, self.coef_, X)
 
-    def _checked(self, X, reset=False):
-        if not reset and needs_no_validation(self, X):
-            return X
-        X = X if hasattr(X, "iloc") else _rows(X)
-        given = np.shape(X)[1] if np.ndim(X) == 2 else None
-        if not reset and len(self.controls_) and given == len(self.states_):
-            raise ValueError(
-                f"X has {given} columns, but the system has {len(self.states_)} states and "
-                f"{len(self.controls_)} controls: give the controls in their columns too."
-            )
-        return validate_data(self, X, dtype=np.float64, reset=reset)
+def _increasing_times(t):
+    """Return times (m,), or the first m steps of a map for an integer."""
+    if isinstance(t, Integral):
+        t = np.arange(t)
+    times = np.asarray(t, dtype=float)
+    if times.ndim != 1 or not times.size or (np.diff(times) <= 0).any():
+        raise ValueError("`t` must be increasing times, the first that of x0.")
+    return times
 
-    def _split_columns(self, X):
-        """Which columns are states and which controls."""
-        X = X if hasattr(X, "iloc") else _rows(X)
-        names = list(X.columns) if hasattr(X, "columns") else np.shape(X)[1]
-        given = () if self.controls is None else np.atleast_1d(self.controls).tolist()
-        controls, d = column_indices(given, names, len(given)) if given else ((), np.shape(X)[1])
-        self.controls_ = np.asarray(controls, dtype=int)
-        self.states_ = np.setdiff1d(np.arange(d), self.controls_)
-        if not len(self.states_):
-            raise ValueError("All columns are `controls`: leave the states out of them.")
 
-    def _problem(self, X):
-        algebra, candidates = (
-            acting(one, self.states_, self.n_features_in_)
-            for one in (self.algebra, self.candidates)
+def _iterate(increment, x0, times):
+    """Iterate a map: states (m, q) at consecutive times (m,)."""
+    x = x0
+    path = [x]
+    for time in times[:-1]:
+        x = x + increment(time, x)
+        if not np.isfinite(x).all():
+            raise RuntimeError(f"The fitted map blows up after step {time:g}: iterate less.")
+        path.append(x)
+    return np.array(path)
+
+
+def _integrate(rate, x0, times, options):
+    """Integrate x' = rate(t, x): states (m, q) at the times (m,)."""
+    far = _FAR * (1 + np.abs(x0).max())
+
+    def distance_to_bound(time, x):
+        return far - np.abs(x).max()
+
+    # Without an end, steps shrink for ever where the solution blows up in finite time.
+    distance_to_bound.terminal = True
+    defaults = {
+        "method": "LSODA",
+        "rtol": 1e-8,
+        "atol": 1e-8,
+        "events": distance_to_bound,
+    }
+    span = (times[0], times[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # failures are reported below, with the time reached
+        path = solve_ivp(rate, span, x0, t_eval=times, **{**defaults, **options})
+    complete = path.success and len(path.t) == len(times)
+    if not complete or not np.isfinite(path.y).all():
+        reached = path.t[-1] if len(path.t) else times[0]
+        raise RuntimeError(
+            f"The fitted system cannot be integrated beyond t = {reached:.6g} "
+            f"({path.message}): it may blow up there; ask for shorter times."
         )
-        library = PolynomialLibrary(2) if self.library is None else self.library
-        fixed = all(one is None or not one.offset.any() for one in (algebra, candidates))
-        if fixed and "center" in library.get_params(deep=False) and library.center is None:
-            # Equations are sparse in the coordinates that the data come in.
-            library = type(library)(**{**library.get_params(deep=False), "center": 0.0})
-        return field_problem(algebra, candidates, library, X, self.states_)
-
-    def _options(self):
-        for name in ("alpha", "threshold", "l1", "ridge"):
-            check_number(getattr(self, name), name)
-        return Options(bool(self.adaptive), "auto", float(self.tol), int(self.max_iter))
-
-    def _solve(self, samples, options):
-        """Promote, decide, and make the result sparse inside what is left."""
-        vars(self).update(identified(samples, self, options))
+    return path.y.T
 
 
-def _rows(X):
-    """`X` unless it is a list of trajectories."""
-    nested = isinstance(X, list | tuple) and any(np.ndim(part) > 1 for part in X)
-    if nested or np.ndim(X) == 3:
-        raise ValueError(
-            f"X must be rows of shape (n, d), got {len(X)} trajectories. Stack them: "
-            "`X, t, trajectory = stack_trajectories(list_X, list_t)`, and pass t=t, "
-            "trajectory=trajectory."
-        )
-    return X if hasattr(X, "shape") else np.asarray(X)
-
-
-def thinned(samples, indices):
-    """The same rows, weighing as many independent ones as they are worth.
-
-    What least squares leaves is correlated along a trajectory where it stems from differentiated
-    noise, and from window to window where they overlap: weights are divided by
-    ``1 + 2 sum of autocorrelations`` up to the first that is not positive.
-    """
-    problem, data = samples.problem, samples.data(0.0)
-    coef = problem.coef(data.parts(0.0)[2])
-    if samples.operator is None:
-        left = samples.Y - evaluate(problem.space.library, coef, samples.X)
-    else:
-        values = samples.operator(library_values(problem.space.library, samples.X))
-        left = samples.Y - values @ coef.T
-    left = left * samples.root[:, None]
-    lags = min(max(len(index) for index in indices) - 1, 200)
-    products = np.zeros(lags + 1)
-    for index in indices:
-        one = left[index]
-        for lag in range(min(lags, len(one) - 1) + 1):
-            products[lag] += np.sum(one[lag:] * one[: len(one) - lag])
-    if not products[0] > 0:
-        return samples
-    rho = products / products[0]
-    end = np.flatnonzero(rho <= 0)
-    time = 1 + 2 * np.sum(rho[1 : end[0] if len(end) else None])
-    root = samples.root / np.sqrt(max(time, 1.0))
-    return Samples(problem, samples.X, samples.Y, root, samples.operator)
+def _formula(coef, names, precision):
+    """Return the sum of terms as text, "0" where there are none."""
+    text = ""
+    for value, name in zip(coef, names, strict=True):
+        if text:
+            text += " - " if value < 0 else " + "
+        elif value < 0:
+            text += "-"
+        text += f"{abs(value):.{precision}g}"
+        if name != "1":
+            text += f" {name}"
+    return text or "0"

@@ -1,19 +1,22 @@
-"""Trajectories as stacked rows: conversion, checks, and time derivatives of each by itself.
+"""Trajectories as stacked rows: conversion, checks, and time derivatives.
 
-Rows stay rows: beside a stack ``X`` (n, d) stand the time ``t`` (n,) and the ``trajectory`` (n,)
-of every row. Rows of different trajectories may alternate; within one they are in order of time.
+Trajectories are kept as rows ``X`` (n, d), with the time ``t`` (n,) and the ``trajectory`` (n,) of
+every row in arrays of their own. Rows of different trajectories may alternate; those of one are in
+order of time.
 """
 
 from copy import deepcopy
 
 import numpy as np
 
-_WINDOW, _DEGREE = 11, 3  # of the polynomials that smooth before differences are taken
+_WINDOW = 11  # samples that are smoothed at a time, before differences are taken
+_DEGREE = 3  # of the polynomials that smooth them
+_EQUAL_STEPS = 1e-5  # range of steps relative to their mean that counts as a uniform grid
 _STACK = "X, t, trajectory = stack_trajectories(list_X, list_t)"
 
 
 def stack_trajectories(X, t=None):
-    """Many trajectories as one array of rows, with the time and the trajectory of every row.
+    """Stack many trajectories into one array of rows, with the time and trajectory of every row.
 
     Parameters
     ----------
@@ -42,16 +45,19 @@ def stack_trajectories(X, t=None):
     array([0, 0, 1, 1, 1])
     """
     if hasattr(X, "iloc"):
-        stacked, (ids, times) = X, _index_levels(X, t)
+        stacked = X
+        ids, times = _index_levels(X, t)
     else:
-        parts = _listed(X)
-        ids = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-        stacked, times = _concatenated(parts), np.concatenate(_times_of_each(parts, t))
-    return stacked, checked_times(stacked, times, ids)[0], ids
+        paths = _checked_list(X)
+        stacked = _concatenated(paths)
+        ids = _positions(paths)
+        times = np.concatenate(_times_of_list(paths, t))
+    times, _ = checked_times(stacked, times, ids)
+    return stacked, times, ids
 
 
 def split_trajectories(X, t=None, trajectory=None):
-    """Stacked rows as lists of trajectories: the inverse of `stack_trajectories`.
+    """Split stacked rows into lists of trajectories: the inverse of `stack_trajectories`.
 
     Parameters
     ----------
@@ -66,12 +72,14 @@ def split_trajectories(X, t=None, trajectory=None):
     rows = X if hasattr(X, "iloc") else _as_rows(X)
     indices = _grouped(_checked_ids(trajectory, len(rows)))
     times = _times_of_rows(t, None, len(rows), indices)
-    take = rows.iloc if hasattr(rows, "iloc") else rows
-    return [take[index] for index in indices], [times[index] for index in indices]
+    by_position = rows.iloc if hasattr(rows, "iloc") else rows
+    list_X = [by_position[index] for index in indices]
+    list_t = [times[index] for index in indices]
+    return list_X, list_t
 
 
 def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
-    """Time derivatives of stacked rows, of each trajectory by itself.
+    """Differentiate stacked rows in time, each trajectory separately.
 
     Parameters
     ----------
@@ -100,22 +108,26 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
             "`method` must be a pysindy differentiation object or a function (x, t) -> x_dot, "
             f"got {method!r}."
         )
-    slopes_of = _smoothed_differences if method is None else deepcopy(method)
+    # A copy: differentiation objects of pysindy remember the data that they have seen.
+    derivative = _smoothed_differences if method is None else deepcopy(method)
     X_dot = np.empty_like(rows)
     for index in indices:
         try:
-            X_dot[index] = slopes_of(rows[index], t[index])
+            X_dot[index] = derivative(rows[index], t[index])
         except (ValueError, IndexError, np.linalg.LinAlgError) as error:
             ids = _checked_ids(trajectory, len(rows))
+            name = _named(ids[index[0]])
             raise ValueError(
-                f"{method!r} failed on {_named(ids[index[0]])} of {len(index)} samples ({error}): "
+                f"{method!r} failed on {name} of {len(index)} samples ({error}): "
                 "leave that trajectory out, or use a method that needs fewer samples."
             ) from error
     return X_dot
 
 
 def checked_times(X, t=None, trajectory=None, dt=None):
-    """Times of all rows and the rows of each trajectory, or an error that names the culprit.
+    """Return the times of all rows and the rows of each trajectory.
+
+    What cannot be a trajectory is refused with an error that names it and its place.
 
     Parameters
     ----------
@@ -138,9 +150,10 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     indices = _grouped(ids)
     t = _times_of_rows(t, dt, len(rows), indices)
     for index in indices:
+        row = index[0]
         if len(index) < 2:
             raise ValueError(
-                f"{_named(ids[index[0]])} has one sample, at t = {t[index[0]]:.10g}, and its "
+                f"{_named(ids[row])} has one sample, at t = {t[row]:.10g}, and its "
                 "motion needs two at least: leave it out, or check the ids in `trajectory`."
             )
     _require_finite_times(t, ids)
@@ -149,14 +162,19 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     return t, indices
 
 
-def _as_rows(X):
-    """`X` as an array (n, d) of floats."""
-    nested = isinstance(X, (list, tuple)) and any(np.ndim(part) > 1 for part in X)
-    if nested or np.ndim(X) == 3:
+def refuse_lists(X):
+    """Raise where `X` is a list of trajectories instead of rows (n, d)."""
+    nested = isinstance(X, list | tuple) and any(np.ndim(path) > 1 for path in X)
+    if nested or getattr(X, "ndim", 0) == 3:
         raise ValueError(
             f"X must be rows of shape (n, d), got {len(X)} trajectories. Stack them: `{_STACK}`, "
             "and pass t=t, trajectory=trajectory."
         )
+
+
+def _as_rows(X):
+    """Return `X` as an array (n, d) of floats."""
+    refuse_lists(X)
     rows = np.asarray(X, dtype=float)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(
@@ -167,33 +185,38 @@ def _as_rows(X):
 
 
 def _checked_ids(trajectory, n):
-    """The trajectory of every row; all zero where there is one only."""
+    """Return the trajectory of every row (n,); all zero where there is only one."""
     if trajectory is None:
         return np.zeros(n, dtype=int)
     ids = np.asarray(trajectory)
     if ids.shape != (n,):
         raise ValueError(f"`trajectory` must have shape ({n},), one id a row, got {ids.shape}.")
-    for row, one in enumerate(ids.tolist()):
-        if one is None or one != one:
+    for row, identity in enumerate(ids.tolist()):
+        if identity is None or identity != identity:  # NaN differs from itself
             raise ValueError(f"`trajectory` is missing for row {row}: give every row an id.")
     return ids
 
 
 def _grouped(ids):
-    """Rows of every trajectory, in the order in which they begin."""
+    """List the rows of every trajectory, in the order in which trajectories begin."""
     _, first, which = np.unique(ids, return_index=True, return_inverse=True)
-    rows = np.split(np.argsort(which, kind="stable"), np.cumsum(np.bincount(which))[:-1])
+    by_trajectory = np.argsort(which, kind="stable")  # stable: in order of time
+    end = np.cumsum(np.bincount(which))
+    rows = np.split(by_trajectory, end[:-1])
     return [rows[k] for k in np.argsort(first)]
 
 
 def _times_of_rows(t, dt, n, indices):
-    """Times (n,), given or counted within each trajectory."""
-    if t is None or np.ndim(t) == 0:
+    """Return times (n,), given or counted within each trajectory."""
+    if t is None:
+        t = 1.0 if dt is None else dt
+    if np.ndim(t) == 0:
+        step = _checked_step(t)
         times = np.empty(n)
         for index in indices:
             times[index] = np.arange(len(index))
-        return times * _checked_step(t if t is not None else 1.0 if dt is None else dt)
-    if isinstance(t, (list, tuple)) and any(np.ndim(part) for part in t):
+        return times * step
+    if isinstance(t, list | tuple) and any(np.ndim(times) for times in t):
         raise ValueError(
             f"t must be the time of every row, got a list of {len(t)} arrays. Stack the "
             f"trajectories: `{_STACK}`."
@@ -208,15 +231,15 @@ def _times_of_rows(t, dt, n, indices):
 
 
 def _checked_step(dt):
-    """The time between samples."""
-    step = _as_numbers(dt)
-    if not np.isfinite(step) or step <= 0:
+    """Return the time between samples."""
+    step = np.asarray(dt)
+    if step.dtype.kind not in "fiu" or not 0 < step < np.inf:
         raise ValueError(f"The time between samples must be positive and finite, got {dt!r}.")
-    return step
+    return step.astype(float)
 
 
 def _as_numbers(t):
-    """Times as floats; dates have no unit of time."""
+    """Return times as floats; dates have no unit of time."""
     t = np.asarray(t)
     if t.dtype.kind in "mM":
         raise ValueError(
@@ -226,25 +249,31 @@ def _as_numbers(t):
     return t.astype(float)
 
 
-def _named(one):
-    """A trajectory as errors call it."""
-    return f"Trajectory {one.item() if isinstance(one, np.generic) else one!r}"
+def _named(identity):
+    """Return the name of a trajectory in errors."""
+    plain = identity.item() if isinstance(identity, np.generic) else identity
+    return f"Trajectory {plain!r}"
 
 
 def _require_finite_times(t, ids):
+    """Raise for the first time that is not finite."""
     for row in np.flatnonzero(~np.isfinite(t))[:1]:
         raise ValueError(f"{_named(ids[row])} has t = {t[row]} in row {row}: drop that row.")
 
 
 def _require_increasing(t, ids, indices):
+    """Raise where times do not increase within a trajectory."""
     rows = np.concatenate(indices)
-    same = np.repeat(np.arange(len(indices)), [len(index) for index in indices])
-    wrong = np.flatnonzero((np.diff(t[rows]) <= 0) & (np.diff(same) == 0))
-    if not len(wrong):
+    same_trajectory = np.diff(_positions(indices)) == 0
+    wrong = same_trajectory & (np.diff(t[rows]) <= 0)
+    if not wrong.any():
         return
-    before, row = rows[wrong[0]], rows[wrong[0] + 1]
+    first = wrong.argmax()
+    before = rows[first]
+    row = rows[first + 1]
     if t[row] == t[before]:
-        what, remedy = f"t = {t[row]:.10g} twice", "drop or average one of them"
+        what = f"t = {t[row]:.10g} twice"
+        remedy = "drop or average one of them"
     else:
         what = f"t = {t[row]:.10g} after t = {t[before]:.10g}"
         remedy = "sort the rows of each trajectory by time"
@@ -254,18 +283,20 @@ def _require_increasing(t, ids, indices):
 
 
 def _require_finite_rows(X, rows, t, ids):
-    bad = ~np.isfinite(rows)
-    for row in np.flatnonzero(bad.any(axis=1))[:1]:
-        column = bad[row].argmax()
+    """Raise for the first row with an entry that is not finite."""
+    not_finite = ~np.isfinite(rows)
+    for row in np.flatnonzero(not_finite.any(axis=1))[:1]:
+        column = not_finite[row].argmax()
+        value = rows[row, column]
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
-            f"{_named(ids[row])} is {rows[row, column]} at t = {t[row]:.10g} (row {row}, column "
-            f"{name}): drop that row, or split the trajectory there."
+            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X "
+            "must have neither NaN nor inf, drop that row, or split the trajectory there."
         )
 
 
 def _index_levels(X, t):
-    """Ids and times in the index of a DataFrame."""
+    """Return ids and times, the two levels in the index of a DataFrame."""
     if X.index.nlevels != 2:
         raise ValueError(
             "A DataFrame of trajectories needs a MultiIndex (trajectory, time), got an index of "
@@ -274,75 +305,92 @@ def _index_levels(X, t):
         )
     if t is not None:
         raise ValueError("The times are in the index of the DataFrame: leave out `t`.")
-    return (np.asarray(X.index.get_level_values(level)) for level in range(2))
+    return [np.asarray(X.index.get_level_values(level)) for level in range(2)]
 
 
-def _listed(X):
-    """Trajectories (n_i, d) as a list of arrays or DataFrames with equal columns."""
-    parts = [part if hasattr(part, "iloc") else np.asarray(part) for part in X]
-    if not parts:
+def _checked_list(X):
+    """Return trajectories (n_i, d) as a list of arrays or DataFrames with equal columns."""
+    paths = [path if hasattr(path, "iloc") else np.asarray(path) for path in X]
+    if not paths:
         raise ValueError("There are no trajectories: the list is empty.")
-    for k, part in enumerate(parts):
-        if part.ndim != 2:
+    for k, path in enumerate(paths):
+        if path.ndim != 2:
             raise ValueError(
-                f"Trajectory {k} must have shape (n, d), got {part.shape}: pass a list of such "
+                f"Trajectory {k} must have shape (n, d), got {path.shape}: pass a list of such "
                 "arrays (for a single trajectory `[X]`; for a single state `x[:, None]`)."
             )
-        if part.shape[1] != parts[0].shape[1]:
+        if path.shape[1] != paths[0].shape[1]:
             raise ValueError(
-                f"Trajectory {k} has {part.shape[1]} states, trajectory 0 has "
-                f"{parts[0].shape[1]}: give all the same columns."
+                f"Trajectory {k} has {path.shape[1]} states, trajectory 0 has "
+                f"{paths[0].shape[1]}: give all the same columns."
             )
-        if list(getattr(part, "columns", [])) != list(getattr(parts[0], "columns", [])):
+        if list(getattr(path, "columns", [])) != list(getattr(paths[0], "columns", [])):
             raise ValueError(
                 f"The columns of trajectory {k} are not those of trajectory 0: give all "
                 "DataFrames the same columns in the same order, or none."
             )
-    return parts
+    return paths
 
 
-def _concatenated(parts):
-    if not hasattr(parts[0], "iloc"):
-        return np.concatenate(parts)
-    import pandas
-
-    return pandas.concat(parts, ignore_index=True)
+def _positions(paths):
+    """Return for every row of some lists the position of its list."""
+    lengths = [len(path) for path in paths]
+    return np.repeat(np.arange(len(paths)), lengths)
 
 
-def _times_of_each(parts, t):
-    """Times of every trajectory of a list."""
+def _concatenated(paths):
+    """Return one array or DataFrame with the rows of all."""
+    if not hasattr(paths[0], "iloc"):
+        return np.concatenate(paths)
+    import pandas  # only who passes DataFrames needs it
+
+    return pandas.concat(paths, ignore_index=True)
+
+
+def _times_of_list(paths, t):
+    """List the times (n_i,) of every trajectory."""
     if t is None:
-        indices = [getattr(part, "index", None) for part in parts]
-        numbers = [getattr(index, "dtype", np.dtype(int)).kind == "f" for index in indices]
-        t = indices if all(numbers) else 1.0
-    if not isinstance(t, (list, tuple)) and np.ndim(t) == 0:
-        return [_checked_step(t) * np.arange(len(part)) for part in parts]
+        t = _float_indices(paths)
+    if not isinstance(t, list | tuple) and np.ndim(t) == 0:
+        step = _checked_step(t)
+        return [step * np.arange(len(path)) for path in paths]
     t = list(t)
-    if all(np.ndim(one) == 0 for one in t):
-        t = [t] * len(parts)
-    if len(t) != len(parts):
+    if all(np.ndim(times) == 0 for times in t):  # the same times for all
+        t = [t] * len(paths)
+    if len(t) != len(paths):
         raise ValueError(
-            f"There are {len(parts)} trajectories, but times of {len(t)}: give each its own."
+            f"There are {len(paths)} trajectories, but times of {len(t)}: give each its own."
         )
-    times = [_as_numbers(one) for one in t]
-    for k, (part, one) in enumerate(zip(parts, times, strict=True)):
-        if one.shape != (len(part),):
+    list_t = [_as_numbers(times) for times in t]
+    for k, (path, times) in enumerate(zip(paths, list_t, strict=True)):
+        if times.shape != (len(path),):
             raise ValueError(
-                f"Trajectory {k} has {len(part)} samples, but times of shape {one.shape}: one time "
-                "for every sample."
+                f"Trajectory {k} has {len(path)} samples, but times of shape {times.shape}: one "
+                "time for every sample."
             )
-    return times
+    return list_t
+
+
+def _float_indices(paths):
+    """Return the indices of DataFrames as times where all are floats, else unit steps."""
+    if not hasattr(paths[0], "iloc"):
+        return 1.0
+    indices = [path.index for path in paths]
+    if all(index.dtype.kind == "f" for index in indices):
+        return indices
+    return 1.0
 
 
 def _smoothed_differences(x, t):
-    """Central differences of locally cubic smooths; one-sided at both ends."""
-    n, steps = len(t), np.diff(t)
-    window = min(_WINDOW, n - 1 + n % 2)
-    if window <= _DEGREE:
+    """Return central differences of locally cubic smooths; one-sided differences at both ends."""
+    n = len(t)
+    window = min(_WINDOW, n - 1 + n % 2)  # odd
+    if window <= _DEGREE:  # a cubic would pass through all samples
         return np.gradient(x, t, axis=0, edge_order=min(n - 1, 2))
     from pysindy.differentiation import SmoothedFiniteDifference
 
-    if np.ptp(steps) < 1e-5 * steps.mean():
+    steps = np.diff(t)
+    if np.ptp(steps) < _EQUAL_STEPS * steps.mean():
         options = {"smoother_kws": {"window_length": window, "polyorder": _DEGREE}}
     else:
         options = {"smoother": _local_cubics, "smoother_kws": {"t": t, "window": window}}
@@ -350,10 +398,20 @@ def _smoothed_differences(x, t):
 
 
 def _local_cubics(x, t, window):
-    """The Savitzky-Golay filter for unequal steps: cubics in time through `window` samples."""
-    half, own = window // 2, np.arange(len(t))
-    rows = np.clip(own, half, len(t) - 1 - half)[:, None] + np.arange(-half, half + 1)
+    """Smooth samples x (n, d) at unequal times by cubics in time through `window` samples.
+
+    On equal steps this is the Savitzky-Golay filter.
+    """
+    n = len(t)
+    half = window // 2
+    # Windows (n, window) about every sample, moved inwards at both ends.
+    middle = np.clip(np.arange(n), half, n - 1 - half)
+    offsets = np.arange(-half, half + 1)
+    rows = np.add.outer(middle, offsets)
     s = t[rows] - t[:, None]
+    # In units of the window, so that powers of time do not differ in size.
     s /= np.abs(s).max(axis=1, keepdims=True)
-    weights = np.linalg.pinv(s[..., None] ** np.arange(_DEGREE + 1))[:, 0]
+    powers = s[..., None] ** np.arange(_DEGREE + 1)
+    # The value at s = 0 is the constant of the cubic: the first row of the pseudoinverse.
+    weights = np.linalg.pinv(powers)[:, 0]
     return np.einsum("nw,nwd->nd", weights, x[rows])

@@ -2,6 +2,7 @@
 
 from sksym.equivariant.basis import equivariant_basis, output_matrices
 from sksym.equivariant.centring import centre_and_scale, constant_functions, place, probe_points
+from sksym.equivariant.elements import random_element
 from sksym.equivariant.space import EquivariantSpace
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "output_matrices",
     "place",
     "probe_points",
+    "random_element",
 ]

@@ -105,11 +105,6 @@ def output_matrices(output, group):
         raise ValueError(
             "`output` says how outputs move, but there is no symmetry that moves them."
         )
-    if group.elements.n_elements and not callable(output):
-        raise ValueError(
-            "`output` as an array speaks of an algebra only: with a finite group give a "
-            "representation such as vector, which knows how finite elements act too."
-        )
     B = None
     rho = None
     q = None

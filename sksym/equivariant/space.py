@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import expm
 from sklearn.base import clone
 
 from sksym._linalg import one_thread, orthonormal_rows, require_memory
 from sksym.equivariant.basis import equivariant_basis, output_matrices
-from sksym.equivariant.centring import centre_and_scale, constant_functions, place, probe_points
+from sksym.equivariant.centring import constant_functions, place, probe_points
+from sksym.equivariant.elements import random_element
 from sksym.groups import Group
 from sksym.libraries import Library, as_library, evaluate, library_values
 from sksym.solvers import ridge_in_subspace
@@ -18,7 +18,6 @@ from sksym.statistics import regression_statistics, statistics_through
 _SAME = 1e-10  # difference of library values, relative to their size, that is round-off
 _SAME_SPAN = 1e-6  # distance of two bases that numerical derivatives and round-off explain
 _N_POINTS = 20  # at which two libraries are compared
-_FAR = 3.0  # size of the generators whose exponentials `random_element` draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +147,7 @@ class EquivariantSpace:
         k = self.basis.shape[0]
         require_factor(k)
         if operator is not None:
-            return statistics_through(operator, self._design, X, Y, weight)
+            return statistics_through(self._design(X, operator), X, Y, weight)
         rows_per_sample = self.n_outputs if self.is_tied else 1
         return regression_statistics(
             self._design,
@@ -159,19 +158,27 @@ class EquivariantSpace:
             rows_per_sample,
         )
 
-    def _design(self, X):
-        """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied."""
-        if not self.is_tied:
-            return evaluate(self.library, self.basis, X)
-        n = len(X)
+    def _design(self, X, operator=None):
+        """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied.
+
+        An `operator` from (n, .) to (m, .) is applied to their values first.
+        """
         k = self.basis.shape[0]
         q = self.n_outputs
         p = self.library.n_output_features_
-        functions = self.basis.reshape(k * q, p).tocsr()
+        functions = self.basis
+        if self.is_tied:
+            functions = functions.reshape(k * q, p).tocsr()
         values = evaluate(self.library, functions, X)
-        # From (sample, basis function, output) to one row for each sample and output.
-        values = values.reshape(n, k, q)
-        return values.transpose(0, 2, 1).reshape(n * q, k)
+        if operator is not None:
+            values = operator(values)
+        if not self.is_tied:
+            return values
+        # From (row, basis function, output) to one row for each row and output.
+        n = len(values)
+        by_function = values.reshape(n, k, q)
+        by_output = by_function.transpose(0, 2, 1)
+        return by_output.reshape(n * q, k)
 
     def solve(self, statistics, alphas):
         """Minimise the ridge objective for every alpha: coefficients (a, q, p).
@@ -314,42 +321,18 @@ class EquivariantSpace:
         rho : ndarray of shape (q, q)
             How it moves the outputs.
         """
-        d = self.library.n_features_in_
-        algebra = self.group.algebra
-        elements = self.group.elements
-        M = np.eye(d)
-        t = np.zeros(d)
-        rho = np.eye(self.n_outputs)
-        if algebra.dim:
-            xi = self._random_generator(rng)
-            M, t = algebra.exp(xi)
-            if self.B is not None:
-                rho = expm(np.tensordot(xi, self.B, 1))
-        if elements.n_elements:
-            n_factors = rng.integers(1, 5)
-            factors = rng.integers(elements.n_elements, size=n_factors)
-            for k in factors:
-                g = elements.matrices[k]
-                M = g @ M
-                t = g @ t
-                if self.rho is not None:
-                    rho = self.rho[k] @ rho
-        return M, t, rho
-
-    def _random_generator(self, rng):
-        """Draw a generator (r,) that moves points by about their distance from the fixed point."""
-        algebra = self.group.algebra
-        r = algebra.dim
         low = self.extremes.min(axis=0)
         high = self.extremes.max(axis=0)
-        _, unit = centre_and_scale(low, high, self.group)
-        # Sizes in the units of the data: generators may differ by orders of magnitude.
-        linear = algebra.linear * (unit / unit[:, None])
-        offset = algebra.offset / unit
-        size = np.linalg.norm(linear, axis=(1, 2)) + np.linalg.norm(offset, axis=1)
-        size = np.where(size > 0, size, 1.0)
-        size = size * np.sqrt(r)
-        return _FAR * rng.normal(size=r) / size
+        M, t, output = random_element(
+            self.group,
+            self.B,
+            self.rho,
+            np.array([low, high]),
+            rng,
+        )
+        if output is None:
+            output = np.eye(self.n_outputs)
+        return M, t, output
 
 
 def _require_same_span(basis, other_basis, change):

@@ -13,10 +13,12 @@ from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
+    derivative_on_data,
     library_statistics,
     motion,
     output_scale,
     pooled_spread,
+    sandwich,
     symmetries_of_function,
 )
 from sksym.evidence.rounding import exact_forms, in_units_of, readable, rounded
@@ -33,6 +35,7 @@ __all__ = [
     "Spectrum",
     "Verdict",
     "check_rule",
+    "derivative_on_data",
     "exact_forms",
     "in_units_of",
     "library_statistics",
@@ -41,6 +44,7 @@ __all__ = [
     "pooled_spread",
     "readable",
     "rounded",
+    "sandwich",
     "select",
     "symmetries_of_function",
     "verdict",

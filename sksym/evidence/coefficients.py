@@ -52,7 +52,7 @@ class Estimate:
         n = statistics.weight
         p = statistics.n_unknowns
         q = statistics.n_targets
-        R = _square(statistics.R)
+        R = statistics.square_factor()
         U, s, Vt = svd(R[:p, :p] / np.sqrt(n))
         rank = int((s > _DETERMINED * s.max(initial=0)).sum())
         to_data = Vt[:rank].T * s[:rank]
@@ -90,9 +90,14 @@ class Estimate:
         Raises
         ------
         ValueError
-            If the covariance is not finite, not symmetric, negative or singular.
+            If the covariance is not finite, not symmetric, negative or singular, if the
+            coefficients are not finite, or if `n` or `dof` is not positive.
         """
         coef = np.atleast_2d(np.asarray(coef, float))
+        if not np.isfinite(coef).all():
+            raise ValueError("`coef` holds NaN or infinity: estimates are finite.")
+        if not n > 0 or not dof > 0:
+            raise ValueError(f"`n` and `dof` must be positive, got n={n!r}, dof={dof!r}.")
         factor = _covariance_factor(np.asarray(covariance, float), coef.size)
         identity = np.eye(coef.shape[1])
         undetermined = np.zeros((coef.shape[1], 0))
@@ -142,7 +147,8 @@ class Estimate:
         is known the test is by chi square and the likelihood is that of Gauss, else by F.
         """
         residual, rank = self.misfit(basis)
-        n_constraints = len(self.observed) - rank - n_tuned
+        # Not the length of the residual: a covariance may have more sources of noise.
+        n_constraints = len(self.coef) * self.rank - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         round_off = EXACT**2 * (self.observed @ self.observed)
@@ -170,11 +176,6 @@ def output_noise(rss, dof, round_off):
     if variance.max() > variance.min() * ratio:
         return np.sqrt(variance)
     return np.sqrt(max(rss.mean() / dof, round_off))
-
-
-def _square(R):
-    """Fill a factor with rows of zeros."""
-    return np.pad(R, ((0, max(R.shape[1] - len(R), 0)), (0, 0)))
 
 
 def _covariance_factor(covariance, size):

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from sksym.evidence.coefficients import Estimate
+from sksym.evidence.floor import FloorRecursion
 from sksym.evidence.spectrum import EXACT, REJECT, Spectrum
 from sksym.lie_derivative import LieDerivative
 
@@ -84,24 +85,21 @@ class FittedEvidence:
         spectrum = self.spectrum
         if k > len(spectrum.generators) or not self.is_testable:
             return True, np.inf  # nothing to test, or to test with
-        others = spectrum.left[:, k:]
-        gram = 0.0
-        total = 0.0
-        for xi in spectrum.generators[:k]:
-            change = self.perturbation(xi)
-            total += np.sum(change**2)
-            change = change - others @ (others.T @ change)
-            gram = gram + change.T @ change
-        mean = np.trace(gram)
-        if mean <= EXACT**2 * total:
+        floor = self._floors.floor(k)
+        mean = floor.mean
+        if mean <= EXACT**2 * floor.total:
             return True, 0.0 if self.common else np.inf
         defect = np.sum(spectrum.singular_values[:k] ** 2)
-        freedom = mean**2 / np.sum(gram**2)
+        freedom = floor.freedom
         if np.isinf(self.estimate.dof):
             p_value = stats.chi2.sf(freedom * defect / mean, freedom)
         else:
             p_value = stats.f.sf(defect / mean, freedom, self.estimate.dof)
         return p_value > REJECT or np.sqrt(defect) <= EXACT, np.sqrt(mean / k)
+
+    @cached_property
+    def _floors(self):
+        return FloorRecursion(self)
 
     def noise_of(self, generators):
         """Compute the root mean square that noise contributes to generators (k, r)."""

@@ -1,6 +1,6 @@
 """Evidence from samples of a function: a least-squares fit in a library, and its covariance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -89,7 +89,8 @@ class FunctionSamples:
         """Statistics of the regression on all functions of the library."""
         weight = self.weight_of_rows
         if self.operator is not None:
-            return statistics_through(self.operator, self._values, self.X, self.Y, weight)
+            design = self.operator(library_values(self.library, self.X))
+            return statistics_through(design, self.X, self.Y, weight)
         return library_statistics(self.library, self.X, self.Y, weight)
 
     @cached_property
@@ -108,23 +109,38 @@ class FunctionSamples:
         n = self.statistics.weight
         size = np.linalg.norm(self.statistics.targets)
         round_off = 1e-12 * size / n
-        q_rank = self.Y.shape[1] * estimate.rank
-        return estimate.with_noise(np.hstack([self._sandwich(), round_off * np.eye(q_rank)]))
+        errors = sandwich(
+            self.library,
+            self.X,
+            self.Y,
+            self.weight_of_rows,
+            estimate.coef,
+            estimate.from_data,
+            self.operator,
+        )
+        return estimate.with_noise(np.hstack([errors, round_off * np.eye(len(errors))]))
 
     def evidence(self, estimate):
         """Return what an estimate of the function says about the candidates."""
         share = self.weight_of_rows
         n = self.statistics.weight
         # Defects are relative to what the fit varies, not to noise that it leaves.
-        u = estimate.coef @ estimate.to_data
+        fitted = self.statistics.design @ estimate.coef.T  # whose squares are those of the rows
         mean = share @ self.Y / n
-        varied = np.sqrt(max(np.mean(np.sum(u**2, axis=1) - mean**2), 0.0))
+        varied = np.sqrt(max(np.mean(np.sum(fitted**2, axis=0) / n - mean**2), 0.0))
         scale = output_scale(self.Y, share)
         if varied > _VARIED * scale:
             scale = varied
         outputs = None if self.B is None else (self.B, self.Y, share)
         return FittedEvidence(
-            L=self._lie_derivative(),
+            L=derivative_on_data(
+                self.library,
+                self.candidates,
+                self.B,
+                self.X,
+                self.weight,
+                tests=self.statistics.design.T / np.sqrt(n),
+            ),
             estimate=estimate,
             motion=motion(self.candidates, self.X, self.weight, outputs, scale),
             output_scale=scale,
@@ -148,46 +164,6 @@ class FunctionSamples:
         functions = basis.reshape(-1, self.library.n_output_features_)
         varying = np.delete(functions, constant_functions(self.library, self.X), axis=1)
         return basis if varying.any() else None
-
-    def _lie_derivative(self):
-        """Return the Lie derivative in tests that are orthonormal on the data."""
-        statistics = self.statistics
-        tests = statistics.design.T / np.sqrt(statistics.weight)
-        try:
-            return LieDerivative.in_tests(self.library, self.candidates, self.B, tests)
-        except NotClosedError:
-            L = LieDerivative.sampled(
-                self.library, self.candidates, self.output, self.X, self.weight
-            )
-            return L.in_own_generators()
-
-    def _values(self, X):
-        return library_values(self.library, X)
-
-    def _sandwich(self):
-        """Return a factor (q rank, e) of the HC3 covariance in orthonormal coordinates."""
-        estimate = self.estimate
-        n = self.statistics.weight
-        q = self.Y.shape[1]
-        width = self.library.n_output_features_ + q * estimate.rank
-        factor = None
-        with one_thread():
-            for rows, phi in self._blocks_of_values(width):
-                u = phi @ estimate.from_data
-                leverage = np.minimum(np.sum(u**2, axis=1) / n, _LARGEST_LEVERAGE)
-                residual = (self.Y[rows] - phi @ estimate.coef.T) / (1 - leverage)[:, None]
-                score = residual * np.sqrt(self.weight_of_rows[rows])[:, None] / n
-                score = (score[:, :, None] * u[:, None]).reshape(-1, q * estimate.rank)
-                factor = merge_rows(factor, score)
-        return factor.T
-
-    def _blocks_of_values(self, width):
-        """Yield rows of Y and library values; through an operator all at once."""
-        if self.operator is not None:
-            yield slice(None), self.operator(self._values(self.X))
-            return
-        for rows in row_blocks(len(self.X), width):
-            yield rows, self._values(self.X[rows])
 
 
 def symmetries_of_function(samples, rule, robust="auto"):
@@ -237,6 +213,69 @@ def _decide(samples, evidence, rule):
         if rule.count == "auto":
             return select(evidence, samples.symmetric_functions, rule.max_defect, proposals)
         return verdict(evidence, rule.count, rule.max_defect, proposals)
+
+
+def derivative_on_data(library, candidates, B, X, weight, tests):
+    """Build the Lie derivative in tests that are orthonormal on the data.
+
+    Parameters
+    ----------
+    library : fitted Library
+    candidates : LieAlgebra or VectorFields
+    B : ndarray of shape (r, q, q), or None
+        How the candidates move the outputs.
+    X : ndarray of shape (n, d)
+    weight : ndarray of shape (n,)
+    tests : ndarray of shape (p, m)
+        Values of the library functions in such tests, where the library is closed.
+
+    Returns
+    -------
+    LieDerivative
+        In the candidates' own generators.
+    """
+    try:
+        return LieDerivative.in_tests(library, candidates, B, tests)
+    except NotClosedError:
+        L = LieDerivative.sampled(library, candidates, None, X, weight)
+        return replace(L.in_own_generators(), B=B)
+
+
+def sandwich(library, X, Y, weight, coef, from_data, operator=None):
+    """Return a factor (q rank, e) of the HC3 covariance of a fit in orthonormal coordinates.
+
+    Parameters
+    ----------
+    library : fitted Library
+    X : ndarray of shape (n, d)
+    Y : ndarray of shape (m, q)
+    weight : ndarray of shape (m,)
+        Of the rows of Y.
+    coef : ndarray of shape (q, p)
+    from_data : ndarray of shape (p, rank)
+        Functions that are orthonormal on the data.
+    operator : callable, default=None
+        As in `FunctionSamples`.
+    """
+    n = weight.sum()
+    q_rank = Y.shape[1] * from_data.shape[1]
+    if operator is None:
+        blocks = row_blocks(len(X), library.n_output_features_ + q_rank)
+    else:
+        blocks = [slice(None)]  # through an operator all at once
+    factor = None
+    with one_thread():
+        for rows in blocks:
+            phi = library_values(library, X[rows])
+            if operator is not None:
+                phi = operator(phi)
+            u = phi @ from_data
+            leverage = np.minimum(np.sum(u**2, axis=1) / n, _LARGEST_LEVERAGE)
+            residual = (Y[rows] - phi @ coef.T) / (1 - leverage)[:, None]
+            residual = residual * np.sqrt(weight[rows])[:, None] / n
+            score = residual[:, :, None] * u[:, None]
+            factor = merge_rows(factor, score.reshape(-1, q_rank))
+    return factor.T
 
 
 def library_statistics(library, X, Y, weight):

@@ -1,12 +1,11 @@
 """How many symmetries, and which: counting, rounding, enforcing, comparing."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from scipy.linalg import svd
 
-from sksym._estimator import is_integer
+from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
@@ -43,7 +42,7 @@ def check_rule(name, count, largest, max_defect):
     auto = isinstance(count, str) and count == "auto"
     if not auto and (not is_integer(count) or not 0 <= count <= largest):
         raise ValueError(f"`{name}` must be 'auto' or an integer in 0..{largest}, got {count!r}.")
-    if not isinstance(max_defect, Real) or not max_defect > 0:
+    if not is_real(max_defect) or not max_defect > 0:
         raise ValueError(f"`max_defect` must be a positive number, got {max_defect!r}.")
 
 

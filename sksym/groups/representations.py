@@ -278,8 +278,13 @@ def represent_elements(output, elements, q=None):
     Raises
     ------
     ValueError
-        If shapes do not fit.
+        If `output` is an array, or shapes do not fit.
     """
+    if not callable(output):
+        raise ValueError(
+            "`output` as an array speaks of an algebra only: with a finite group give a "
+            "representation such as vector, which knows how finite elements act too."
+        )
     rho = np.asarray(output(elements), dtype=float)
     k = elements.n_elements
     is_square = rho.ndim == 3 and rho.shape[1] == rho.shape[2]

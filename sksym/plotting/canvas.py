@@ -2,46 +2,91 @@
 
 import numpy as np
 
-FOUND, OTHER, LIMIT = "tab:red", "0.6", "tab:blue"
-_DOTTED = 30  # alphas; dots of more would hide the curve
+SYMMETRIC = "tab:red"
+OTHER = "0.6"
+LIMIT = "tab:blue"
+SINGLE_SIZE = (5.0, 3.6)  # inches
+TILE_SIZE = (3.6, 3.4)  # inches of one of several axes
+_MAX_COLUMNS = 3
+_MAX_DOTS = 30  # more dots would hide the curve
+_CURVE_BOTTOM = 0.45  # the panels of a path, relative to their frame
+_ERROR_HEIGHT = 0.4
 
 
 def new_axes(ax, n, size=None):
-    """An array of `n` axes: those given, or of a new figure of this size in inches."""
-    if ax is not None:
-        axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-        if len(axes) < n:
-            raise ValueError(f"{n} generators need {n} axes, got {len(axes)}.")
-        return axes[:n]
+    """Return `n` axes in an array: those that are given, or those of a new figure.
+
+    Parameters
+    ----------
+    ax : Axes, sequence of Axes or None
+    n : int
+    size : pair of float, default=None
+        Width and height of a new figure in inches; None: by the number of axes.
+
+    Raises
+    ------
+    ValueError
+        If fewer than `n` axes are given.
+    """
+    if ax is None:
+        return _axes_of_figure(n, size)
+    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(axes) < n:
+        raise ValueError(f"{n} generators need {n} axes, got {len(axes)}.")
+    return axes[:n]
+
+
+def _axes_of_figure(n, size):
+    """Create a figure with `n` axes in rows of three."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
             'Pictures need matplotlib, which is not installed: pip install "sksym[plot]"'
         ) from error
-    columns = min(n, 3)
-    rows = -(-n // columns)
-    size = size or ((5.0, 3.6) if n == 1 else (3.6 * columns, 3.4 * rows))
-    _, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for spare in axes.ravel()[n:]:
+    n_columns = min(n, _MAX_COLUMNS)
+    n_rows = -(-n // n_columns)
+    if size is None and n == 1:
+        size = SINGLE_SIZE
+    elif size is None:
+        size = (n_columns * TILE_SIZE[0], n_rows * TILE_SIZE[1])
+    _, grid = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")
+    axes = grid.ravel()
+    for spare in axes[n:]:
         spare.axis("off")
-    return axes.ravel()[:n]
+    return axes[:n]
 
 
 def path_panels(ax, alphas, width=1.0, size=None):
-    """Two panels, one above the other, with alpha along both: of the curves and of the error.
+    """Create two panels, one above the other, which share an axis of alphas.
 
-    They stand inside `ax`, whose older panels are removed, and take `width` of it.
+    Parameters
+    ----------
+    ax : Axes or None
+        The frame of both panels; panels of an earlier picture are removed. None: a new figure.
+    alphas : ndarray of shape (a,)
+    width : float, default=1.0
+        Width of the panels relative to the frame.
+    size : pair of float, default=None
+        Width and height of a new figure in inches.
+
+    Returns
+    -------
+    upper, lower : Axes
+        For the curves, and for the error.
     """
     frame = new_axes(ax, 1, size)[0]
     frame.axis("off")
-    for old in list(frame.child_axes):
-        old.remove()
-    upper = frame.inset_axes([0, 0.45, width, 0.55])
-    lower = frame.inset_axes([0, 0, width, 0.4], sharex=upper)
+    for old_panel in list(frame.child_axes):
+        old_panel.remove()
+    upper = frame.inset_axes([0, _CURVE_BOTTOM, width, 1 - _CURVE_BOTTOM])
+    lower = frame.inset_axes([0, 0, width, _ERROR_HEIGHT], sharex=upper)
     positive = alphas[alphas > 0]
-    zero = {"value": "symlog", "linthresh": positive.min(initial=1.0)}
-    upper.set_xscale(**(zero if len(positive) < len(alphas) else {"value": "log"}))
+    if len(positive) == len(alphas):
+        upper.set_xscale("log")
+    else:
+        # Linear between zero and the smallest positive alpha, so that alpha = 0 has a place.
+        upper.set_xscale("symlog", linthresh=positive.min(initial=1.0))
     upper.tick_params(labelbottom=False)
     return upper, lower
 
@@ -56,17 +101,19 @@ def count_on_top(ax, alphas, counts, label):
 
 
 def draw_error(ax, alphas, error, spread=None):
-    """The mean squared error along a path, with its spread over the folds where it has one."""
+    """Draw the mean squared error (a,) along a path, and its spread (a,) over the folds."""
     error = np.asarray(error)
-    ax.plot(alphas, error, "-", color="k", lw=1.2, marker="." if len(error) <= _DOTTED else None)
+    marker = "." if len(error) <= _MAX_DOTS else None
+    ax.plot(alphas, error, "-", color="k", lw=1.2, marker=marker)
+    label = "mean squared\nerror"
     if spread is not None:
-        low, high = error + np.outer([-1, 1], spread)
-        low = np.maximum(low, 0.5 * error.min())  # above zero, for the logarithm
-        ax.fill_between(alphas, low, high, color="k", alpha=0.12, lw=0)
+        label = "CV mean\nsquared error"
+        low = np.maximum(error - spread, 0.5 * error.min())  # above zero, for the logarithm
+        ax.fill_between(alphas, low, error + spread, color="k", alpha=0.12, lw=0)
     if error.max(initial=0) > 0:
         ax.set_yscale("log")
-    kind = "mean squared\nerror" if spread is None else "CV mean\nsquared error"
-    ax.set(xlabel="alpha", ylabel=kind)
+    ax.set_xlabel("alpha")
+    ax.set_ylabel(label)
 
 
 def can_mark(alpha, alphas):
@@ -75,9 +122,10 @@ def can_mark(alpha, alphas):
 
 
 def mark_alpha(panels, alpha, alphas):
-    """A line in every panel at the alpha that was chosen; in the last, what all lines mean."""
+    """Draw a line in every panel at the chosen alpha; the last panel gets the legend."""
     if can_mark(alpha, alphas):
         for ax in panels:
             ax.axvline(alpha, color=LIMIT, lw=1, ls=":", label=f"alpha = {alpha:.2g}")
-    if panels[-1].get_legend_handles_labels()[1]:
+    _, labels = panels[-1].get_legend_handles_labels()
+    if labels:
         panels[-1].legend(frameon=False, fontsize="small")

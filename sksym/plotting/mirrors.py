@@ -1,4 +1,4 @@
-"""Mirrors of the parameters along a path of alphas."""
+"""Displays of mirror-penalised regression along a path of alphas."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,31 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import check_choice
 from sksym.plotting.canvas import OTHER, count_on_top, draw_error, mark_alpha, path_panels
 from sksym.plotting.paths import fitted
 
 _KINDS = ("norms", "coefs")
-# Okabe and Ito's colours, told apart by colour-blind eyes too; their yellow is too pale for a line.
+# The palette of Okabe and Ito, also for colour-blind readers; its yellow is too pale for a line.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_SIZE = (6.4, 4.4)  # inches of a figure
-_ROOM = 0.8  # width of the panels; the names stand in the rest
-_LINE = 0.085  # height of a name, relative to the upper panel
-_MOST_COUNTS = 7  # numbers on top
+_SIZE = (6.4, 4.4)  # inches of a new figure
+_PANEL_WIDTH = 0.8  # relative to the frame; the names need the rest
+_NAME_X = 1.06  # where names begin, in widths of the panel
+_NAME_HEIGHT = 0.085  # relative to the upper panel
+_NAME_LENGTH = 24  # characters
+_MAX_COUNTS = 7  # numbers on top
+_MARGIN = 0.05  # above and below the curves, relative to their range
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MirrorPathDisplay:
-    """Mirror-penalised regression from strong to weak: which mirrors are broken, and the error.
+    """Broken mirrors and error along a path of alphas, from strong to weak penalties.
 
-    Above, one curve for each elementary mirror, ``||O_k^T w||_2``, the distance of the coefficients
-    from it: zero while the constraint holds. Alpha decreases to the right, so that the model grows
-    as one reads, and the curves end at the names of those that are largest on average; the others
-    are grey. How many mirrors are broken is written on top. Below, the mean squared error.
+    The upper panel shows one curve for each elementary mirror, the distance ``||O_k^T w||_2`` of
+    the coefficients from it, which is zero while the constraint holds. Alpha decreases to the
+    right, so that the model grows from left to right. The curves that are largest on average end
+    at their names; the others are grey. The number of broken mirrors is written on top. The lower
+    panel shows the mean squared error.
 
     Parameters
     ----------
@@ -39,9 +44,9 @@ class MirrorPathDisplay:
     error : ndarray of shape (a,)
         Mean squared error.
     error_spread : ndarray of shape (a,), default=None
-        Standard deviation over folds, where the error is that of a cross-validation.
+        Standard deviation over the folds, for errors of a cross-validation.
     alpha : float, default=None
-        The one to mark.
+        The alpha to mark.
     coefs : ndarray of shape (a, p) or (a, q, p), default=None
         For ``kind="coefs"``.
     feature_names : sequence of p str, default=None
@@ -79,7 +84,7 @@ class MirrorPathDisplay:
 
     @classmethod
     def from_path(cls, path):
-        """A display of what `mirror_path` returned, not drawn yet."""
+        """Return a display of the result of `mirror_path`, without drawing it."""
         return cls(
             alphas=path.alphas,
             norms=path.norms,
@@ -96,12 +101,12 @@ class MirrorPathDisplay:
         Parameters
         ----------
         estimator : MirrorSparseRegressorCV
-            Unless it is fitted, a copy is, to `X` and `y`.
+            A copy is fitted to `X` and `y` if it is not fitted yet.
         X : array-like of shape (n, p), default=None
         y : array-like of shape (n,) or (n, q), default=None
         kind : {"norms", "coefs"}, default="norms"
         ax : Axes, default=None
-            Divided into both panels; None: a new figure.
+            The frame of both panels; None: a new figure.
         """
         if X is None:
             check_is_fitted(estimator)
@@ -120,7 +125,7 @@ class MirrorPathDisplay:
         return display.plot(ax, kind=kind)
 
     def plot(self, ax=None, *, kind="norms"):
-        """Draw both panels, inside `ax` where that is given; returns the display.
+        """Draw both panels, inside `ax` if that is given, and return the display.
 
         Parameters
         ----------
@@ -128,97 +133,128 @@ class MirrorPathDisplay:
         kind : {"norms", "coefs"}, default="norms"
             Distances from the mirrors, or the coefficients with their signs.
         """
-        if kind not in _KINDS:
-            raise ValueError(f"`kind` must be one of {', '.join(_KINDS)}, got {kind!r}.")
-        names, curves, moving = self._curves(kind)
-        upper, lower = path_panels(ax, self.alphas, width=_ROOM, size=_SIZE)
-        self.ax_, self.figure_ = np.array([upper, lower]), upper.figure
+        check_choice(kind, "kind", _KINDS)
+        if kind == "norms":
+            label = "distance from\nthe mirror"
+            names = self.mirror_names
+            curves = self.norms
+            leaves_zero = np.any(self.active, axis=0)
+        else:
+            label = "coefficient"
+            names, curves = self._coefficients()
+            leaves_zero = np.any(curves, axis=0)
+        upper, lower = path_panels(ax, self.alphas, width=_PANEL_WIDTH, size=_SIZE)
+        self.ax_ = np.array([upper, lower])
+        self.figure_ = upper.figure
         if np.ptp(self.alphas) > 0:
             upper.set_xlim(self.alphas.max(), self.alphas.min())
-        self._draw_curves(upper, names, curves, moving)
-        upper.set_ylabel("distance from\nthe mirror" if kind == "norms" else "coefficient")
-        counted = np.linspace(0, len(self.alphas) - 1, min(_MOST_COUNTS, len(self.alphas)))
-        counted = counted.round().astype(int)
-        broken = np.count_nonzero(self.active, axis=1)[counted]
-        count_on_top(upper, self.alphas[counted], broken, "mirrors broken")
+        upper.set_ylabel(label)
+        shown = np.flatnonzero(leaves_zero)
+        self._draw_curves(upper, [str(names[c]) for c in shown], curves[:, shown])
+        self._draw_counts(upper)
         draw_error(lower, self.alphas, self.error, self.error_spread)
         mark_alpha(self.ax_, self.alpha, self.alphas)
         return self
 
-    def _curves(self, kind):
-        """Names, values (a, c), and the numbers of those that ever leave zero."""
-        if kind == "norms":
-            return self.mirror_names, self.norms, np.flatnonzero(np.any(self.active, axis=0))
+    def _coefficients(self):
+        """Return the names of all coefficients and their values (a, q p), output by output."""
         if self.coefs is None:
             raise ValueError('`kind="coefs"` needs the coefficients: pass `coefs`.')
         names = self.feature_names
         if names is None:
             names = [f"x{j}" for j in range(self.coefs.shape[-1])]
         if self.coefs.ndim == 3:
-            names = [f"y{i}: {name}" for i in range(self.coefs.shape[1]) for name in names]
-        curves = self.coefs.reshape(len(self.alphas), -1)
-        return names, curves, np.flatnonzero(np.any(curves, axis=0))
+            n_outputs = self.coefs.shape[1]
+            names = [f"y{i}: {name}" for i in range(n_outputs) for name in names]
+        return names, self.coefs.reshape(len(self.alphas), -1)
 
-    def _draw_curves(self, ax, names, curves, moving):
-        curves = curves[:, moving]
-        order = np.argsort(-np.abs(curves).mean(axis=0), kind="stable")
-        named, rest = order[: len(_COLORS)], order[len(_COLORS) :]
-        low, high = curves.min(initial=0.0), curves.max(initial=0.0)
-        margin = 0.05 * (high - low) or 1.0
-        ax.set_ylim(low - margin if low else 0.0, high + margin)
-        if low:
-            ax.axhline(0, color=OTHER, lw=0.6, zorder=1)
-        drawn = _without_rests(curves)
-        if len(rest):
-            ax.plot(self.alphas, drawn[:, rest], color=OTHER, lw=0.7, alpha=0.6, zorder=1)
-        for i, color in zip(named, _COLORS, strict=False):
-            label = str(names[moving[i]])
-            ax.plot(self.alphas, drawn[:, i], color=color, lw=1.6, label=label)
-        if not len(moving):
+    def _draw_curves(self, ax, names, curves):
+        """Draw curves (a, c), the largest in colour and with their names."""
+        _set_limits(ax, curves)
+        if not names:
             ax.text(0.5, 0.5, "no mirror is broken", ha="center", transform=ax.transAxes)
-        self._write_names(ax, [names[moving[i]] for i in named], curves[:, named])
+            return
+        mean_size = np.abs(curves).mean(axis=0)
+        order = np.argsort(-mean_size, kind="stable")
+        coloured = order[: len(_COLORS)]
+        grey = order[len(_COLORS) :]
+        visible = _without_zeros(curves)
+        if len(grey):
+            ax.plot(self.alphas, visible[:, grey], color=OTHER, lw=0.7, alpha=0.6, zorder=1)
+        for c, color in zip(coloured, _COLORS, strict=False):
+            ax.plot(self.alphas, visible[:, c], color=color, lw=1.6, label=names[c])
+        last = self.alphas.argmin()
+        self._write_names(ax, [names[c] for c in coloured], curves[last, coloured])
 
-    def _write_names(self, ax, names, curves):
-        """The names to the right of the curves' ends, moved apart as little as is needed."""
-        end = self.alphas.argmin()
+    def _write_names(self, ax, names, ends):
+        """Write names to the right of the ends (c,) of their curves, without overlap."""
         bottom, top = ax.get_ylim()
-        order = np.argsort(curves[end], kind="stable")
-        heights = (curves[end, order] - bottom) / (top - bottom)
-        heights = _apart(heights, min(_LINE, 1 / max(len(order) - 1, 1)))
-        for i, height in zip(order, heights, strict=True):
+        order = np.argsort(ends, kind="stable")
+        relative = (ends[order] - bottom) / (top - bottom)
+        gap = min(_NAME_HEIGHT, 1 / max(len(names) - 1, 1))
+        heights = _spaced(relative, gap)
+        for c, height in zip(order, heights, strict=True):
+            connection = {
+                "arrowstyle": "-",
+                "color": _COLORS[c],
+                "relpos": (0, 0.5),
+                "shrinkA": 0,
+                "shrinkB": 0,
+            }
             ax.annotate(
-                _middle_cut(str(names[i])),
-                xy=(self.alphas[end], curves[end, i]),
-                xytext=(1.06, height),
+                _shortened(names[c]),
+                xy=(self.alphas.min(), ends[c]),
+                xytext=(_NAME_X, height),
                 textcoords="axes fraction",
                 va="center",
                 fontsize="small",
                 annotation_clip=False,
-                arrowprops={
-                    "arrowstyle": "-",
-                    "color": _COLORS[i],
-                    "relpos": (0, 0.5),
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                },
+                arrowprops=connection,
             )
 
-
-def _middle_cut(name, limit=24):
-    """A long name without its middle: names in a series differ at their ends."""
-    return name if len(name) <= limit else f"{name[: limit // 2]}..{name[2 - limit // 2 :]}"
-
-
-def _without_rests(curves):
-    """NaN where a curve and its neighbours are zero: lines on each other would hide the axis."""
-    away = np.pad(curves != 0, ((1, 1), (0, 0)))
-    return np.where(away[:-2] | away[1:-1] | away[2:], curves, np.nan)
+    def _draw_counts(self, ax):
+        """Write the number of broken mirrors on top, at a few alphas."""
+        n_counts = min(_MAX_COUNTS, len(self.alphas))
+        chosen = np.linspace(0, len(self.alphas) - 1, n_counts).round().astype(int)
+        n_broken = np.count_nonzero(self.active, axis=1)
+        count_on_top(ax, self.alphas[chosen], n_broken[chosen], "mirrors broken")
 
 
-def _apart(heights, gap):
-    """The ascending positions in [0, 1], at least `gap` apart, that are nearest to `heights`."""
+def _set_limits(ax, curves):
+    """Let the vertical axis hold all curves; where some are negative, draw a line at zero."""
+    low = curves.min(initial=0.0)
+    high = curves.max(initial=0.0)
+    margin = _MARGIN * (high - low) or 1.0
+    if low < 0:
+        ax.set_ylim(low - margin, high + margin)
+        ax.axhline(0, color=OTHER, lw=0.6, zorder=1)
+    else:
+        ax.set_ylim(0.0, high + margin)
+
+
+def _shortened(name):
+    """Return a long name without its middle: names in a series differ at their ends."""
+    if len(name) <= _NAME_LENGTH:
+        return name
+    half = _NAME_LENGTH // 2
+    return f"{name[:half]}..{name[2 - half :]}"
+
+
+def _without_zeros(curves):
+    """Return NaN where a curve and its neighbours are zero: such lines would hide the axis."""
+    nonzero = np.pad(curves != 0, ((1, 1), (0, 0)))
+    visible = nonzero[:-2] | nonzero[1:-1] | nonzero[2:]
+    return np.where(visible, curves, np.nan)
+
+
+def _spaced(heights, gap):
+    """Return the positions in [0, 1], at least `gap` apart, that are nearest to `heights`.
+
+    Both are ascending, of shape (c,); ``(c - 1) gap`` must not exceed 1.
+    """
     if not len(heights):
         return heights
-    # Less the gaps below it, a position need only not decrease.
-    below = gap * np.arange(len(heights))
-    return np.clip(isotonic_regression(heights - below).x, 0, 1 - below[-1]) + below
+    # Subtract the gaps below each position: what remains must only be non-decreasing.
+    gaps_below = gap * np.arange(len(heights))
+    positions = isotonic_regression(heights - gaps_below).x
+    return np.clip(positions, 0, 1 - gaps_below[-1]) + gaps_below

@@ -1,6 +1,6 @@
-"""Promotion along a path of alphas."""
+"""Displays of symmetry promotion along a path of alphas."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import clone
@@ -8,8 +8,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from sksym.plotting.canvas import (
-    FOUND,
     OTHER,
+    SYMMETRIC,
     can_mark,
     count_on_top,
     draw_error,
@@ -21,10 +21,11 @@ from sksym.promote import SymmetryPromotingRegressor, SymmetryPromotingRegressor
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SymmetryPathDisplay:
-    """Promotion from strong to weak: singular values and error along a path of alphas.
+    """Singular values and error along a path of alphas, from strong to weak promotion.
 
-    Above, the singular values of the symmetry matrix: each vanishes where one more candidate
-    becomes a symmetry, and their number is written on top. Below, the mean squared error.
+    The upper panel shows the singular values of the symmetry matrix: each vanishes where one more
+    candidate becomes a symmetry, and the number of symmetries is written on top. The lower panel
+    shows the mean squared error.
 
     Parameters
     ----------
@@ -35,11 +36,11 @@ class SymmetryPathDisplay:
     error : ndarray of shape (a,)
         Mean squared error.
     error_spread : ndarray of shape (a,), default=None
-        Standard deviation over folds, where the error is that of a cross-validation.
+        Standard deviation over the folds, for errors of a cross-validation.
     error_without : float, default=None
         Error of the best ridge penalty without promotion.
     alpha : float, default=None
-        The one to mark; what is a symmetry there has its colour.
+        The alpha to mark; the singular values of its symmetries are drawn in colour.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class SymmetryPathDisplay:
 
     @classmethod
     def from_path(cls, path):
-        """A display of what `symmetry_path` returned, not drawn yet."""
+        """Return a display of the result of `symmetry_path`, without drawing it."""
         return cls(
             alphas=path.alphas,
             singular_values=path.singular_values,
@@ -81,60 +82,72 @@ class SymmetryPathDisplay:
         Parameters
         ----------
         estimator : SymmetryPromotingRegressor or SymmetryPromotingRegressorCV
-            One that chooses alpha by cross-validation has alphas of its own, and the errors shown
-            are those of its folds; unless it is fitted, a copy is.
+            A cross-validated one is shown with its own alphas and the errors of its folds; a copy
+            is fitted if it is not fitted yet.
         X : array-like of shape (n, d)
         y : array-like of shape (n,) or (n, q)
         ax : Axes, default=None
-            Divided into both panels; None: a new figure.
+            The frame of both panels; None: a new figure.
         alphas : int or array-like, default=20
             As in `symmetry_path`, for an estimator with one alpha.
         """
-        if not isinstance(estimator, SymmetryPromotingRegressor | SymmetryPromotingRegressorCV):
+        if isinstance(estimator, SymmetryPromotingRegressor):
+            shown = {"alpha": estimator.alpha}
+        elif isinstance(estimator, SymmetryPromotingRegressorCV):
+            shown = _cross_validated(fitted(estimator, X, y))
+            alphas = shown["alphas"]
+        else:
             raise TypeError(
                 "Paths belong to SymmetryPromotingRegressor and SymmetryPromotingRegressorCV, "
                 f"got {estimator!r}."
             )
-        if isinstance(estimator, SymmetryPromotingRegressor):
-            shown = {"alpha": estimator.alpha}
-        else:
-            shown = _cross_validated(fitted(estimator, X, y))
-            alphas = shown["alphas"]
         parameters = estimator.get_params(deep=False)
         for name in ("alpha", "alphas", "ridges", "cv"):
             parameters.pop(name, None)
         display = cls.from_path(symmetry_path(X, y, alphas=alphas, **parameters))
-        vars(display).update(shown)
+        display = replace(display, **shown)
         return display.plot(ax)
 
     def plot(self, ax=None):
-        """Draw both panels, inside `ax` where that is given; returns the display."""
+        """Draw both panels, inside `ax` if that is given, and return the display.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            The frame of both panels; None: a new figure.
+        """
         upper, lower = path_panels(ax, self.alphas)
-        self.ax_, self.figure_ = np.array([upper, lower]), upper.figure
+        self.ax_ = np.array([upper, lower])
+        self.figure_ = upper.figure
         self._draw_singular_values(upper)
         draw_error(lower, self.alphas, self.error, self.error_spread)
         if self.error_without is not None:
-            without = {"ls": "--", "lw": 1, "label": "best ridge, alpha = 0"}
-            lower.axhline(self.error_without, color=OTHER, **without)
+            label = "best ridge, alpha = 0"
+            lower.axhline(self.error_without, color=OTHER, ls="--", lw=1, label=label)
         mark_alpha(self.ax_, self.alpha, self.alphas)
         return self
 
     def _draw_singular_values(self, ax):
-        found = np.asarray(self.n_symmetries)
-        marked = can_mark(self.alpha, self.alphas)
-        here = np.abs(self.alphas - self.alpha).argmin() if marked else None
+        """Draw the singular values, and write how many of them are symmetries on top."""
+        n_symmetries = np.asarray(self.n_symmetries)
+        n_marked = 0
+        if can_mark(self.alpha, self.alphas):
+            nearest = np.abs(self.alphas - self.alpha).argmin()
+            n_marked = n_symmetries[nearest]
         for i, curve in enumerate(np.transpose(self.singular_values)):
-            symmetric = here is not None and i < found[here]
-            style = {"color": FOUND if symmetric else OTHER, "lw": 1.2, "clip_on": False}
-            ax.plot(self.alphas, curve, **style)
-        runs = np.split(np.arange(len(found)), np.flatnonzero(np.diff(found)) + 1)
-        middle = [self.alphas[run[len(run) // 2]] for run in runs]
-        count_on_top(ax, middle, [found[run[0]] for run in runs], "symmetries")
-        ax.set(ylabel="singular values", ylim=(0, None))
+            color = SYMMETRIC if i < n_marked else OTHER
+            ax.plot(self.alphas, curve, color=color, lw=1.2, clip_on=False)
+        ax.set_ylabel("singular values")
+        ax.set_ylim(0, None)
+        # The number is written once for each run of alphas with as many symmetries, in its middle.
+        changes = np.flatnonzero(np.diff(n_symmetries)) + 1
+        runs = np.split(np.arange(len(n_symmetries)), changes)
+        middles = [run[len(run) // 2] for run in runs]
+        count_on_top(ax, self.alphas[middles], n_symmetries[middles], "symmetries")
 
 
 def fitted(estimator, X, y):
-    """The estimator, or a fitted copy of one that is not fitted."""
+    """Return the estimator, or a fitted copy of one that is not fitted."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -143,14 +156,22 @@ def fitted(estimator, X, y):
 
 
 def _cross_validated(estimator):
-    """What a display shows of a fitted SymmetryPromotingRegressorCV."""
+    """Return the fields of a display that a fitted SymmetryPromotingRegressorCV gives."""
     results = estimator.cv_results_
-    ridged = results["ridge"] > 0
     error = results["mean_test_error"]
+    # A pair with a positive ridge has alpha = 0: it competes with promotion.
+    has_ridge = results["ridge"] > 0
+    promoted = ~has_ridge
+    error_without = None
+    if has_ridge.any():
+        error_without = float(error[has_ridge].min())
+    alpha = estimator.alpha_
+    if estimator.ridge_ > 0:
+        alpha = None
     return {
-        "alphas": results["alpha"][~ridged],
-        "error": error[~ridged],
-        "error_spread": results["mean_squared_error"][~ridged].std(axis=1),
-        "error_without": float(error[ridged].min()) if ridged.any() else None,
-        "alpha": None if estimator.ridge_ > 0 else estimator.alpha_,
+        "alphas": results["alpha"][promoted],
+        "error": error[promoted],
+        "error_spread": results["mean_squared_error"][promoted].std(axis=1),
+        "error_without": error_without,
+        "alpha": alpha,
     }

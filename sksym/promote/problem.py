@@ -49,7 +49,8 @@ class PromotionProblem:
         Parameters
         ----------
         candidates, symmetry : Group
-            What may hold, and what is enforced; without generators in common.
+            What may hold, and what is enforced; without generators in common. Of the candidates
+            dependent ones are left out.
         library : library
         output : representation or array of shape (r, q, q), or None
         X : ndarray of shape (n, d)
@@ -63,6 +64,7 @@ class PromotionProblem:
                 "are given: use a representation such as vector, which knows how both move the "
                 "outputs."
             )
+        candidates, output = _independent(candidates, output)
         of_enforced = None if symmetry.is_trivial else output
         space = EquivariantSpace.of(symmetry, library, of_enforced, X, n_outputs, names=names)
         L = _lie_derivative(space.library, candidates.algebra, output, X)
@@ -137,15 +139,15 @@ class PromotionProblem:
 
 
 def without_enforced(candidates, symmetry, say=True):
-    """Return candidates without what is enforced already and without dependent generators.
+    """Return candidates without what is enforced already.
 
     Along an enforced generator nothing changes, so that it would be a candidate without content.
     With `say` a warning tells how many were left out.
     """
+    if symmetry.is_trivial:
+        return candidates
+    candidates, _ = _independent(candidates)
     algebra = candidates.algebra
-    independent = independent_rows(algebra.flat()) if algebra.dim else []
-    if len(independent) < algebra.dim:
-        algebra = algebra.take(independent)
     enforced = symmetry.algebra
     n_before = algebra.dim
     if algebra.dim and enforced.dim:
@@ -163,6 +165,19 @@ def without_enforced(candidates, symmetry, say=True):
             "out of the candidates."
         )
     return Group(algebra, elements.take(new))
+
+
+def _independent(candidates, output=None):
+    """Return candidates without dependent generators, and how the others move the outputs."""
+    algebra = candidates.algebra
+    if not algebra.dim:
+        return candidates, output
+    independent = independent_rows(algebra.flat())
+    if len(independent) == algebra.dim:
+        return candidates, output
+    if output is not None and not callable(output):
+        output = represent(output, algebra)[independent]
+    return Group(algebra.take(independent), candidates.elements), output
 
 
 def _complement(algebra, enforced):

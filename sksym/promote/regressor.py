@@ -83,6 +83,11 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if len(X) < 2:
             raise ValueError("No function can be told from 1 sample: give more samples.")
         symmetry = resolve(self.symmetry, X)
+        if not symmetry.algebra.is_affine:
+            raise TypeError(
+                "`symmetry` beyond affine motions cannot be enforced beside candidates: give a "
+                "LieAlgebra, a FiniteGroup or a Group, or enforce fields with SymmetricRidge."
+            )
         candidates = resolve(se if self.candidates is None else self.candidates, X, "candidates")
         if not candidates.algebra.is_affine:
             raise TypeError(
@@ -98,7 +103,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             data.Y.shape[1],
             vars(self).get("feature_names_in_"),
         )
-        if problem.candidates.algebra.dim and not problem.L.n_generators:
+        if candidates.algebra.dim and not candidates.algebra.flat().any():
             warn(
                 "No candidate moves any point, so there is nothing to promote: the fit is that of "
                 "least squares."

@@ -1,13 +1,14 @@
 """Solvers: norms, and the iterations for least squares with norms."""
 
 from sksym.solvers.admm import penalised_least_squares
-from sksym.solvers.least_squares import LeastSquares, Term, certificate, largest_alpha
+from sksym.solvers.least_squares import LeastSquares, certificate, largest_alpha
 from sksym.solvers.newton import proximal_newton
 from sksym.solvers.norms import GroupNorm, NuclearNorm
 from sksym.solvers.reference import solve_with_cvxpy
 from sksym.solvers.ridge import ridge_in_subspace
 from sksym.solvers.solution import Solution, duality_gap
 from sksym.solvers.taut_string import taut_string
+from sksym.solvers.terms import Term
 from sksym.solvers.working_set import Design, block_least_squares
 
 __all__ = [

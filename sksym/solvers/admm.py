@@ -19,13 +19,17 @@ from sksym.solvers.admm_steps import first_step
 from sksym.solvers.least_squares import certificate
 from sksym.solvers.mixing import AndersonMixing
 from sksym.solvers.solution import Solution
+from sksym.solvers.terms import Penalty
 
 _RELAX = 1.6  # over-relaxation of K w
 _CHECK = 25  # iterations between two computations of the gap
+_BALANCE = 10  # iterations between two looks at rho
 _ROUGHEST = 1e-3  # relative accuracy of an iterative first step, at most
+_FINEST = 1e-12  # and at least
 _INEXACT = 1e-2  # the same relative to the residuals
 _STATIONARY = 1e-14  # residuals relative to K w that are round-off: compute the gap
 _ROUND_OFF = 1e-15  # and those at which nothing more can be gained
+_TINY = 1e-300
 
 
 def penalised_least_squares(
@@ -56,43 +60,60 @@ def penalised_least_squares(
     determined = alpha == 0 and axes.shape[1] == len(axes)
     if determined or not any(term.varies(w_ls) for term in terms):
         # Nothing is left to choose: least squares is the solution.
-        penalty = float(sum(term.penalty.value(term(w_ls)) for term in terms))
         dual = [np.zeros(term.shape) for term in terms]
-        return Solution(w_ls, penalty, 0.0, 0, dual)
+        return Solution(
+            coef=w_ls,
+            objective=Penalty(terms).value(w_ls),
+            gap=0.0,
+            n_iter=0,
+            dual=dual,
+        )
     with one_thread():
-        return _Iteration(data, terms, alpha, start).run(tol, max_iter, callback)
+        iteration = _Iteration(data, terms, alpha, start)
+        return iteration.run(tol, max_iter, callback)
 
 
 class _Iteration:
-    """State of one solve; `Z` and `U` hold one matrix for each term."""
+    """State of one solve.
+
+    Attributes
+    ----------
+    Z, U : list of ndarray
+        One matrix for each term.
+    rho : float
+    """
 
     def __init__(self, data, terms, alpha, start):
         self.data = data
         self.terms = terms
+        self.penalty = Penalty(terms)
         self.alpha = alpha
         self.w_ls = data.parts(alpha)[2]
         self.step = first_step(data, terms, alpha)
         self.prox = [term.penalty.tracking_prox() for term in terms]
         self.mixing = AndersonMixing()
         if start is not None and start.state:
-            Z, dual, self.rho = start.state
+            Z, dual, rho = start.state
             self.Z = list(Z)
-            self.U = [Y / self.rho for Y in dual]
+            self.U = [Y / rho for Y in dual]
+            self.rho = rho
         else:
-            self.Z = [term(self.w_ls) for term in terms]
-            self.U = [np.zeros(term.shape) for term in terms]
-            # One singular value of K w on average.
-            size = sum(np.linalg.norm(Z) / np.sqrt(min(Z.shape)) for Z in self.Z)
-            self.rho = 1.0 / size
+            self._start_at_least_squares()
         self.step.prepare(self.rho)
         if start is None:
-            w = self._minimise_over_w()
-            self.Z = [term(w) for term in terms]
+            self.Z = self.penalty.images(self._minimise_over_w())
+
+    def _start_at_least_squares(self):
+        self.Z = self.penalty.images(self.w_ls)
+        self.U = [np.zeros(Z.shape) for Z in self.Z]
+        # A step of one singular value of K w, on average.
+        sizes = [np.linalg.norm(Z) / np.sqrt(min(Z.shape)) for Z in self.Z]
+        self.rho = 1.0 / sum(sizes)
 
     def run(self, tol, max_iter, callback):
         """Iterate until the gap is small, and return a `Solution`."""
         next_check = _CHECK
-        next_balance = 10
+        next_balance = _BALANCE
         accuracy = _ROUGHEST
         for n_iter in count(1):
             primal, change, size = self._advance(accuracy)
@@ -100,71 +121,107 @@ class _Iteration:
             last = n_iter >= max_iter
             if n_iter >= next_check or last or residual <= _STATIONARY * size:
                 solution = self._certified(n_iter)
-                relative_gap = solution.relative_gap
                 if callback is not None:
                     callback(n_iter, solution.objective, solution.gap)
+                relative_gap = solution.relative_gap
                 if relative_gap <= tol or last or residual <= _ROUND_OFF * size:
                     return solution
                 # The gap falls geometrically: compute it again when it may be small enough.
                 wait = _CHECK * np.log10(relative_gap / tol) / 2
                 next_check = n_iter + int(np.clip(wait, 10, 4 * _CHECK))
             if n_iter >= next_balance:
-                wait = 10
+                next_balance = n_iter + _BALANCE
                 if self._balance(primal, change):
                     # Ever less often: every change of rho begins anew.
-                    wait = max(10, n_iter // 2)
-                next_balance = n_iter + wait
+                    next_balance = n_iter + max(_BALANCE, n_iter // 2)
             # As accurate as the iteration has come: rougher steps would keep it where it is.
-            accuracy = float(np.clip(_INEXACT * residual / (size or 1.0), 1e-12, _ROUGHEST))
+            accuracy = _INEXACT * residual / (size or 1.0)
+            accuracy = float(np.clip(accuracy, _FINEST, _ROUGHEST))
+
+    def _minimise_over_w(self, accuracy=1e-7):
+        """Do the first step: return w (q, k)."""
+        differences = []
+        for Z, U in zip(self.Z, self.U, strict=True):
+            differences.append(Z - U)
+        b = self.penalty.adjoint(differences)
+        b = b.reshape(self.w_ls.shape)
+        return self.step(b, accuracy)
 
     def _certified(self, n_iter):
         """Return the present point as a `Solution`."""
-        w = self._minimise_over_w(accuracy=1e-12)
-        terms = zip(self.terms, self.Z, self.U, strict=True)
-        dual = [self.rho * (term(w) - Z + U) for term, Z, U in terms]
-        objective, gap, dual = certificate(self.data, self.terms, self.alpha, w, dual)
-        state = (self.Z, [self.rho * U for U in self.U], self.rho)
-        return Solution(w, objective, gap, n_iter, dual, state)
-
-    def _minimise_over_w(self, accuracy=1e-7):
-        """Do the first step: w (q, k)."""
-        b = sum(term.adjoint(Z - U) for term, Z, U in zip(self.terms, self.Z, self.U, strict=True))
-        return self.step(b.reshape(self.w_ls.shape), accuracy)
+        w = self._minimise_over_w(_FINEST)
+        images = self.penalty.images(w)
+        dual = []
+        for K_w, Z, U in zip(images, self.Z, self.U, strict=True):
+            multiplier = K_w - Z + U
+            dual.append(self.rho * multiplier)
+        objective, gap, dual = certificate(
+            self.data,
+            self.terms,
+            self.alpha,
+            w,
+            dual,
+        )
+        multipliers = [self.rho * U for U in self.U]
+        return Solution(
+            coef=w,
+            objective=objective,
+            gap=gap,
+            n_iter=n_iter,
+            dual=dual,
+            state=(self.Z, multipliers, self.rho),
+        )
 
     def _advance(self, accuracy):
         """Do one iteration; return the sizes of K w - Z, of the change of Z, and of K w."""
         w = self._minimise_over_w(accuracy)
-        K_w = [term(w) for term in self.terms]
-        before = [Z + U for Z, U in zip(self.Z, self.U, strict=True)]
-        after = [
-            _RELAX * image + (1 - _RELAX) * Z + U
-            for image, Z, U in zip(K_w, self.Z, self.U, strict=True)
-        ]
+        images = self.penalty.images(w)
+        before = []
+        after = []
+        for K_w, Z, U in zip(images, self.Z, self.U, strict=True):
+            relaxed = _RELAX * K_w + (1 - _RELAX) * Z
+            before.append(Z + U)
+            after.append(relaxed + U)
         after = self.mixing(before, after)
-        primal = change = size = 0.0
-        for t, previous in enumerate(self.Z):
-            self.Z[t] = self.prox[t](after[t], 1.0 / self.rho)
-            self.U[t] = after[t] - self.Z[t]
-            primal += np.sum((K_w[t] - self.Z[t]) ** 2)
-            change += np.sum((self.Z[t] - previous) ** 2)
-            size += np.sum(K_w[t] ** 2)
-        return np.sqrt([primal, change, size])
+        previous = self.Z
+        self.Z = []
+        self.U = []
+        for prox, V in zip(self.prox, after, strict=True):
+            Z = prox(V, 1.0 / self.rho)
+            self.Z.append(Z)
+            self.U.append(V - Z)
+        primal = _distance(images, self.Z)
+        change = _distance(self.Z, previous)
+        return primal, change, _norm(images)
 
     def _balance(self, primal, change):
         """Keep the residuals of both kinds alike, relative to Z and U; say if rho was changed."""
-        relative_primal = np.clip(primal / _norm(self.Z), 1e-100, 1e100)
-        relative_change = np.clip(change / _norm(self.U), 1e-100, 1e100)
-        ratio = relative_primal / relative_change
+        relative_primal = primal / max(_norm(self.Z), _TINY)
+        relative_change = change / max(_norm(self.U), _TINY)
+        ratio = np.clip(relative_primal, 1e-100, 1e100)
+        ratio /= np.clip(relative_change, 1e-100, 1e100)
         if 0.1 < ratio < 10.0:
             return False
-        rho = self.rho * float(np.clip(np.sqrt(ratio), 0.2, 5.0))
-        self.U = [U * (self.rho / rho) for U in self.U]
-        self.rho = rho
+        factor = float(np.clip(np.sqrt(ratio), 0.2, 5.0))
+        self.rho *= factor
+        self.U = [U / factor for U in self.U]
         self.mixing = AndersonMixing()
-        self.step.prepare(rho)
+        self.step.prepare(self.rho)
         return True
 
 
 def _norm(matrices):
-    """Return the norm of some matrices together, positive."""
-    return max(np.sqrt(sum(np.sum(A**2) for A in matrices)), 1e-300)
+    """Return the norm of some matrices together."""
+    square = 0.0
+    for Z in matrices:
+        square += np.vdot(Z, Z)
+    return np.sqrt(square)
+
+
+def _distance(matrices, others):
+    """Return the distance of two lists of matrices."""
+    square = 0.0
+    for Z, other in zip(matrices, others, strict=True):
+        difference = Z - other
+        square += np.vdot(difference, difference)
+    return np.sqrt(square)

@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sksym._linalg import require_memory
 from sksym.solvers.conjugate_gradients import conjugate_gradients
+from sksym.solvers.terms import Penalty
 
 _DENSE = 2500  # unknowns up to which the inverse is formed
 _CG_STEPS = 500
@@ -31,6 +32,7 @@ def first_step(data, terms, alpha):
         diagonal = _diagonal_gram(terms)
         if diagonal is not None and diagonal.min() > 0:
             return DiagonalStep(data, diagonal.reshape(w_ls.shape), alpha)
+    # A dense inverse costs O((q k)^3) once and O((q k)^2) for each step.
     if w_ls.size <= _DENSE:
         return DenseStep(data, terms, alpha)
     return IterativeStep(data, terms, alpha)
@@ -38,13 +40,15 @@ def first_step(data, terms, alpha):
 
 def _diagonal_gram(terms):
     """Return the diagonal of G, None where G is not diagonal."""
+    diagonal = 0.0
     for term in terms:
-        entries_per_row = np.diff(term.K.indptr)
+        K = term.K
+        entries_per_row = np.diff(K.indptr)
         if term.axes is not None or entries_per_row.max(initial=0) > 1:
             return None
-    return sum(
-        np.bincount(term.K.indices, term.K.data**2, minlength=term.K.shape[1]) for term in terms
-    )
+        squares = K.data**2
+        diagonal = diagonal + np.bincount(K.indices, squares, minlength=K.shape[1])
+    return diagonal
 
 
 class DiagonalStep:
@@ -64,15 +68,16 @@ class DiagonalStep:
         for gram in self.gram:
             thin = self.axes / gram[:, None]
             small = self.axes.T @ thin + np.diag(compliance)
-            self.factors.append((thin, np.linalg.inv(small)))
+            inverse = np.linalg.inv(small)
+            self.factors.append((thin, inverse))
 
     def __call__(self, b, accuracy):
         shift = (b - self.gram * self.w_ls) / self.gram
-        correction = [
-            thin @ (inverse @ (self.axes.T @ row))
-            for row, (thin, inverse) in zip(shift, self.factors, strict=True)
-        ]
-        return self.w_ls + shift - np.array(correction)
+        correction = np.empty_like(shift)
+        for i, (thin, inverse) in enumerate(self.factors):
+            along = self.axes.T @ shift[i]
+            correction[i] = thin @ (inverse @ along)
+        return self.w_ls + shift - correction
 
 
 class DenseStep:
@@ -97,12 +102,16 @@ class DenseStep:
         bend = None
         if self.curvature is not None:
             bend = self.curvature / (self.alpha * rho)
+        q = len(self.w_ls)
+        self.inverse = _inverse_with_axes(self.gram, self.axes, bend, q)
         w_ls = self.w_ls.ravel()
-        self.inverse = _inverse_with_axes(self.gram, self.axes, bend, len(self.w_ls))
-        self.at_zero = w_ls - self.inverse @ (self.gram @ w_ls)
+        force = self.gram @ w_ls
+        # The solution is affine in b: this is its value at zero.
+        self.at_zero = w_ls - self.inverse @ force
 
     def __call__(self, b, accuracy):
-        return (self.inverse @ b.ravel() + self.at_zero).reshape(b.shape)
+        w = self.inverse @ b.ravel() + self.at_zero
+        return w.reshape(b.shape)
 
 
 class IterativeStep:
@@ -113,11 +122,13 @@ class IterativeStep:
 
     def __init__(self, data, terms, alpha):
         self.axes, self.curvature, self.w_ls = data.parts(alpha)
-        self.terms = terms
+        self.penalty = Penalty(terms)
         self.alpha = alpha
         self.in_limit = self.curvature is None
-        squares = sum(abs(term.K).power(2).sum() for term in terms)
-        self.unit = squares / self.w_ls.size or 1.0  # mean of the diagonal of G
+        trace = 0.0
+        for term in terms:
+            trace += np.vdot(term.K.data, term.K.data)
+        self.unit = trace / self.w_ls.size or 1.0  # mean of the diagonal of G
         self.x = np.zeros_like(self.w_ls)  # the last w - w_ls: the next one is near
 
     def prepare(self, rho):
@@ -142,23 +153,27 @@ class IterativeStep:
 
     def _gram(self, x):
         """Return ``G x``."""
-        return sum(term.adjoint(term(x)) for term in self.terms).reshape(x.shape)
+        images = self.penalty.images(x)
+        return self.penalty.adjoint(images).reshape(x.shape)
 
     def _across_axes(self, x):
         """Project, in the limit, on what the data leave free: round-off must not build up."""
-        if self.in_limit:
-            return x - (x @ self.axes) @ self.axes.T
-        return x
+        if not self.in_limit:
+            return x
+        along = x @ self.axes
+        return x - along @ self.axes.T
 
     def _hessian(self, x):
         """Return ``(G + V bend V^T) x``."""
         image = self._gram(x)
         if self.in_limit:
             return self._across_axes(image)
-        return image + ((x @ self.axes) * self.bend) @ self.axes.T
+        along = (x @ self.axes) * self.bend
+        return image + along @ self.axes.T
 
     def _precondition(self, r):
-        return r / self.unit + ((r @ self.axes) * self.shift) @ self.axes.T
+        along = (r @ self.axes) * self.shift
+        return r / self.unit + along @ self.axes.T
 
 
 def _inverse_with_axes(gram, axes, bend, q):
@@ -181,19 +196,24 @@ def _inverse_with_axes(gram, axes, bend, q):
     if bend is None:
         bend = np.full(rank, np.inf)
     heavy = bend > 2 * unit
-    block = (axes * np.where(heavy, unit, bend)) @ axes.T
+    light_bend = np.where(heavy, unit, bend)
+    block = (axes * light_bend) @ axes.T
     S = gram.copy()
-    for i in range(q):
-        output = slice(i * k, (i + 1) * k)
+    for start in range(0, q * k, k):
+        output = slice(start, start + k)
         S[output, output] += block
     inverse = _semidefinite_inverse(S)
     if not heavy.any():
         return inverse
+    # Woodbury's formula for what the bends exceed the unit by.
     V = np.kron(np.eye(q), axes[:, heavy])
     inverse_V = inverse @ V
-    compliance = np.tile(1 / (bend[heavy] - unit), q)
-    factor = cho_factor(V.T @ inverse_V + np.diag(compliance), check_finite=False)
-    return inverse - inverse_V @ cho_solve(factor, inverse_V.T, check_finite=False)
+    excess = bend[heavy] - unit
+    compliance = np.tile(1 / excess, q)
+    small = V.T @ inverse_V + np.diag(compliance)
+    factor = cho_factor(small, check_finite=False)
+    solved = cho_solve(factor, inverse_V.T, check_finite=False)
+    return inverse - inverse_V @ solved
 
 
 def _semidefinite_inverse(S):
@@ -201,11 +221,17 @@ def _semidefinite_inverse(S):
     size = np.diag(S).max(initial=0) or 1.0
     try:
         factor = cho_factor(S, check_finite=False)
-        if np.diag(factor[0]).min() ** 2 > _DEFINITE * size:
-            return cho_solve(factor, np.eye(len(S)), check_finite=False)
     except np.linalg.LinAlgError:
-        pass
+        factor = None
+    if factor is not None:
+        # Cholesky's method succeeds on some singular matrices: a small pivot shows these.
+        least_pivot = np.diag(factor[0]).min()
+        if least_pivot**2 > _DEFINITE * size:
+            identity = np.eye(len(S))
+            return cho_solve(factor, identity, check_finite=False)
     eigenvalues, V = np.linalg.eigh(S)
-    nonzero = eigenvalues > _ZERO * len(S) * eigenvalues.max(initial=0)
+    threshold = _ZERO * len(S) * eigenvalues.max(initial=0)
+    nonzero = eigenvalues > threshold
+    eigenvalues = eigenvalues[nonzero]
     V = V[:, nonzero]
-    return (V / eigenvalues[nonzero]) @ V.T
+    return (V / eigenvalues) @ V.T

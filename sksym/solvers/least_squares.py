@@ -22,76 +22,10 @@ from scipy.linalg import lstsq, qr, solve_triangular, svd
 from scipy.sparse.linalg import LinearOperator, lsqr
 
 from sksym._linalg import null_space, numerical_rank
-from sksym.solvers.norms import GroupNorm, NuclearNorm
+from sksym.solvers.terms import Penalty, flattened, unflattened
 
 _EPS = np.finfo(float).eps
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """``norm(K w)``, with ``K w`` read as a matrix.
-
-    Attributes
-    ----------
-    K : csr_array of shape (rows * columns, q k)
-    shape : (rows, columns)
-    penalty : GroupNorm or NuclearNorm
-    axes : ndarray of shape (rows, s), default=None
-    damping : ndarray of shape (s,), default=None
-        Below 1. The matrix is multiplied from the left by ``I - axes diag(damping) axes^T``, which
-        keeps K sparse where a weight has low rank.
-    """
-
-    K: sparse.csr_array
-    shape: tuple
-    penalty: GroupNorm | NuclearNorm
-    axes: np.ndarray | None = None
-    damping: np.ndarray | None = None
-
-    def __call__(self, w):
-        """Return ``K w`` as a matrix."""
-        return self._weighted((self.K @ w.ravel()).reshape(self.shape))
-
-    def varies(self, w):
-        """Whether ``K w`` is more than round-off."""
-        size = np.linalg.norm(self.K.data) * np.linalg.norm(w)
-        return bool(np.linalg.norm(self(w)) > 16 * _EPS * size)
-
-    def adjoint(self, Z):
-        """Return ``K^T Z``, flat."""
-        return self._transposed @ self._weighted(Z).ravel()
-
-    def _weighted(self, Z):
-        if self.axes is None:
-            return Z
-        return Z - (self.axes * self.damping) @ (self.axes.T @ Z)
-
-    @cached_property
-    def _transposed(self):
-        return sparse.csr_array(self.K.T)
-
-    @cached_property
-    def gram(self):
-        """``K^T K`` with the weight, dense."""
-        G = (self._transposed @ self.K).toarray()
-        if self.axes is None:
-            return G
-        # The square of the weight is I - axes diag(loss) axes^T, the same for every column.
-        loss = self.damping * (2 - self.damping)
-        half = (self.axes * np.sqrt(np.maximum(loss, 0))).T
-        r, m = self.shape
-        by_column = np.arange(r * m).reshape(r, m).T.ravel()
-        K = self.K[by_column]
-        for j in range(m):
-            indptr = K.indptr[j * r : (j + 1) * r + 1]
-            entries = slice(indptr[0], indptr[-1])
-            unknowns, place = np.unique(K.indices[entries], return_inverse=True)
-            row = np.repeat(np.arange(r), np.diff(indptr))
-            block = np.zeros((r, len(unknowns)))
-            block[row, place] = K.data[entries]
-            along = half @ block
-            G[np.ix_(unknowns, unknowns)] -= along.T @ along
-        return G
+_LSQR = 1e-12  # accuracy of the least dual point
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,24 +58,38 @@ class LeastSquares:
 
     @cached_property
     def _spectral_parts(self):
-        U, s, Vt = svd(self.R, full_matrices=False, check_finite=False)
+        U, s, Vt = svd(
+            self.R,
+            full_matrices=False,
+            check_finite=False,
+        )
         rank = numerical_rank(s, self.R.shape)
-        U, s, Vt = U[:, :rank], s[:rank], Vt[:rank]
-        w_ls = ((U.T @ self.Y).T / s) @ Vt
-        return Vt.T, s**2, w_ls
+        s = s[:rank]
+        axes = Vt[:rank].T
+        target = U[:, :rank].T @ self.Y
+        w_ls = (target.T / s) @ axes.T
+        return axes, s**2, w_ls
 
     @cached_property
     def _parts_of_limit(self):
-        # Without the curvature a pivoted QR is enough, and cheaper.
-        Q, T, order = qr(self.R.T, mode="economic", pivoting=True, check_finite=False)
-        rank = numerical_rank(np.abs(np.diag(T)), self.R.shape)
-        Q = Q[:, :rank]
-        T = T[:rank].T
+        # Without the curvature a pivoted QR of R^T is enough, and cheaper.
+        Q, T, order = qr(
+            self.R.T,
+            mode="economic",
+            pivoting=True,
+            check_finite=False,
+        )
+        diagonal = np.abs(np.diag(T))
+        rank = numerical_rank(diagonal, self.R.shape)
+        axes = Q[:, :rank]
+        lower = T[:rank].T
         Y = self.Y[order]
-        if rank < len(T):
-            # T has more rows than columns: least squares once more.
-            return Q, None, lstsq(T, Y)[0].T @ Q.T
-        return Q, None, solve_triangular(T, Y, lower=True).T @ Q.T
+        if rank < len(lower):
+            # R has dependent rows.
+            coordinates = lstsq(lower, Y)[0]
+            return axes, None, coordinates.T @ axes.T
+        coordinates = solve_triangular(lower, Y, lower=True)
+        return axes, None, coordinates.T @ axes.T
 
 
 def certificate(data, terms, alpha, w, dual):
@@ -165,30 +113,42 @@ def certificate(data, terms, alpha, w, dual):
     dual : list of ndarray
     """
     axes, curvature, w_ls = data.parts(alpha)
-    polar = max(term.penalty.polar(Y) for term, Y in zip(terms, dual, strict=True))
+    penalty = Penalty(terms)
+    polar = penalty.polar(dual)
     scale = 1.0
     # In the limit the bound is linear in the dual point: the longest feasible one is best.
-    if polar > 1.0 or (alpha == 0 and polar > 0):
+    in_limit = alpha == 0
+    if polar > 1.0 or (in_limit and polar > 0):
         scale = 1.0 / polar
     dual = [scale * Y for Y in dual]
-    penalty = sum(term.penalty.value(term(w)) for term in terms)
-    bound = sum(np.vdot(Y, term(w_ls)) for term, Y in zip(terms, dual, strict=True))
-    round_off = 8 * _EPS * max(penalty, bound)
-    if alpha == 0:
-        return float(penalty), float(max(penalty - bound, round_off)), dual
-    force = sum(term.adjoint(Y) for term, Y in zip(terms, dual, strict=True))
-    force = force.reshape(w_ls.shape) @ axes
-    misfit = 0.5 * np.sum(curvature * ((w - w_ls) @ axes) ** 2)
-    conjugate = 0.5 * alpha**2 * np.sum(force**2 / curvature)
-    gap = misfit + alpha * (penalty - bound) + conjugate
-    return float(misfit + alpha * penalty), float(max(gap, alpha * round_off)), dual
+    force = penalty.adjoint(dual)
+    value = penalty.value(w)
+    bound = 0.0
+    for Y, image in zip(dual, penalty.images(w_ls), strict=True):
+        bound += np.vdot(Y, image)
+    round_off = 8 * _EPS * max(value, bound)
+    if in_limit:
+        gap = max(value - bound, round_off)
+        return value, float(gap), dual
+    displacement = w - w_ls
+    along = displacement @ axes
+    misfit = 0.5 * np.sum(curvature * along**2)
+    # The conjugate of f at the force of the dual point.
+    along = alpha * force.reshape(w_ls.shape) @ axes
+    conjugate = 0.5 * np.sum(along**2 / curvature)
+    gap = misfit + alpha * (value - bound) + conjugate
+    gap = max(gap, alpha * round_off)
+    objective = misfit + alpha * value
+    return float(objective), float(gap), dual
 
 
 def largest_alpha(data, terms):
     """Return an alpha from which on ``K w = 0``: the polar of the least dual point that proves it.
 
-    The true threshold may be smaller; it is never larger. Where the terms are blocks of the
-    coordinates, the threshold itself is the polar of the gradient at zero.
+    With w_0 the least-squares fit among the w with ``K w = 0``, a dual point Y proves that w_0 is
+    the solution where ``alpha K^T Y`` is minus the gradient of f at w_0 and its polar is at most 1.
+    The true threshold may be smaller; it is never larger. Where K is the identity, it is the polar
+    of the gradient at zero.
 
     Parameters
     ----------
@@ -199,30 +159,43 @@ def largest_alpha(data, terms):
     -------
     float
     """
-    k = data.R.shape[1]
-    q = data.Y.shape[1]
+    R = data.R
+    Y = data.Y
+    k = R.shape[1]
+    q = Y.shape[1]
     if not k * q:
         return 0.0
-    # Weights are invertible: the null space is that of the sparse maps.
+    # The weights of terms are invertible: the null space is that of the sparse maps.
     K = sparse.csr_array(sparse.vstack([term.K for term in terms]))
     free = null_space(K)
-    design = np.vstack([data.R @ free[:, k * j : k * (j + 1)].T for j in range(q)])
-    target = data.Y.T.ravel()
-    residual = target - design @ np.linalg.lstsq(design, target)[0]
-    force = (residual.reshape(q, -1) @ data.R).ravel()
-    ends = np.cumsum([np.prod(term.shape) for term in terms])
+    columns = []
+    for j in range(q):
+        basis = free[:, k * j : k * (j + 1)]
+        columns.append(R @ basis.T)
+    design = np.vstack(columns)
+    target = Y.T.ravel()
+    coordinates = np.linalg.lstsq(design, target)[0]
+    residual = (target - design @ coordinates).reshape(q, -1)
+    force = residual @ R
+    penalty = Penalty(terms)
 
-    def split(dual):
-        matrices = np.split(dual, ends[:-1])
-        return [Z.reshape(term.shape) for term, Z in zip(terms, matrices, strict=True)]
-
-    def adjoint(dual):
-        return sum(term.adjoint(Z) for term, Z in zip(terms, split(dual), strict=True))
+    def adjoint(flat):
+        return penalty.adjoint(unflattened(flat, penalty.shapes))
 
     def forward(w):
-        return np.concatenate([term(w).ravel() for term in terms])
+        return flattened(penalty.images(w))
 
-    shape = (k * q, int(ends[-1]))
-    map_ = LinearOperator(shape, matvec=adjoint, rmatvec=forward, dtype=float)
-    dual = split(lsqr(map_, force, atol=1e-12, btol=1e-12)[0])
-    return max(term.penalty.polar(Z) for term, Z in zip(terms, dual, strict=True))
+    K_transposed = LinearOperator(
+        K.T.shape,
+        matvec=adjoint,
+        rmatvec=forward,
+        dtype=float,
+    )
+    # LSQR, which starts at zero, finds the solution of least norm.
+    dual = lsqr(
+        K_transposed,
+        force.ravel(),
+        atol=_LSQR,
+        btol=_LSQR,
+    )[0]
+    return penalty.polar(unflattened(dual, penalty.shapes))

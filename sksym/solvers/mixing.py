@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from sksym.solvers.terms import flattened, unflattened
+
 _MEMORY = 7  # steps that are combined
+_SHIFT = 1e-10  # of the Gram matrix of the residuals, relative to its largest entry
 _TINY = np.finfo(float).tiny
 
 
@@ -21,8 +24,8 @@ class AndersonMixing:
 
     def __call__(self, before, after):
         """Return what replaces `after`, the result of one plain step from `before`."""
-        value = np.concatenate([matrix.ravel() for matrix in after])
-        residual = value - np.concatenate([matrix.ravel() for matrix in before])
+        value = flattened(after)
+        residual = value - flattened(before)
         size = np.linalg.norm(residual)
         if self.fallback is not None and size > self.size:
             plain = self.fallback
@@ -35,9 +38,8 @@ class AndersonMixing:
         if share is None:
             return after
         self.fallback = after
-        ends = np.cumsum([matrix.size for matrix in after])
-        matrices = np.split(share @ self.values, ends[:-1])
-        return [flat.reshape(old.shape) for flat, old in zip(matrices, after, strict=True)]
+        shapes = [Z.shape for Z in after]
+        return unflattened(share @ self.values, shapes)
 
     def _remember(self, value, residual):
         """Return the shares of the steps in memory, of sum one; None: too few steps.
@@ -55,11 +57,12 @@ class AndersonMixing:
         self.products[place] = products
         self.products[:, place] = products
         n = min(self.count, _MEMORY)
-        largest = np.diag(self.products)[:n].max()
+        gram = self.products[:n, :n]
+        largest = np.diag(gram).max()
         if n < 3 or largest <= _TINY:
             return None
         # The residuals become nearly dependent: the shift keeps the shares moderate.
-        gram = self.products[:n, :n] / largest + 1e-10 * np.eye(n)
+        shift = _SHIFT * np.eye(n)
         share = np.zeros(_MEMORY)
-        share[:n] = np.linalg.solve(gram, np.ones(n))
+        share[:n] = np.linalg.solve(gram / largest + shift, np.ones(n))
         return share / share.sum()

@@ -126,17 +126,22 @@ class _Descent:
             gradient = u - residual
             size = np.linalg.norm(gradient)
             # Along columns that depend on each other x moves, and the residual does not.
-            distance = max(
-                np.linalg.norm(residual - start),
-                _INNER * np.linalg.norm(shrunk.x - x) / np.sqrt(sigma),
-            )
+            distance_of_x = np.linalg.norm(shrunk.x - x) / np.sqrt(sigma)
+            distance = np.linalg.norm(residual - start)
+            distance = max(distance, _INNER * distance_of_x)
             waited = self.idle > _IDLE * 2**self.stalls
             if waited or not step or max(size, distance) <= self.round_off:
                 return shrunk.x, True
             if size <= max(_INNER * distance, self.round_off):
                 return shrunk.x, False
-            d = shrunk.newton_direction(self.active, gradient, sigma, self.gram)
-            step, z, shrunk = self._line_search(d, np.vdot(gradient, d), z, shrunk, sigma)
+            d = shrunk.newton_direction(
+                self.active,
+                gradient,
+                sigma,
+                self.gram,
+            )
+            slope = np.vdot(gradient, d)
+            step, z, shrunk = self._line_search(d, slope, z, shrunk, sigma)
             u = u + step * d
             self.n_iter += 1
 
@@ -155,8 +160,14 @@ class _Descent:
         if gap < _IDLE_GAIN * self.best.gap:
             self.idle = 0
         if gap < self.best.gap:
-            state = (residual, sigma)
-            self.best = Solution(x, objective, gap, self.n_iter, [scale * residual], state)
+            self.best = Solution(
+                coef=x,
+                objective=objective,
+                gap=gap,
+                n_iter=self.n_iter,
+                dual=[scale * residual],
+                state=(residual, sigma),
+            )
         reached = gap <= self.tol * objective
         self.finished = reached or self.n_iter >= self.max_iter or self.stalls > _STALLS
         return residual
@@ -184,7 +195,8 @@ class _Descent:
             trial = self.norm.shrink(z + dz, sigma)
             dx = trial.x - x
             bend = 0.5 * np.vdot(dx, dx) - np.vdot(x, dz - dx)
-            change = step * slope + 0.5 * step**2 * square + bend / sigma
+            change = step * slope + bend / sigma
+            change += 0.5 * step**2 * square
             if change <= _ARMIJO * step * slope:
                 return step, z + dz, trial
             step /= 2

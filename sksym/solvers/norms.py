@@ -59,16 +59,20 @@ class GroupNorm:
     @cached_property
     def starts(self):
         """First row of each block."""
-        return np.concatenate([[0], np.cumsum(self.sizes)])[:-1].astype(int)
+        ends = np.cumsum(self.sizes)
+        return (ends - self.sizes).astype(int)
 
     @cached_property
     def block(self):
         """Block of each row."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+        numbers = np.arange(len(self.sizes))
+        return np.repeat(numbers, self.sizes)
 
     def per_row(self, values):
         """Repeat the values of the blocks (m,) over their rows, (t,)."""
-        return values if self.sizes is None else values[self.block]
+        if self.sizes is None:
+            return values
+        return values[self.block]
 
     def lengths(self, Z):
         """Return the lengths ``|Z_g|``, (m,)."""
@@ -79,26 +83,39 @@ class GroupNorm:
 
     def subset(self, blocks):
         """Return the norm of some blocks, whose `alpha` and `sizes` are arrays."""
-        return type(self)(self.alpha[blocks], self.sizes[blocks], self.positive)
+        return GroupNorm(
+            alpha=self.alpha[blocks],
+            sizes=self.sizes[blocks],
+            positive=self.positive,
+        )
 
     def rows_of(self, blocks):
         """List the rows of some blocks, in the order of these."""
         sizes = self.sizes[blocks]
+        places = np.arange(sizes.sum())
         first_place = np.cumsum(sizes) - sizes  # of each block, among the rows listed
         shift = self.starts[blocks] - first_place
-        return np.repeat(shift, sizes) + np.arange(sizes.sum())
+        return places + np.repeat(shift, sizes)
 
     # --------------------------------------------------------------------------- norm and dual norm
 
     def value(self, Z):
         """Return the norm of a matrix."""
-        return float(np.sum(self.alpha * self.lengths(Z)))
+        weighted = self.alpha * self.lengths(Z)
+        return float(weighted.sum())
 
     def scores(self, Y):
         """Return what each block contributes to the dual norm, ``|Y_g| / alpha_g``, (m,)."""
         if self.positive:
             Y = np.maximum(Y, 0)
-        return _divided(self.lengths(Y), self.alpha)
+        lengths = self.lengths(Y)
+        if self._penalises_all:
+            return lengths / self.alpha
+        return _divided(lengths, self.alpha)
+
+    @cached_property
+    def _penalises_all(self):
+        return bool(np.all(self.alpha))
 
     def polar(self, Y):
         """Return the dual norm, ``max <Y, Z>`` over the Z of norm one."""
@@ -110,7 +127,8 @@ class GroupNorm:
         """Shorten every block by ``step * alpha``."""
         if self.positive:
             Z = np.maximum(Z, 0)
-        share = self._share(self.lengths(Z), step)
+        lengths = self.lengths(Z)
+        share = self._share(lengths, step)
         return Z * self.per_row(share)[:, None]
 
     def shrink(self, Z, step):
@@ -123,10 +141,11 @@ class GroupNorm:
         nonzero = row_share > 0
         if self.positive:
             nonzero &= Z[:, 0] > 0
+        weighted = self.alpha * share * lengths
         return ShrunkBlocks(
             x=Z * row_share[:, None],
             rows=np.flatnonzero(nonzero),
-            value=float(np.sum(self.alpha * share * lengths)),
+            value=float(weighted.sum()),
             norm=self,
             Z=Z,
             lengths=lengths,
@@ -138,7 +157,8 @@ class GroupNorm:
         threshold = step * self.alpha
         longer = lengths > threshold
         divisor = np.where(longer, lengths, 1.0)
-        return np.where(longer, 1 - threshold / divisor, 0.0)
+        share = 1 - threshold / divisor
+        return np.where(longer, share, 0.0)
 
     def tracking_prox(self):
         """Return the proximal map: it keeps nothing from one matrix to the next."""
@@ -148,16 +168,18 @@ class GroupNorm:
 
     def axes_and_sizes(self, Z):
         """Return axes of the rows (t, t) and, along each, the length of its block, (t,)."""
-        return np.eye(len(Z)), self.per_row(self.lengths(Z))
+        lengths = self.lengths(Z)
+        return np.eye(len(Z)), self.per_row(lengths)
 
     def expression(self, cp, Z):
         """Write the norm for cvxpy, whose module is `cp`; `positive` is a constraint instead."""
         if self.sizes is None:
-            return cp.sum(cp.multiply(self.alpha, cp.norm(Z, 2, axis=1)))
-        alpha = np.broadcast_to(self.alpha, self.sizes.shape)
-        ends = self.starts + self.sizes
-        blocks = zip(alpha, self.starts, ends, strict=True)
-        return sum(weight * cp.norm(Z[start:end], "fro") for weight, start, end in blocks)
+            lengths = cp.norm(Z, 2, axis=1)
+        else:
+            blocks = zip(self.starts, self.starts + self.sizes, strict=True)
+            norms = [cp.norm(Z[start:end], "fro") for start, end in blocks]
+            lengths = cp.hstack(norms)
+        return cp.sum(cp.multiply(self.alpha, lengths))
 
 
 @dataclass(frozen=True)
@@ -173,7 +195,8 @@ class NuclearNorm:
 
     def value(self, Z):
         """Return the norm of a matrix."""
-        return self.alpha * float(np.linalg.svd(Z, compute_uv=False).sum())
+        s = np.linalg.svd(Z, compute_uv=False)
+        return self.alpha * float(s.sum())
 
     def polar(self, Y):
         """Return the dual norm, the largest singular value over alpha."""
@@ -189,11 +212,18 @@ class NuclearNorm:
         U, s, Vt = np.linalg.svd(Z, full_matrices=False)
         lowered = np.maximum(s - step * self.alpha, 0)
         rank = np.count_nonzero(lowered)
-        x = (U[:, :rank] * lowered[:rank]) @ Vt[:rank]
+        scaled = U[:, :rank] * lowered[:rank]
         # Every row of x is active, unless all vanish.
-        rows = np.arange(len(Z) if rank else 0)
-        value = self.alpha * float(lowered.sum())
-        return ShrunkSpectrum(x, rows, value, U, s, Vt, lowered)
+        n_rows = len(Z) if rank else 0
+        return ShrunkSpectrum(
+            x=scaled @ Vt[:rank],
+            rows=np.arange(n_rows),
+            value=self.alpha * float(lowered.sum()),
+            U=U,
+            s=s,
+            Vt=Vt,
+            lowered=lowered,
+        )
 
     def tracking_prox(self):
         """Return a proximal map that follows the dominant singular subspace."""
@@ -228,28 +258,33 @@ class SubspaceTracking:
             return self(Z.T, step).T
         threshold = step * self.alpha
         self.age += 1
-        if self.axes is None or self.age >= _FULL or self.axes.shape[1] > 0.5 * len(Z):
+        if self.axes is None or self.age >= _FULL or 2 * self.axes.shape[1] > len(Z):
             return self._decomposed(Z, threshold)
-        Q = np.linalg.qr(Z @ (Z.T @ self.axes))[0]
+        image = Z @ (Z.T @ self.axes)
+        Q, _ = np.linalg.qr(image)
         inside = Q.T @ Z
         s, rotation = _left_singular(inside)
-        rank = int((s > threshold).sum())
-        if rank > len(s) - _SPARE // 2:  # the subspace is too small
+        rank = np.count_nonzero(s > threshold)
+        if rank > len(s) - _SPARE // 2:
+            # The subspace is too small: others may be above the threshold.
             return self._decomposed(Z, threshold)
         axes = Q @ rotation
         self.axes = axes[:, : rank + _SPARE]
+        # Formed from the small matrix: cheaper than from the axes and Z.
+        rows = rotation[:, :rank].T @ inside
         shrinkage = 1 - threshold / s[:rank]
-        return (axes[:, :rank] * shrinkage) @ (rotation[:, :rank].T @ inside)
+        return (axes[:, :rank] * shrinkage) @ rows
 
     def _decomposed(self, Z, threshold):
         """Shrink after a decomposition of the whole matrix."""
         s, axes = _left_singular(Z)
-        rank = int((s > threshold).sum())
+        rank = np.count_nonzero(s > threshold)
         self.axes = axes[:, : rank + _SPARE]
         self.age = 0
         dominant = axes[:, :rank]
+        rows = dominant.T @ Z
         shrinkage = 1 - threshold / s[:rank]
-        return (dominant * shrinkage) @ (dominant.T @ Z)
+        return (dominant * shrinkage) @ rows
 
 
 def _left_singular(Z):
@@ -257,8 +292,10 @@ def _left_singular(Z):
 
     Small ones are inaccurate: only those above a threshold are used.
     """
-    squares, axes = np.linalg.eigh(Z @ Z.T)
-    s = np.sqrt(np.maximum(squares, 0))
+    gram = Z @ Z.T
+    squares, axes = np.linalg.eigh(gram)
+    squares = np.maximum(squares, 0)  # round-off makes some negative
+    s = np.sqrt(squares)
     return s[::-1], axes[:, ::-1]
 
 
@@ -266,4 +303,5 @@ def _divided(size, alpha):
     """Divide sizes by weights; a norm that is switched off has an infinite polar."""
     size = np.asarray(size)
     quotient = np.where(size > 0, np.inf, 0.0)
-    return np.divide(size, alpha, out=quotient, where=np.not_equal(alpha, 0))
+    penalised = np.not_equal(alpha, 0)
+    return np.divide(size, alpha, out=quotient, where=penalised)

@@ -52,24 +52,28 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", positive=False, *
     unit = np.abs(w_ls).max(initial=0) or 1.0  # of w: interior points want unknowns of about one
     with _LOCK:
         w = cp.Variable(w_ls.size)
-        matrices = [cp.Variable(int(np.prod(term.shape))) for term in terms]
-        links = [_weighted_map(term) @ w == Z for term, Z in zip(terms, matrices, strict=True)]
+        penalty = 0.0
+        links = []  # their multipliers are the dual point
+        for term in terms:
+            K = _weighted_map(term)
+            flat = cp.Variable(K.shape[0])
+            links.append(K @ w == flat)
+            Z = cp.reshape(flat, term.shape, order="C")
+            penalty = penalty + term.penalty.expression(cp, Z)
         constraints = list(links)
         if positive:
             constraints.append(w >= 0)
-        penalty = sum(
-            term.penalty.expression(cp, cp.reshape(Z, term.shape, order="C"))
-            for term, Z in zip(terms, matrices, strict=True)
-        )
         problem = _problem(cp, data, alpha, w, unit, penalty, constraints)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the status is reported below
             problem.solve(solver=solver, **options)
         _check_status(problem.status, solver)
         coef = unit * w.value.reshape(w_ls.shape)
-        multipliers = [link.dual_value for link in links]
         n_iter = int(problem.solver_stats.num_iters or 0)
-    dual = [Y.reshape(term.shape) for Y, term in zip(multipliers, terms, strict=True)]
+    dual = []
+    for link, term in zip(links, terms, strict=True):
+        multiplier = link.dual_value
+        dual.append(multiplier.reshape(term.shape))
     objective, gap, dual = certificate(data, terms, alpha, coef, dual)
     return Solution(coef, objective, gap, n_iter, dual)
 
@@ -77,12 +81,17 @@ def solve_with_cvxpy(data, terms, alpha, *, solver="CLARABEL", positive=False, *
 def _problem(cp, data, alpha, w, unit, penalty, constraints):
     """Return the cvxpy problem in units of w, divided by ``alpha unit``."""
     axes, curvature, w_ls = data.parts(alpha)
-    change = cp.reshape(w, w_ls.shape, order="C") @ axes - (w_ls @ axes) / unit
+    scaled_w = cp.reshape(w, w_ls.shape, order="C")
+    least_squares = (w_ls @ axes) / unit
+    change = scaled_w @ axes - least_squares
     if alpha == 0:
-        return cp.Problem(cp.Minimize(penalty), [*constraints, change == 0])
-    slope = np.tile(np.sqrt(curvature), (len(w_ls), 1))
-    misfit = cp.sum_squares(cp.multiply(change, slope))
-    return cp.Problem(cp.Minimize(0.5 * unit * misfit / alpha + penalty), constraints)
+        constraints = [*constraints, change == 0]
+        return cp.Problem(cp.Minimize(penalty), constraints)
+    root = np.sqrt(curvature)
+    roots = np.tile(root, (len(w_ls), 1))
+    misfit = cp.sum_squares(cp.multiply(change, roots))
+    objective = 0.5 * unit * misfit / alpha + penalty
+    return cp.Problem(cp.Minimize(objective), constraints)
 
 
 def _check_status(status, solver):
@@ -104,5 +113,7 @@ def _weighted_map(term):
     if term.axes is None:
         return term.K
     n_rows, n_columns = term.shape
-    weight = np.eye(n_rows) - (term.axes * term.damping) @ term.axes.T
-    return sparse.csr_array(sparse.kron(weight, sparse.eye_array(n_columns)) @ term.K)
+    damped = (term.axes * term.damping) @ term.axes.T
+    weight = np.eye(n_rows) - damped
+    on_columns = sparse.kron(weight, sparse.eye_array(n_columns))
+    return sparse.csr_array(on_columns @ term.K)

@@ -33,7 +33,8 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     """
     k = R.shape[1] - n_targets
     alphas = np.asarray(alphas, float)
-    w = np.zeros((len(alphas), k, n_targets))
+    shape = (len(alphas), k, n_targets)
+    w = np.zeros(shape)
     if not k:
         return w
     Z = R[:k, :k]
@@ -41,29 +42,42 @@ def ridge_in_subspace(R, n_targets, penalty, alphas):
     # In the axes of the penalty w = (w0, w1), w0 free and w1 scaled to a penalty of |w1|^2.
     eigenvalues, axes = np.linalg.eigh(penalty)
     free = eigenvalues <= _FREE
-    scale = np.sqrt(eigenvalues[~free])
+    penalised = ~free
+    eigenvalues = eigenvalues[penalised]
+    scale = np.sqrt(eigenvalues)
     Z = Z @ axes
     Z0 = Z[:, free]
-    Z1 = Z[:, ~free] / scale
-    w1 = _penalised_part(Z0, Z1, Y, alphas, Z.shape)
-    w[:, ~free] = w1 / scale[:, None]
-    if Z0.shape[1]:
-        w[:, free] = [np.linalg.lstsq(Z0, Y - Z1 @ x, rcond=None)[0] for x in w1]
+    Z1 = Z[:, penalised] / scale
+    w1 = _penalised_coordinates(Z0, Z1, Y, alphas)
+    w[:, penalised] = w1 / scale[:, None]
+    if free.any():
+        for a, x in enumerate(w1):
+            residual = Y - Z1 @ x
+            w0 = np.linalg.lstsq(Z0, residual, rcond=None)[0]
+            w[a, free] = w0
     return axes @ w
 
 
-def _penalised_part(Z0, Z1, Y, alphas, shape):
-    """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2``, (a, k1, t).
-
-    `shape` is that of [Z0, Z1], by which round-off is judged.
-    """
+def _penalised_coordinates(Z0, Z1, Y, alphas):
+    """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2`` over w1; return it, (a, k1, t)."""
     Q, upper, _ = qr(Z0, pivoting=True)
-    diagonal = np.abs(np.diag(upper)) if Z0.size else np.zeros(0)
-    rank = numerical_rank(diagonal, Z0.shape)
-    across = Q[:, rank:].T  # rotates what Z0 cannot fit to the last rows
-    U, s, Vt = svd(across @ Z1, full_matrices=False)
-    rank = numerical_rank(s, shape)
+    diagonal = np.diag(upper)
+    rank = numerical_rank(np.abs(diagonal), Z0.shape)
+    # What the free directions cannot fit lies in the other columns of Q.
+    Q1 = Q[:, rank:]
+    residual_design = Q1.T @ Z1
+    U, s, Vt = svd(residual_design, full_matrices=False)
+    # Judged by the size of the whole design, whose round-off it inherits.
+    n, k0 = Z0.shape
+    k1 = Z1.shape[1]
+    rank = numerical_rank(s, (n, k0 + k1))
     s = s[:rank]
-    target = U[:, :rank].T @ (across @ Y)
-    gain = s / (s**2 + alphas[:, None])
-    return Vt[:rank].T @ (gain[:, :, None] * target)
+    U = U[:, :rank]
+    Vt = Vt[:rank]
+    residual_target = Q1.T @ Y
+    target = U.T @ residual_target
+    # One solution for each alpha, in the basis of the singular vectors.
+    denominator = s**2 + alphas[:, None]
+    gain = s / denominator
+    coordinates = gain[:, :, None] * target
+    return Vt.T @ coordinates

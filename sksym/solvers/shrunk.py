@@ -22,6 +22,7 @@ _CG_RTOL = 3e-2  # accuracy of a direction found by conjugate gradients
 _CG_SPECTRUM = 200  # steps of these, at most, for the nuclear norm
 _CG_BLOCKS = 40  # and for blocks, where a factorisation is the alternative
 _COSTLY = 5e8  # products in a factorisation from which conjugate gradients are tried first
+_EQUAL = 1e-10  # difference of singular values, relative to the largest, that counts as none
 _TINY = np.finfo(float).tiny
 
 
@@ -88,69 +89,121 @@ class ShrunkBlocks:
             direction, converged = self._iterated_direction(active, gradient, step)
             if converged:
                 return direction
-        block = self._block
         products = None
         if gram is not None:
             products = gram(self.rows)
         # First only the part of J that is diagonal: the slopes across the blocks.
-        resolvent = _resolvent(active, step * self._slope[block], products)
+        scale = step * self._slope[self._block]
+        resolvent = _resolvent(active, scale, products)
         direction = -resolvent.apply(gradient)
-        if self._single[block].all():
+        soft = ~self._single[self._block]
+        if not soft.any():
             return direction
-        return direction + self._along_blocks(active, direction, step, resolvent)
+        return direction + self._along_blocks(active, soft, direction, step, resolvent)
 
-    def _along_blocks(self, active, direction, step, resolvent):
+    def _along_blocks(self, active, soft, direction, step, resolvent):
         """Correct a direction for the slope along the blocks, by Woodbury's formula.
 
-        J has besides ``(1 - slope_g) u_g u_g^T`` with u_g the unit vector along block g, so that
-        Newton's matrix is that of `resolvent` plus V V^T, with columns
-        ``V_g = sqrt(step (1 - slope_g)) A_g u_g`` of n q entries.
+        For a block g of several entries J has besides ``(1 - slope_g) u_g u_g^T``, with u_g the
+        unit vector along it. Newton's matrix is then that of `resolvent` plus V V^T, with columns
+        ``V_g = A_g v_g`` of n q entries, ``v_g = sqrt(step (1 - slope_g)) u_g``.
+
+        Parameters
+        ----------
+        soft : ndarray of shape (s,), bool
+            Active rows in blocks of several entries.
         """
-        block = self._block
-        soft = ~self._single[block]  # blocks that are no scalars
-        block = block[soft]
+        block = self._block[soft]
+        segments = _Segments(block)
         thin = active[soft]
-        starts = np.flatnonzero(np.diff(block, prepend=-1))
-        counts = np.diff(starts, append=len(block))
-        unit = self.Z[self.rows][soft] / self.lengths[block][:, None]
         weight = np.sqrt(step * (1 - self._slope[block]))
-        unit = unit * weight[:, None]
-        q = unit.shape[1]
-        if q * len(starts) > len(active):
+        v = weight[:, None] * self._unit_vectors[soft]
+        q = v.shape[1]
+        if q * segments.count > len(active):
             # Products of rows are fewer than those of the columns of V.
-            inner = resolvent.inner()[np.ix_(soft, soft)] * (unit @ unit.T)
-            capacitance = np.add.reduceat(inner, starts, axis=0)
-            capacitance = np.add.reduceat(capacitance, starts, axis=1)
+            inner = resolvent.inner()[np.ix_(soft, soft)]
+            capacitance = segments.sums(inner * (v @ v.T))
+            capacitance = segments.sums(capacitance.T)
         else:
-            indptr = np.append(starts, len(block))
-            columns = np.arange(len(block))
-            V = [sparse.csr_array((u, columns, indptr)) @ thin for u in unit.T]
-            solved = resolvent.apply(np.concatenate(V).T).T
-            capacitance = sum(
-                left @ right.T for left, right in zip(V, np.split(solved, q), strict=True)
-            )
-        capacitance[np.diag_indices(len(starts))] += 1
-        along = np.add.reduceat(np.einsum("ij,ij->i", unit, thin @ direction), starts)
+            capacitance = _capacitance(thin, v, segments, resolvent)
+        capacitance[np.diag_indices(segments.count)] += 1
         factor = cho_factor(capacitance, check_finite=False)
+        along = segments.inner_products(v, thin @ direction)
         along = cho_solve(factor, along, check_finite=False)
-        return -resolvent.apply(thin.T @ (unit * np.repeat(along, counts)[:, None]))
+        image = v * segments.spread(along)[:, None]
+        return -resolvent.apply(thin.T @ image)
 
     def _iterated_direction(self, active, gradient, step):
         """Try conjugate gradients; return the direction, and whether they converged."""
-        block = self._block
-        starts = np.flatnonzero(np.diff(block, prepend=-1))
-        counts = np.diff(starts, append=len(block))
-        unit = self.Z[self.rows] / self.lengths[block][:, None]
-        slope = self._slope[block][:, None]
-        excess = 1 - self._slope[block[starts]]  # of the slope along a block over that across it
+        segments = _Segments(self._block)
+        unit = self._unit_vectors
+        slope = self._slope[self._block]
+        # The slope along a block is 1: by how much it exceeds that across it.
+        excess = 1 - slope[segments.starts]
 
         def newton_matrix(d):
             H = active @ d
-            along = np.add.reduceat(np.einsum("ij,ij->i", unit, H), starts) * excess
-            H = slope * H + unit * np.repeat(along, counts)[:, None]
-            return d + step * (active.T @ H)
+            along = segments.inner_products(unit, H) * excess
+            across = slope[:, None] * H
+            image = across + unit * segments.spread(along)[:, None]
+            return d + step * (active.T @ image)
 
-        return conjugate_gradients(newton_matrix, -gradient, rtol=_CG_RTOL, max_iter=_CG_BLOCKS)
+        return conjugate_gradients(
+            newton_matrix,
+            -gradient,
+            rtol=_CG_RTOL,
+            max_iter=_CG_BLOCKS,
+        )
+
+    @cached_property
+    def _unit_vectors(self):
+        """Active rows of Z, divided by the lengths of their blocks, (s, q)."""
+        lengths = self.lengths[self._block]
+        return self.Z[self.rows] / lengths[:, None]
+
+
+class _Segments:
+    """Consecutive rows that belong to one block.
+
+    Parameters
+    ----------
+    block : ndarray of shape (s,)
+        The block of each row, ascending.
+    """
+
+    def __init__(self, block):
+        self.starts = np.flatnonzero(np.diff(block, prepend=-1))
+        self.sizes = np.diff(self.starts, append=len(block))
+        self.count = len(self.starts)
+
+    def sums(self, values):
+        """Sum the rows of each segment."""
+        return np.add.reduceat(values, self.starts, axis=0)
+
+    def spread(self, values):
+        """Repeat the value of each segment over its rows."""
+        return np.repeat(values, self.sizes)
+
+    def inner_products(self, X, Y):
+        """Return the inner product of X and Y (s, q) on each segment."""
+        products = np.einsum("ij,ij->i", X, Y)
+        return self.sums(products)
+
+
+def _capacitance(thin, v, segments, resolvent):
+    """Return ``V^T R V`` from the columns of V, sums over the rows of a segment."""
+    indptr = np.append(segments.starts, len(v))
+    rows = np.arange(len(v))
+    columns = []
+    for weights in v.T:  # one output after the other
+        summation = sparse.csr_array((weights, rows, indptr))
+        columns.append(summation @ thin)
+    stacked = np.concatenate(columns)
+    solved = resolvent.apply(stacked.T)
+    capacitance = 0.0
+    for V, R_V in zip(columns, np.split(solved, len(columns), axis=1), strict=True):
+        capacitance = capacitance + V @ R_V
+    return capacitance
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +239,13 @@ class ShrunkSpectrum:
         def newton_matrix(d):
             return d + step * (active.T @ derivative(active @ d))
 
-        options = {"rtol": _CG_RTOL, "max_iter": _CG_SPECTRUM}
-        return conjugate_gradients(newton_matrix, -gradient, **options)[0]
+        direction, _ = conjugate_gradients(
+            newton_matrix,
+            -gradient,
+            rtol=_CG_RTOL,
+            max_iter=_CG_SPECTRUM,
+        )
+        return direction
 
     def _derivative(self):
         """Return the derivative of the proximal map, as a function of the perturbation H (t, q).
@@ -196,33 +254,47 @@ class ShrunkSpectrum:
         symmetric part of M, divided sums its skew part, and ratios what lies in the longer of the
         two spaces outside its basis.
         """
-        s = self.s
-        lowered = self.lowered
-        difference = s[:, None] - s
-        equal = np.abs(difference) <= 1e-10 * s[0]
-        slope = np.where(lowered > 0, 1.0, 0.0)[:, None]
-        quotient = (lowered[:, None] - lowered) / np.where(equal, 1.0, difference)
-        symmetric = np.where(equal, slope, quotient)
-        skew = (lowered[:, None] + lowered) / np.maximum(s[:, None] + s, _TINY)
+        symmetric = self._divided_differences()
+        skew = self._divided_sums()
         direct = (symmetric + skew) / 2
         transposed = (symmetric - skew) / 2
-        ratio = lowered / np.maximum(s, _TINY)
-        tall = len(self.U) >= self.Vt.shape[1]
-        if tall:
-            long_axes, short_axes = self.U, self.Vt.T
-        else:
-            long_axes, short_axes = self.Vt.T, self.U
+        ratio = self.lowered / np.maximum(self.s, _TINY)
+        long_axes = self.U
+        short_axes = self.Vt.T
+        wide = len(long_axes) < len(short_axes)
+        if wide:
+            long_axes = self.Vt.T
+            short_axes = self.U
 
         def derivative(H):
-            if not tall:
+            if wide:
                 H = H.T
             H_short = H @ short_axes
             M = long_axes.T @ H_short
+            # All of H_short is multiplied by the ratios: taken back inside the basis.
             inside = direct * M + transposed * M.T - M * ratio
-            image = (H_short * ratio + long_axes @ inside) @ short_axes.T
-            return image if tall else image.T
+            image = H_short * ratio + long_axes @ inside
+            image = image @ short_axes.T
+            return image.T if wide else image
 
         return derivative
+
+    def _divided_differences(self):
+        """Return ``(f(s_i) - f(s_j)) / (s_i - s_j)`` of the shrinkage f, its slope for equals."""
+        s = self.s[:, None]
+        lowered = self.lowered[:, None]
+        difference = s - self.s
+        equal = np.abs(difference) <= _EQUAL * self.s[0]
+        slope = np.where(lowered > 0, 1.0, 0.0)
+        divisor = np.where(equal, 1.0, difference)
+        quotient = (lowered - self.lowered) / divisor
+        return np.where(equal, slope, quotient)
+
+    def _divided_sums(self):
+        """Return ``(f(s_i) + f(s_j)) / (s_i + s_j)``."""
+        divisor = self.s[:, None] + self.s
+        numerator = self.lowered[:, None] + self.lowered
+        return numerator / np.maximum(divisor, _TINY)
 
 
 def _resolvent(active, scale, products=None):

@@ -72,5 +72,7 @@ def duality_gap(norm, x, value, residual, correlation, Y):
     if scale * polar > 1:
         scale = 1 / polar
     shortfall = 0.5 * (1 - scale) ** 2 * square
-    gap = shortfall + value - scale * np.vdot(correlation, x)
-    return float(gap), float(0.5 * square + value), float(scale)
+    alignment = np.vdot(correlation, x)
+    gap = shortfall + value - scale * alignment
+    objective = 0.5 * square + value
+    return float(gap), float(objective), float(scale)

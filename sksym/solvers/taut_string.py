@@ -32,29 +32,45 @@ def taut_string(y, penalties, weights=None):
     Solution
         ``coef`` (n,); the dual point (n - 1,) is the distance of the string from the tube's middle.
     """
-    n = len(y)
-    weights = np.ones(n) if weights is None else weights
-    t = np.concatenate([[0.0], np.cumsum(weights)])
-    height = np.concatenate([[0.0], np.cumsum(weights * y)])
+    if weights is None:
+        weights = np.ones(len(y))
+    t = _cumulative_sums(weights)
+    height = _cumulative_sums(weights * y)
     half_width = np.concatenate([[0.0], penalties, [0.0]])
-    low = (height - half_width).tolist()
-    high = (height + half_width).tolist()
-    knots, values = _string(t.tolist(), low, high)
-    slope = np.diff(values) / (t[knots[1:]] - t[knots[:-1]])
-    return _certified(np.repeat(slope, np.diff(knots)), y, penalties, weights)
+    low = height - half_width
+    high = height + half_width
+    # Lists: their items are read one by one, which is slow in arrays.
+    knots, values = _string(t.tolist(), low.tolist(), high.tolist())
+    run = np.diff(t[knots])
+    slope = np.diff(values) / run
+    x = np.repeat(slope, np.diff(knots))
+    return _certified(x, y, penalties, weights)
+
+
+def _cumulative_sums(values):
+    """Return the sums of the first 0, 1, .. values."""
+    sums = np.cumsum(values)
+    return np.concatenate([[0.0], sums])
 
 
 def _certified(x, y, penalties, weights):
     """Return the solution x with its duality gap."""
     residual = y - x
+    weighted = weights * residual
     jumps = np.diff(x)
     penalty = penalties @ np.abs(jumps)
+    objective = 0.5 * weighted @ residual + penalty
     # The sums of the residual are a dual point, feasible but for round-off.
-    sums = np.cumsum(weights * residual)[:-1]
+    sums = np.cumsum(weighted)[:-1]
     dual = np.clip(sums, -penalties, penalties)
-    objective = 0.5 * (weights * residual) @ residual + penalty
-    gap = max(penalty + dual @ jumps, _EPS * objective)
-    return Solution(x, float(objective), float(gap), 1, [dual])
+    gap = penalty + dual @ jumps
+    return Solution(
+        coef=x,
+        objective=float(objective),
+        gap=float(max(gap, _EPS * objective)),
+        n_iter=1,
+        dual=[dual],
+    )
 
 
 def _string(t, low, high):
@@ -67,30 +83,50 @@ def _string(t, low, high):
     """
     knots = [0]
     values = [low[0]]
-    sides = {1: deque(), -1: deque()}  # corners (index, height, slope of the edge that ends there)
-    for i in range(1, len(t)):
-        for sign, curve in ((-1, low), (1, high)):
+    # Corners (index, height, slope of the edge that ends there).
+    sides = {1: deque(), -1: deque()}
+    curves = {-1: low, 1: high}
+    last = len(t) - 1
+    for i in range(1, last + 1):
+        for sign, curve in curves.items():
             side = sides[sign]
             other = sides[-sign]
-            _extend(side, i, t, curve[i], knots[-1], values[-1], sign)
-            while len(side) == 1 and other and sign * (side[0][2] - other[0][2]) < 0:
-                bend, height, _ = other.popleft()
+            height = curve[i]
+            _extend(side, i, t, height, knots[-1], values[-1], sign)
+            while _crossed(side, other, sign):
+                # The string bends at the end of the other side's first edge.
+                bend, value, _ = other.popleft()
                 knots.append(bend)
-                values.append(height)
+                values.append(value)
                 side.clear()
                 if bend < i:
-                    _extend(side, i, t, curve[i], bend, height, sign)
-    if knots[-1] < len(t) - 1:
-        knots.append(len(t) - 1)
+                    _extend(side, i, t, height, bend, value, sign)
+    # The rest is straight: the tube closes at its end.
+    if knots[-1] < last:
+        knots.append(last)
         values.append(low[-1])
     return np.array(knots), np.array(values)
 
 
+def _crossed(side, other, sign):
+    """Whether the only edge of a side lies beyond the first edge of the other."""
+    if len(side) != 1 or not other:
+        return False
+    slope = side[0][2]
+    limit = other[0][2]
+    return sign * (slope - limit) < 0
+
+
 def _extend(side, i, t, height, knot, value, sign):
-    """Add a corner to a side, and remove those that it cuts off."""
+    """Add a corner to a side, and remove those that it cuts off.
+
+    The slopes of a side increase where `sign` is 1, and decrease where it is -1: a corner that
+    breaks this order is cut off by the line from the one before it.
+    """
     while side:
         last_index, last_height, last_slope = side[-1]
-        slope = (height - last_height) / (t[i] - t[last_index])
+        rise = height - last_height
+        slope = rise / (t[i] - t[last_index])
         if sign * (slope - last_slope) > 0:
             break
         side.pop()

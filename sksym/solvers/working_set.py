@@ -147,30 +147,35 @@ def block_least_squares(design, Y, norm, *, tol, max_iter, start=None):
         correlation = design.correlate(residual)
         gap, objective, scale = duality_gap(norm, x, norm.value(x), residual, correlation, Y)
         gap = max(gap, floor, _ROUND_OFF * objective)
-        relative = gap / objective if objective else 0.0
-        reached = relative <= tol or gap <= 2 * floor
+        relative_gap = gap / objective if objective else 0.0
+        reached = relative_gap <= tol or gap <= 2 * floor
         if reached or n_iter >= max_iter or accuracy.exhausted:
-            return Solution(x, objective, gap, n_iter, [scale * residual])
+            return Solution(
+                coef=x,
+                objective=objective,
+                gap=gap,
+                n_iter=n_iter,
+                dual=[scale * residual],
+            )
         if working_set is None:
             if start is not None:
                 blocks = _unscreened(design, norm, scale * correlation, gap)
                 if len(blocks) < _SCREENED * len(norm.sizes):
                     return _on_subset(design, Y, norm, blocks, x, tol=tol, max_iter=max_iter)
             working_set = _WorkingSet(design, norm)
-            working_set.add(np.flatnonzero(norm.lengths(x) > 0))
+            nonzero = np.flatnonzero(norm.lengths(x))
+            working_set.add(nonzero)
         violating = _violating(norm, correlation, x, working_set.blocks)
         working_set.add(violating)
-        inside = proximal_newton(
-            working_set.T,
+        n_blocks = len(working_set.blocks)
+        inside = working_set.solve(
             Y,
-            working_set.norm,
-            working_set.scaled(x),
-            tol=accuracy.next(relative, len(violating), len(working_set.blocks)),
+            x,
+            tol=accuracy.next(relative_gap, len(violating), n_blocks),
             sigma=max(_BACK * sigma, _SIGMA),
             max_iter=max_iter - n_iter,
-            gram=working_set.gram,
         )
-        x = working_set.unscaled(inside.coef, len(x))
+        x = inside.coef
         residual, sigma = inside.state
         n_iter += inside.n_iter
 
@@ -180,12 +185,13 @@ def _violating(norm, correlation, x, inside):
     scores = norm.scores(correlation)
     scores[inside] = 0
     violating = np.flatnonzero(scores > 1)
-    n_blocks = len(norm.sizes)
     n_nonzero = np.count_nonzero(norm.lengths(x))
-    limit = max(_FIRST * n_blocks // len(x) + 1, n_nonzero)
+    least = _FIRST * len(norm.sizes) // len(x) + 1  # blocks of _FIRST columns
+    limit = max(least, n_nonzero)
     if len(violating) <= limit:
         return violating
-    return violating[np.argpartition(-scores[violating], limit)[:limit]]
+    order = np.argpartition(-scores[violating], limit)
+    return violating[order[:limit]]
 
 
 def _unscreened(design, norm, dual, gap):
@@ -194,8 +200,11 @@ def _unscreened(design, norm, dual, gap):
     The sphere is about a dual point and holds the optimal one.
     O. Fercoq, A. Gramfort and J. Salmon, ICML 2015.
     """
-    radius = np.sqrt(2 * gap * np.add.reduceat(design.squares, norm.starts))
-    return np.flatnonzero(norm.scores(dual) * norm.alpha + radius >= norm.alpha)
+    squares = np.add.reduceat(design.squares, norm.starts)
+    radius = np.sqrt(2 * gap * squares)
+    # How far |A_g^T y| may reach for y in the sphere; it is alpha_g where x_g is not zero.
+    reach = norm.scores(dual) * norm.alpha + radius
+    return np.flatnonzero(reach >= norm.alpha)
 
 
 def _on_subset(design, Y, norm, blocks, x, **options):
@@ -267,11 +276,13 @@ class _WorkingSet:
         length[length == 0] = 1.0
         scale = norm.per_row(length)
         new /= scale[:, None]
-        alpha = np.concatenate([self.norm.alpha, norm.alpha / length])
+        alpha = norm.alpha / length
+        alpha = np.concatenate([self.norm.alpha, alpha])
         self.blocks = np.concatenate([self.blocks, blocks])
         self.rows = np.concatenate([self.rows, rows])
         self.scale = np.concatenate([self.scale, scale])
-        self.norm = replace(self.whole_norm.subset(self.blocks), alpha=alpha)
+        unscaled = self.whole_norm.subset(self.blocks)
+        self.norm = replace(unscaled, alpha=alpha)
         self._add_products(new)
         self.T = np.concatenate([self.T, new])
 
@@ -283,20 +294,32 @@ class _WorkingSet:
         across = self.T @ new.T
         self.products = np.block([[self.products, across], [across.T, new @ new.T]])
 
-    def scaled(self, x):
-        """Return the coefficients of the scaled columns."""
-        return x[self.rows] * self.scale[:, None]
+    def solve(self, Y, x, **options):
+        """Minimise over the blocks in the set, the others being zero.
 
-    def unscaled(self, x, t):
-        """Return all coefficients (t, q) for those of the scaled columns."""
-        coef = np.zeros((t, x.shape[1]))
-        coef[self.rows] = x / self.scale[:, None]
-        return coef
+        Parameters
+        ----------
+        Y : ndarray of shape (n, q)
+        x : ndarray of shape (t, q)
+            Where to start.
+        **options
+            Of `proximal_newton`.
 
-    @property
-    def gram(self):
-        """Function of some rows that returns their products, None where these are not kept."""
-        return None if self.products is None else self._products_of
+        Returns
+        -------
+        Solution
+            ``coef`` (t, q); its dual point belongs to the problem on the set.
+        """
+        gram = None
+        if self.products is not None:
+            gram = self._products_of
+        scale = self.scale[:, None]
+        start = x[self.rows] * scale
+        inside = proximal_newton(self.T, Y, self.norm, start, gram=gram, **options)
+        coef = np.zeros_like(x)
+        coef[self.rows] = inside.coef / scale
+        return replace(inside, coef=coef)
 
     def _products_of(self, places):
+        """Return the products of some rows of T."""
         return self.products[np.ix_(places, places)]

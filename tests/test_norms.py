@@ -1,8 +1,9 @@
-"""Penalties: convex, and the prox is the minimiser it claims to be."""
+"""Norms: convex, and the prox is the minimiser it claims to be."""
 
 import pickle
 from dataclasses import replace
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -132,3 +133,37 @@ def test_polar_is_the_dual_norm(penalty, shape, rng):
         assert np.vdot(Y, Z) <= penalty.polar(Y) * penalty.value(Z) + 1e-12
     if Y.size:
         assert penalty.polar(Y - penalty.prox(Y, 0.01)) == pytest.approx(0.01)
+
+
+def test_rows_are_blocks_of_one_row(rng):
+    Z, alpha = rng.normal(size=(6, 2)), rng.uniform(0.5, 2.0, size=6)
+    plain, blocks = GroupNorm(alpha), GroupNorm(alpha, np.ones(6, int))
+    assert plain.value(Z) == blocks.value(Z)
+    assert plain.polar(Z) == blocks.polar(Z)
+    assert_array_equal(plain.prox(Z, 0.9), blocks.prox(Z, 0.9))
+    assert plain == GroupNorm(alpha.copy())
+    assert plain != blocks
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        NuclearNorm(0.7),
+        GroupNorm(0.7),
+        GroupNorm(np.arange(1.0, 7.0)),
+        GroupNorm(0.7, np.array([1, 3, 2])),
+        GroupNorm(np.array([1.0, 0.5, 2.0]), np.array([1, 3, 2])),
+    ],
+)
+def test_cvxpy_s_expression_is_the_norm(norm, rng):
+    Z = rng.normal(size=(6, 3))
+    assert norm.expression(cp, cp.Constant(Z)).value == pytest.approx(norm.value(Z))
+
+
+@pytest.mark.parametrize("norm", [NuclearNorm(), GroupNorm(), GroupNorm(sizes=np.array([1, 3]))])
+def test_reweighted_axes_are_orthonormal_and_span_the_matrix(norm, rng):
+    Z = rng.normal(size=(4, 3))
+    axes, sizes = norm.axes_and_sizes(Z)
+    assert_allclose(axes.T @ axes, np.eye(len(sizes)), atol=1e-12)
+    assert_allclose(axes @ (axes.T @ Z), Z, atol=1e-12)
+    assert (sizes > 0).all()

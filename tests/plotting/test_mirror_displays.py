@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.utils import Bunch
 
 from sksym.plotting import MirrorPathDisplay
-from sksym.plotting.mirrors import _apart
+from sksym.plotting.mirrors import _spaced
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -131,11 +131,11 @@ def test_of_many_curves_the_largest_are_named(rng):
 
 
 def test_names_move_as_little_as_they_must():
-    assert_allclose(_apart(np.array([0.1, 0.5, 0.9]), 0.1), [0.1, 0.5, 0.9])
-    assert_allclose(_apart(np.array([0.5, 0.5, 0.9]), 0.1), [0.45, 0.55, 0.9])
-    assert_allclose(_apart(np.array([1.0, 1.0, 1.0]), 0.2), [0.6, 0.8, 1.0])
-    assert_allclose(_apart(np.array([0.0, 0.0]), 0.2), [0.0, 0.2])
-    assert _apart(np.array([]), 0.1).size == 0
+    assert_allclose(_spaced(np.array([0.1, 0.5, 0.9]), 0.1), [0.1, 0.5, 0.9])
+    assert_allclose(_spaced(np.array([0.5, 0.5, 0.9]), 0.1), [0.45, 0.55, 0.9])
+    assert_allclose(_spaced(np.array([1.0, 1.0, 1.0]), 0.2), [0.6, 0.8, 1.0])
+    assert_allclose(_spaced(np.array([0.0, 0.0]), 0.2), [0.0, 0.2])
+    assert _spaced(np.array([]), 0.1).size == 0
 
 
 def test_long_names_lose_their_middle():
@@ -170,7 +170,7 @@ def test_an_estimator_that_is_not_fitted_is_copied():
         MirrorPathDisplay.from_estimator(model)
 
 
-def test_outputs_together_and_apart():
+def test_outputs_together_and_spaced():
     coefs = np.stack([COEFS, -2 * COEFS], axis=1)
     display = MirrorPathDisplay.from_path(path_of(coefs))
     assert_allclose(display.norms, np.sqrt(5) * np.abs(COEFS))
@@ -211,7 +211,7 @@ def test_path_divides_the_axes_it_is_given():
 
 def test_bad_input():
     display = MirrorPathDisplay.from_path(path_of())
-    with pytest.raises(ValueError, match="`kind` must be one of norms, coefs, got 'paths'"):
+    with pytest.raises(ValueError, match="`kind` must be one of 'norms', 'coefs', got 'paths'"):
         display.plot(kind="paths")
     display.coefs = None
     with pytest.raises(ValueError, match="needs the coefficients"):

@@ -215,5 +215,5 @@ def test_one_orbit_is_enough_for_linear_dynamics():
 
 
 def test_no_library():
-    with pytest.raises(TypeError, match="must be a library"):
+    with pytest.raises(TypeError, match="must have fit, transform and jacobian"):
         ConservedQuantities("polynomials").fit(X, X)

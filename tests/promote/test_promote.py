@@ -29,7 +29,7 @@ from sksym import (
     translations,
     vector,
 )
-from sksym.promote import rounds
+from sksym.promote import reweighting
 
 UNIT = {"center": 0.0, "scale": 1.0, "domain": (-1, 1)}
 
@@ -129,19 +129,22 @@ def test_enforced_symmetry_is_exact_and_not_counted():
     X, Y = samples(lambda X: hopf(X[:, :2]), n=40, d=2, noise=0.1)
     library = PolynomialLibrary(3, center=0.0)
     model = SymmetryPromotingRegressor(
-        gl, algebra=so, output=vector, library=library, alpha=1e-3, refit=False
-    ).fit(X, Y)
+        gl, symmetry=so, output=vector, library=library, alpha=1e-3, refit=False
+    )
+    with pytest.warns(UserWarning, match="1 of the candidates"):
+        model.fit(X, Y)
     M, _ = so(2).exp([0.7])
     np.testing.assert_allclose(model.predict(X @ M.T), model.predict(X) @ M.T, atol=1e-12)
 
 
 def test_discrete_candidates_are_promoted():
     X, y = samples(lambda X: np.cos(X).sum(axis=1) + 0.01 * X[:, 0], n=40, d=3)
-    strong = SymmetryPromotingRegressor(group=permutations, alpha=1.0).fit(X, y)
+    strong = SymmetryPromotingRegressor(permutations, alpha=1.0).fit(X, y)
     np.testing.assert_allclose(strong.predict(X), strong.predict(X[:, [1, 2, 0]]), atol=1e-6)
-    weak = SymmetryPromotingRegressor(group=permutations, alpha=1e-6).fit(X, y)
+    weak = SymmetryPromotingRegressor(permutations, alpha=1e-6).fit(X, y)
     assert np.abs(weak.predict(X) - weak.predict(X[:, [1, 2, 0]])).max() > 1e-3
-    both = SymmetryPromotingRegressor(so, group=reflections, alpha=1.0, refit=False).fit(X, y)
+    candidates = so(3) + reflections(3)
+    both = SymmetryPromotingRegressor(candidates, alpha=1.0, refit=False).fit(X, y)
     np.testing.assert_allclose(both.predict(X), both.predict(-X), atol=1e-5)
 
 
@@ -188,6 +191,23 @@ def test_cvxpy_solves_the_same_problem():
         theirs = SymmetryPromotingRegressor(so, solver="cvxpy", **options).fit(X, y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-5)
     assert theirs.dual_gap_ <= 1e-4
+
+
+@pytest.mark.parametrize("size", [1.0, 100.0])
+def test_dual_gap_bounds_the_objective_in_its_own_units(size):
+    X, y = samples(radial, n=20, noise=0.05)
+    y, alpha = size * y, 0.01 * size
+    options = {"alpha": alpha, "adaptive": False, "refit": False}
+
+    def objective(model):
+        misfit = np.mean((y - model.predict(X)) ** 2) / 2
+        return misfit + alpha * model.singular_values_.sum()
+
+    least = objective(SymmetryPromotingRegressor(so, tol=1e-10, **options).fit(X, y))
+    for tol in (1e-1, 1e-2, 1e-4):
+        rough = SymmetryPromotingRegressor(so, tol=tol, **options).fit(X, y)
+        assert objective(rough) - least <= rough.dual_gap_ + 1e-9 * least
+        assert 0 < rough.dual_gap_ <= tol * least * (1 + 2 * tol)
 
 
 def test_reported_nuclear_norm_is_that_of_the_coefficients():
@@ -268,11 +288,11 @@ def test_progress_is_printed(capsys):
         ({"ridge": np.nan}, "`ridge` must be"),
         ({"solver": "scs"}, "`solver` must be"),
         ({"max_iter": 0}, "`max_iter` must be"),
-        ({"tol": 0.0}, "`tol` must lie"),
+        ({"tol": 0.0}, "`tol` must be"),
         ({"candidates": so(3)}, "acts on R"),
         ({"candidates": "so"}, "must be a LieAlgebra"),
         ({"output": tensor(vector, vector)}, "moves 16 outputs"),
-        ({"algebra": so, "output": np.zeros((6, 1, 1))}, "speaks of one algebra"),
+        ({"symmetry": translations, "output": np.zeros((6, 1, 1))}, "speaks of one algebra"),
     ],
 )
 def test_bad_parameters_are_refused(parameters, message):
@@ -335,7 +355,7 @@ def test_interrupted_and_failed_fits_leave_the_model_as_it_was(monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rounds, "penalised_least_squares", interrupted)
+    monkeypatch.setattr(reweighting, "penalised_least_squares", interrupted)
     for one in (model, clone(model)):
         with pytest.raises(KeyboardInterrupt):
             one.fit(X[:20], y[:20])

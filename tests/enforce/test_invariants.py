@@ -18,6 +18,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sksym import (
     FourierLibrary,
+    Group,
     InvariantFeatures,
     LieAlgebra,
     PolynomialLibrary,
@@ -36,36 +37,35 @@ from sksym import (
 )
 
 CASES = {
-    "so(2)": (so(2), None, PolynomialLibrary(4), 2),
-    "two points": (so(3).repeat(2), None, PolynomialLibrary(2), 3),
-    "rigid": (se(2).repeat(2), None, PolynomialLibrary(4), 2),
-    "lorentz": (lorentz(2), None, PolynomialLibrary(4), 2),
-    "areas": (sl(2).repeat(2), None, PolynomialLibrary(4), 2),
-    "scaling": (scaling([1, -1]), None, PolynomialLibrary(4), 2),
-    "sensors": (None, permutations(3), PolynomialLibrary(3), 6),
-    "both": (so(2), reflections(2), PolynomialLibrary(4), 2),
-    "waves": (translations(1).repeat(2), None, FourierLibrary(2), 2),
-    "radial": (so(3), None, RadialLibrary((-3, -1, 1)), 3),
-    "thirds of a turn": (None, cyclic(2, 3), PolynomialLibrary(3), 3),
-    "scikit-learn": (so(2), None, from_transformer(PolynomialFeatures(2)), 1),
+    "so(2)": (so(2), PolynomialLibrary(4), 2),
+    "two points": (so(3).repeat(2), PolynomialLibrary(2), 3),
+    "rigid": (se(2).repeat(2), PolynomialLibrary(4), 2),
+    "lorentz": (lorentz(2), PolynomialLibrary(4), 2),
+    "areas": (sl(2).repeat(2), PolynomialLibrary(4), 2),
+    "scaling": (scaling([1, -1]), PolynomialLibrary(4), 2),
+    "sensors": (permutations(3), PolynomialLibrary(3), 6),
+    "both": (so(2) + reflections(2), PolynomialLibrary(4), 2),
+    "waves": (translations(1).repeat(2), FourierLibrary(2), 2),
+    "radial": (so(3), RadialLibrary((-3, -1, 1)), 3),
+    "thirds of a turn": (cyclic(2, 3), PolynomialLibrary(3), 3),
+    "scikit-learn": (so(2), from_transformer(PolynomialFeatures(2)), 1),
 }
 cases = pytest.mark.parametrize(
-    ("algebra", "group", "library", "expected"), CASES.values(), ids=list(CASES)
+    ("symmetry", "library", "expected"), CASES.values(), ids=list(CASES)
 )
 
 
 @cases
-def test_features_are_invariant_and_independent(algebra, group, library, expected, rng):
-    d = (group if algebra is None else algebra).n_features
-    X = rng.normal(size=(50, d))
-    features = InvariantFeatures(algebra, group=group, library=library).fit(X)
+def test_features_are_invariant_and_independent(symmetry, library, expected, rng):
+    group = Group.of(symmetry)
+    X = rng.normal(size=(50, group.n_features))
+    features = InvariantFeatures(symmetry, library=library).fit(X)
     Z = features.transform(X)
     assert Z.shape == (50, expected)
     assert np.linalg.matrix_rank(np.c_[np.ones(50), Z]) == expected + 1
-    if algebra is not None:
-        M, t = algebra.exp(rng.normal(size=algebra.dim))
-        assert_allclose(features.transform(X @ M.T + t), Z, rtol=1e-9, atol=1e-9)
-    for g in () if group is None else group.matrices:
+    M, t = group.algebra.exp(rng.normal(size=group.algebra.dim))
+    assert_allclose(features.transform(X @ M.T + t), Z, rtol=1e-9, atol=1e-9)
+    for g in group.elements.matrices:
         assert_allclose(features.transform(X @ g.T), Z, rtol=1e-9, atol=1e-9)
     names = features.get_feature_names_out()
     assert len(set(names)) == len(names) == expected
@@ -100,25 +100,25 @@ def value_of(name, X):
 
 
 SHORT = {
-    "so(2)": (so(2), None, PolynomialLibrary(4)),
-    "lorentz": (lorentz(1), None, PolynomialLibrary(4)),
-    "scaling": (scaling([1, -2]), None, PolynomialLibrary(6)),
-    "area": (sl(2).repeat(2), None, PolynomialLibrary(2)),
-    "distance": (translations(1).repeat(3), None, PolynomialLibrary(2)),
-    "sensors": (None, permutations(3), PolynomialLibrary(2)),
-    "mirrors": (None, reflections(2), PolynomialLibrary(4)),
-    "waves": (translations(1).repeat(2), None, FourierLibrary(2)),
-    "radial": (so(2), None, RadialLibrary((-3, -1))),
-    "about a point": (LieAlgebra(so(2).linear, -so(2).linear @ [1.5, -2]), None, None),
-    "placed": (so(2), None, PolynomialLibrary(2, center=0.0, scale=3.0)),
+    "so(2)": (so(2), PolynomialLibrary(4)),
+    "lorentz": (lorentz(1), PolynomialLibrary(4)),
+    "scaling": (scaling([1, -2]), PolynomialLibrary(6)),
+    "area": (sl(2).repeat(2), PolynomialLibrary(2)),
+    "distance": (translations(1).repeat(3), PolynomialLibrary(2)),
+    "sensors": (permutations(3), PolynomialLibrary(2)),
+    "mirrors": (reflections(2), PolynomialLibrary(4)),
+    "waves": (translations(1).repeat(2), FourierLibrary(2)),
+    "radial": (so(2), RadialLibrary((-3, -1))),
+    "about a point": (LieAlgebra(so(2).linear, -so(2).linear @ [1.5, -2]), None),
+    "placed": (so(2), PolynomialLibrary(2, center=0.0, scale=3.0)),
 }
 
 
-@pytest.mark.parametrize(("algebra", "group", "library"), SHORT.values(), ids=list(SHORT))
-def test_values_are_what_names_say(algebra, group, library, rng):
-    d = (group if algebra is None else algebra).n_features
+@pytest.mark.parametrize(("symmetry", "library"), SHORT.values(), ids=list(SHORT))
+def test_values_are_what_names_say(symmetry, library, rng):
+    d = symmetry.n_features
     X = rng.normal([1.0] + [0.0] * (d - 1), size=(30, d))
-    features = InvariantFeatures(algebra, group=group, library=library).fit(X)
+    features = InvariantFeatures(symmetry, library=library).fit(X)
     Z = features.transform(X)
     if isinstance(library, RadialLibrary):
         Z = Z / Z[0] * [value_of(name, X[:1])[0] for name in features.get_feature_names_out()]
@@ -176,8 +176,8 @@ def test_without_symmetry_all_functions_but_the_constant(library, expected, rng)
 def test_a_symmetry_can_be_a_function_of_the_dimension(rng):
     X = rng.normal(size=(20, 3))
     assert_allclose(
-        InvariantFeatures(so, group=permutations).fit_transform(X),
-        InvariantFeatures(so(3), group=permutations(3)).fit_transform(X),
+        InvariantFeatures(lambda d: so(d) + permutations(d)).fit_transform(X),
+        InvariantFeatures(so(3) + permutations(3)).fit_transform(X),
     )
 
 
@@ -280,9 +280,13 @@ def test_dependent_generators_are_said_once(rng):
 
 BAD = {
     "algebra elsewhere": (InvariantFeatures(so(2)), ValueError, r"acts on R\^2, but X has 3"),
-    "group elsewhere": (InvariantFeatures(group=cyclic(2, 3)), ValueError, r"acts on R\^2"),
-    "group as algebra": (InvariantFeatures(permutations(3)), TypeError, "must be a LieAlgebra"),
-    "algebra as group": (InvariantFeatures(group=so(3)), TypeError, "must be a FiniteGroup"),
+    "group elsewhere": (InvariantFeatures(cyclic(2, 3)), ValueError, r"acts on R\^2"),
+    "matrices as symmetry": (
+        InvariantFeatures(permutations(3).matrices),
+        TypeError,
+        "must be a LieAlgebra, a FiniteGroup, a Group",
+    ),
+    "name as symmetry": (InvariantFeatures("so"), TypeError, "must be a LieAlgebra"),
     "negative degree": (
         InvariantFeatures(so(3), library=PolynomialLibrary(-1)),
         ValueError,

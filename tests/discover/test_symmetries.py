@@ -1,5 +1,7 @@
 """Discovering symmetries of functions: right ones, none where there are none, honest doubt."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,7 +11,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from sksym import (
+    ConservedQuantities,
     FourierLibrary,
+    InvariantFeatures,
     LieAlgebra,
     PolynomialLibrary,
     RadialLibrary,
@@ -25,7 +29,6 @@ from sksym import (
     vector,
     vector_fields,
 )
-from sksym.algebras import flat_generators
 from sksym.datasets import load_planets
 
 
@@ -59,7 +62,7 @@ def squared(f):
 
 
 def assert_span(found, true, atol):
-    found, true = (flat_generators(a.linear, a.offset) for a in (found, true))
+    found, true = (algebra.flat() for algebra in (found, true))
     assert len(found) == len(true)
     assert subspace_angles(found.T, true.T).max() < atol
 
@@ -315,9 +318,9 @@ def test_fields_beyond_affine(noise, rng):
 def test_fields_that_cannot_move_outputs(rng):
     X = rng.normal(size=(60, 2))
     fields = vector_fields(PolynomialLibrary(2).fit(X))
-    with pytest.raises(ValueError, match="`output` needs affine candidates"):
+    with pytest.raises(ValueError, match="Fields beyond affine .*: use affine motions"):
         SymmetryDiscoverer(fields, output=vector).fit(X, X)
-    with pytest.raises(ValueError, match="act on R\\^2, but X has 3 features"):
+    with pytest.raises(ValueError, match=r"acts on R\^2, but X has 3 features"):
         SymmetryDiscoverer(fields).fit(rng.normal(size=(60, 3)), np.ones(60))
 
 
@@ -347,6 +350,24 @@ def test_candidates_that_do_not_move_the_data(rng):
         model = SymmetryDiscoverer(scaling([0, 0, 1])).fit(X, square(X))
     assert (model.n_symmetries_, model.unidentified_.dim) == (0, 1)
     assert len(model.singular_values_) == 0
+
+
+WARNINGS = {
+    "constant": lambda X: SymmetryDiscoverer().fit(X, np.ones(len(X))),
+    "cloud": lambda X: SymmetryDiscoverer(gl).fit(X),
+    "cloud, transformed": lambda X: SymmetryDiscoverer(gl).fit_transform(X),
+    "unmoved": lambda X: SymmetryDiscoverer(scaling([0, 1])).fit(X * [1, 0], X[:, 0]),
+    "no invariants": lambda X: InvariantFeatures(gl(2)).fit(X),
+    "nothing conserved": lambda X: ConservedQuantities(PolynomialLibrary(1)).fit(X, X),
+}
+
+
+@pytest.mark.parametrize("call", WARNINGS.values(), ids=list(WARNINGS))
+def test_warnings_point_at_the_line_that_called(call, rng):
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        call(rng.normal(size=(100, 2)))
+    assert {warning.filename for warning in record} == {__file__}
 
 
 def test_names_and_methods(rng):

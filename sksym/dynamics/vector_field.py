@@ -1,0 +1,292 @@
+"""What all SINDy estimators share: a sparse vector field with symmetry, from rows of a regression.
+
+The estimators differ in how they make rows from data: derivatives, increments, integrals, or what
+pysindy hands over. Those are `FieldRows`. Everything after that is `fit_vector_field`:
+
+1. who acts: the enforced symmetry and the candidates, as algebras on all columns;
+2. promotion: which candidates the data do not contradict, and a fit that has them exactly;
+3. sparsity inside the space of functions that is left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sksym._estimator import check_count, check_fraction, check_number, warn
+from sksym._linalg import independent_rows, one_thread
+from sksym.dynamics.sparsify import sparse_least_squares, sparsest_rows
+from sksym.evidence import readable
+from sksym.groups import Group, columns, resolve, vector
+from sksym.libraries import as_library, evaluate, library_values
+from sksym.promote import (
+    PromotionProblem,
+    PromotionSamples,
+    SolverOptions,
+    fit_promoted,
+    without_enforced,
+)
+
+_EXACT = 1e-6  # change along a symmetry relative to the function, where it was enforced
+_MAX_LAG = 200  # rows over which autocorrelations are summed
+
+
+@dataclass(frozen=True, eq=False)
+class FieldRows:
+    """Rows of the regression ``Y = operator(phi(X)) coef^T``.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d)
+        States and controls.
+    Y : ndarray of shape (m, q)
+        How the q states change: derivatives, increments, or integrals against test functions.
+    weight : ndarray of shape (m,)
+        Sample weights. A row of weight zero is left out of the regression but keeps its place in
+        its trajectory; its entries in Y must be finite.
+    trajectories : list of integer ndarrays, default=None
+        Rows of Y of each trajectory in order of time, along which errors are correlated. None:
+        the errors of all rows are independent.
+    operator : callable, default=None
+        Linear map from values (n, p) to (m, p). None: the values themselves, m = n.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray
+    trajectories: list | None = None
+    operator: Callable | None = None
+
+    @property
+    def counted_inputs(self):
+        """Rows of X that the regression sees: a library may be undefined at the others."""
+        if self.operator is not None or self.weight.all():
+            return self.X
+        return self.X[self.weight > 0]
+
+    def residual(self, library, coef):
+        """Return weighted residuals (m, q), zero for the rows that are left out."""
+        counted = self.weight > 0
+        if self.operator is None:
+            predicted = evaluate(library, coef, self.X[counted])
+        else:
+            values = self.operator(library_values(library, self.X))
+            predicted = values[counted] @ coef.T
+        error = self.Y[counted] - predicted
+        sqrt_weight = np.sqrt(self.weight[counted])
+        residual = np.zeros_like(self.Y)
+        residual[counted] = sqrt_weight[:, None] * error
+        return residual
+
+
+def solver_options(model):
+    """Check the parameters that all SINDy estimators have; return how to solve."""
+    for name in ("alpha", "threshold", "l1", "ridge"):
+        check_number(getattr(model, name), name)
+    check_count(model.max_iter, "max_iter")
+    check_fraction(model.tol, "tol")
+    return SolverOptions(
+        adaptive=bool(model.adaptive),
+        tol=float(model.tol),
+        max_iter=int(model.max_iter),
+    )
+
+
+def fit_vector_field(model, library, rows, options):
+    """Set the fitted attributes of an estimator from the rows of its regression.
+
+    Parameters
+    ----------
+    model : estimator
+        Has `symmetry`, `candidates`, `alpha`, `threshold`, `l1`, `ridge`, and already `states_`.
+    library : library
+        What is fitted, unfitted.
+    rows : FieldRows
+    options : SolverOptions
+        See `solver_options`.
+    """
+    X = rows.counted_inputs
+    symmetry = on_states(model.symmetry, model.states_, X, "symmetry")
+    candidates = on_states(model.candidates, model.states_, X, "candidates")
+    problem = PromotionProblem.of(
+        without_enforced(candidates, symmetry),
+        symmetry,
+        _about_origin(as_library(library), symmetry, candidates),
+        _output(symmetry, candidates, model.states_),
+        X,
+        len(model.states_),
+        vars(model).get("feature_names_in_"),
+    )
+    samples = _as_independent(problem, rows)
+    with one_thread():
+        fit = fit_promoted(samples, model.alpha, model.ridge, options, refit=True)
+        coef = fit.coef
+        if model.threshold > 0 or model.l1 > 0:
+            coef = _sparse_coef(fit.samples, model.threshold, model.l1, model.ridge)
+    if not np.isfinite(coef).all():
+        raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
+    if fit.final.relative_gap > options.tol:
+        warn(
+            f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
+            f"{fit.n_iter} iterations, more than tol={options.tol:.2g}: increase `max_iter` or "
+            "`tol`.",
+            ConvergenceWarning,
+        )
+    model.library_ = fit.library
+    model.coef_ = coef
+    model.algebra_ = _symmetries(symmetry.algebra, fit, coef)
+    model.n_symmetries_ = model.algebra_.dim
+    model.n_free_ = fit.problem.space.n_free
+    model.singular_values_ = fit.singular_values
+    model.dual_gap_ = fit.final.gap
+    model.n_iter_ = max(fit.n_iter, 1)
+
+
+# ------------------------------------------------------------------------------------ who acts
+
+
+def on_states(symmetry, states, X, name):
+    """Return what acts on the states as a Group on all columns of X (n, d).
+
+    Parameters
+    ----------
+    symmetry : LieAlgebra, FiniteGroup, Group, callable or None
+        On the states or on all columns. A callable is called with the number of states.
+    states : ndarray of int
+        Columns that hold the states; the others are controls.
+    X : ndarray of shape (n, d)
+    name : str
+        Of the parameter, for messages.
+    """
+    if symmetry is None:
+        return Group.none(X.shape[1])
+    if callable(symmetry):
+        symmetry = symmetry(len(states))
+    group = Group.of(symmetry, name)
+    if not group.algebra.is_affine:
+        raise TypeError(
+            f"`{name}` of a dynamical system must be affine motions (a LieAlgebra), a FiniteGroup "
+            "or a Group: fields beyond affine move derivatives differently at every point."
+        )
+    if group.n_features == len(states) < X.shape[1]:
+        group = group.on_columns(states.tolist(), X.shape[1])
+    return resolve(group, X, name)
+
+
+def _output(symmetry, candidates, states):
+    """Return how derivatives of the states move: as the states do; None where nothing acts."""
+    if symmetry.is_trivial and candidates.is_trivial:
+        return None
+    if len(states) == symmetry.n_features:
+        return vector
+    return columns(*states.tolist())
+
+
+def _about_origin(library, symmetry, candidates):
+    """Centre a library at the origin, if it has no centre and no symmetry moves the origin.
+
+    Equations are sparse in the coordinates that the data come in, not about the data's mean.
+    """
+    moves_origin = symmetry.algebra.offset.any() or candidates.algebra.offset.any()
+    if moves_origin or not library.can_be_centred:
+        return library
+    if library.get_params(deep=False)["center"] is not None:
+        return library
+    return clone(library).set_params(center=0.0)
+
+
+def _symmetries(enforced, fit, coef):
+    """Return the symmetries of the fitted system: those enforced, and candidates that hold."""
+    candidates = fit.problem.candidates.algebra
+    # Leaving out functions may break a candidate that holds only approximately.
+    generators = fit.C if _unchanged(fit.problem, coef, fit.C) else fit.C[:0]
+    C, _ = readable(candidates, generators)
+    both = enforced + candidates.combine(C)
+    return both.take(independent_rows(both.flat()))
+
+
+def _unchanged(problem, coef, C):
+    """Return whether the candidates C (k, r) leave coef (q, p) unchanged to round-off."""
+    size = np.linalg.norm(coef @ problem.L.values)
+    change = np.array([np.linalg.norm(problem.L(xi, coef)) for xi in C])
+    # In the orthonormal basis of the algebra, so that the unit of a generator does not matter.
+    orthonormal = C @ np.linalg.pinv(problem.L.generators)
+    lengths = np.linalg.norm(orthonormal, axis=1)
+    for xi, length in zip(C, lengths, strict=True):
+        change = np.linalg.norm(problem.L(xi, coef))
+        if change > _EXACT * size * length:
+            return False
+    return True
+
+
+# ---------------------------------------------------------------------------- correlated errors
+
+
+def _as_independent(problem, rows):
+    """Return the samples of a problem, weighted like as many independent rows as they are worth.
+
+    Errors are correlated along a trajectory where they stem from differentiated noise, and from
+    window to window where windows overlap. Statistics that decide on symmetries would take such
+    rows for more evidence than they are.
+    """
+    samples = PromotionSamples(problem, rows.X, rows.Y, rows.weight, rows.operator)
+    if rows.trajectories is None or not samples.is_overdetermined:
+        return samples
+    _, _, w = samples.least_squares(0.0).parts(0.0)
+    residual = rows.residual(problem.space.library, problem.coef(w))
+    weight = rows.weight / autocorrelation_time(residual, rows.trajectories)
+    return PromotionSamples(problem, rows.X, rows.Y, weight, rows.operator)
+
+
+def autocorrelation_time(residual, trajectories):
+    """Return the integrated autocorrelation time of residuals (m, q), in rows.
+
+    It is ``1 + 2 sum_k rho_k`` over lags up to the first whose autocorrelation rho_k is not
+    positive: beyond it the estimates are noise. That many rows are worth one independent row.
+    """
+    longest = max(len(index) for index in trajectories)
+    n_lags = min(longest - 1, _MAX_LAG) + 1
+    products = np.zeros(n_lags)
+    for index in trajectories:
+        series = residual[index]
+        n = len(series)
+        for lag in range(min(n_lags, n)):
+            later = series[lag:]
+            earlier = series[: n - lag]
+            products[lag] += np.sum(later * earlier)
+    if not products[0] > 0:
+        return 1.0
+    rho = products / products[0]
+    not_positive = np.flatnonzero(rho <= 0)
+    if len(not_positive):
+        rho = rho[: not_positive[0]]
+    return 1 + 2 * np.sum(rho[1:])
+
+
+# ------------------------------------------------------------------------------------- sparsity
+
+
+def _sparse_coef(samples, threshold, l1, ridge):
+    """Return coefficients (q, p), exactly zero outside a few functions with the symmetry."""
+    space = samples.problem.space
+    p = space.library.n_output_features_
+    # The basis is scaled to plain monomials, in whose units the threshold is given.
+    unit = np.tile(_monomial_units(space.library), space.basis.shape[1] // p)
+    sparse_basis = sparsest_rows(space.basis @ sparse.diags_array(unit))
+    basis = sparse.csr_array(sparse_basis @ sparse.diags_array(1 / unit))
+    problem = replace(samples.problem, space=replace(space, basis=basis))
+    data = samples.seen_by(problem).least_squares(ridge)
+    w = [sparse_least_squares(data.R, y, float(threshold), float(l1)) for y in data.Y.T]
+    return problem.coef(np.array(w))
+
+
+def _monomial_units(library):
+    """Return factors (p,) that take coefficients in a library to those of plain monomials."""
+    p = library.n_output_features_
+    # About another point every function is a sum of monomials: its own units stay.
+    if library.name_center().any():
+        return np.ones(p)
+    return np.diag(library.monomial_coef(np.eye(p)))
