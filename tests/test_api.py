@@ -18,12 +18,13 @@ from cases import ESTIMATORS, MORE_ESTIMATORS
 
 CONTRACT = """
 LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei VectorFields
-vector_fields FiniteGroup Group columns reflections permutations cyclic trivial vector covector tensor direct_sum
-PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
-SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
-SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor SymmetryPromotingRegressorCV
-symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
-MirrorSparseRegressor MirrorSparseRegressorCV MirrorSGDRegressor MirrorPathDisplay mirror_path
+vector_fields FiniteGroup Group columns reflections permutations cyclic trivial vector covector
+tensor direct_sum PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer
+LieDerivative SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer
+ConservedQuantities SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor
+SymmetryPromotingRegressorCV symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy
+WeakSymmetryPromotingSINDy MirrorSparseRegressor MirrorSparseRegressorCV MirrorSGDRegressor
+MirrorPathDisplay mirror_path
 """
 
 

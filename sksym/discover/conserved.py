@@ -12,8 +12,6 @@ from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.discover.degree import best_degree
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.equivariant import place, probe_points
-from sksym.groups import Group
-from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
 from sksym.evidence import (
     SampledEvidence,
     check_rule,
@@ -21,6 +19,8 @@ from sksym.evidence import (
     rounded,
     verdict,
 )
+from sksym.groups import Group
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 _RANK = 1e-11  # relative size of singular values that are round-off

@@ -11,13 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
-from sksym.enforce import InvariantFeatures
-from sksym.groups import Group, LieAlgebra, VectorFields, aff, represent, resolve
 from sksym.discover.degree import best_degree
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
+from sksym.enforce import InvariantFeatures
 from sksym.equivariant import place
-from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 from sksym.evidence import (
     CountingRule,
     FittedEvidence,
@@ -31,6 +29,8 @@ from sksym.evidence import (
     symmetries_of_function,
     verdict,
 )
+from sksym.groups import Group, aff, represent, resolve
+from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 
 _RTOL = 1e-10
 _STILL = 1e-24  # trace of the motion, relative to the spread of the data squared: nothing moves
