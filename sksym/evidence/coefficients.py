@@ -64,7 +64,7 @@ class Estimate:
         p = statistics.n_unknowns
         q = statistics.n_targets
         root = np.sqrt(n)
-        # R = [[design, target], [0, remainder]]
+        # Blocks of the triangular factor: design and target above, zero and remainder below.
         R = statistics.square_factor()
         design = R[:p, :p]
         target = R[:p, p:]

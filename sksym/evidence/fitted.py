@@ -88,6 +88,7 @@ class FittedEvidence:
         q = len(self.coef)
         from_data = self.estimate.from_data
         moved = L.along(xi).T @ from_data
+        # Outputs do not mix but by B.
         change = np.kron(np.eye(q), moved)
         if L.B is not None:
             B = np.tensordot(xi, L.B, 1)
@@ -95,7 +96,7 @@ class FittedEvidence:
             change = change - np.kron(B, values)
         change = change / self.output_scale
         noise = self.estimate.noise
-        if np.ndim(noise) == 2:
+        if np.ndim(noise) == 2:  # a factor of the covariance
             return change @ noise
         return change * noise
 

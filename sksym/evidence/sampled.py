@@ -57,15 +57,22 @@ class SampledEvidence:
         """Root mean squares over the k smallest, for every k: of the errors, of the defects."""
         V = self.spectrum.generators
         s = self.spectrum.singular_values
+        # xi^T noise xi and xi^T bias xi, for every generator xi
         noise_of_each = np.sum((V @ self.noise) * V, axis=1)
         bias_of_each = np.sum((V @ self.bias) * V, axis=1)
         chance = np.cumsum(noise_of_each)
         systematic = np.cumsum(bias_of_each)
         # Differences of estimates may be negative, which says that there is nothing.
-        errors = np.maximum(chance, 0) + np.maximum(systematic, 0)
+        chance = np.maximum(chance, 0)
+        systematic = np.maximum(systematic, 0)
         defects = np.cumsum(s**2)
+        squares = np.stack(
+            [
+                chance + systematic,
+                defects,
+            ]
+        )
         k = np.arange(1, len(s) + 1)
-        squares = np.stack([errors, defects])
         return np.sqrt(squares / k)
 
     def noise_of(self, generators):
@@ -91,10 +98,12 @@ class SampledEvidence:
         # n: sample, c: component, l: other generator, k: one of the smallest
         pull_of_sample = np.einsum("ncl,nck->nlk", others, at_zero)
         label, cluster = np.unique(self.clusters, return_inverse=True)
-        pull = np.zeros((len(label), n_others, k))
+        n_clusters = len(label)
+        pull = np.zeros((n_clusters, n_others, k))
         np.add.at(pull, cluster, pull_of_sample)
         # Errors common to all clusters: as large as a defect that passes, in any direction.
-        size = BEYOND * self.noise_of(V) / np.sqrt(max(n_others, 1))
+        largest = BEYOND * self.noise_of(V)
+        size = largest / np.sqrt(max(n_others, 1))
         directions = np.eye(n_others) * size
         common = np.broadcast_to(
             directions[:, None],

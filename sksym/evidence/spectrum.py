@@ -56,7 +56,8 @@ class Spectrum:
         is_moving = size > _UNMOVED * largest
         size = np.where(is_moving, size, largest)
         # whitening (r, k): coordinates in which the motion is the identity
-        weight, axes = np.linalg.eigh(motion / size / size[:, None])
+        correlation = motion / size / size[:, None]
+        weight, axes = np.linalg.eigh(correlation)
         is_independent = weight > _DEPENDENT * weight.max(initial=0)
         weight = weight[is_independent]
         axes = axes[:, is_independent]
@@ -67,7 +68,8 @@ class Spectrum:
         # A matrix with as many rows as columns has all its right vectors.
         n_rows, k = M.shape
         n_missing = max(k - n_rows, 0)
-        padded = np.pad(M, ((0, n_missing), (0, 0)))
+        zeros = np.zeros((n_missing, k))
+        padded = np.concatenate([M, zeros])
         U, s, Vt = svd(padded, full_matrices=False)
         order = np.argsort(s)
         V = Vt[order].T
