@@ -81,6 +81,11 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
 
     def _space_of(self, data):
         """Find the space that the parameters describe, placed on the rows that count."""
+        if self.symmetry is None and self.output is not None:
+            raise ValueError(
+                "`output` says how the outputs move, but no symmetry moves them: give `symmetry`, "
+                "or leave `output` out."
+            )
         X = data.counted().X
         return EquivariantSpace.of(
             resolve(self.symmetry, X),

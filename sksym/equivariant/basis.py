@@ -77,8 +77,6 @@ def output_matrices(output, group):
     """
     if output is None:
         return None, None, 1
-    if group.is_trivial:
-        raise ValueError("`output` says how outputs move, but there is no symmetry that moves them.")
     B = None
     rho = None
     q = None
