@@ -323,7 +323,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
     best_score_ : float
         Minus the least mean test error.
-    coef_, library_, basis_, n_free_
+    coef_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
         As in `SymmetricRidge`.
     """
 
