@@ -99,11 +99,20 @@ class LieDerivative:
         """
         _require_dimension(algebra, library.n_features_in_)
         B = None if output is None else represent(output, algebra)
+        # First of all whether the library is closed: other errors have other remedies.
         D = closed_lie_matrices(library, algebra)
         box = _box_of_measure(library) if X is None else library.box(X)
-        tests = sparse.csr_array(library.orthonormal_coordinates(X))
-        own = cls(D, _identity(D.shape[0]), B, np.eye(algebra.dim), tests)
-        return own.in_generators(algebra.orthonormal_coordinates(box, X))
+        p = D.shape[0]
+        tests = library.orthonormal_coordinates(X)
+        own = cls(
+            D,
+            sparse.eye_array(p, format="csr"),
+            B,
+            generators=np.eye(algebra.dim),
+            T=sparse.csr_array(tests),
+        )
+        combinations = algebra.orthonormal_coordinates(box, X)
+        return own.in_generators(combinations)
 
     @classmethod
     def in_tests(cls, library, algebra, B, tests):
@@ -111,6 +120,9 @@ class LieDerivative:
 
         Parameters
         ----------
+        library : fitted Library
+        algebra : LieAlgebra
+        B : ndarray of shape (r, q, q), or None
         tests : array or sparse array of shape (p, m)
             Values of the library functions in the tests.
 
@@ -120,7 +132,14 @@ class LieDerivative:
             If the library is not closed under this algebra.
         """
         D = closed_lie_matrices(library, algebra)
-        return cls(D, _identity(D.shape[0]), B, np.eye(algebra.dim), sparse.csr_array(tests))
+        p = D.shape[0]
+        return cls(
+            D,
+            sparse.eye_array(p, format="csr"),
+            B,
+            generators=np.eye(algebra.dim),
+            T=sparse.csr_array(tests),
+        )
 
     @classmethod
     def sampled(cls, library, algebra, output, X, sample_weight=None):
@@ -129,6 +148,14 @@ class LieDerivative:
         Test j is the value at row ``x_j`` of `X` (n, d), over sqrt(n) or with the square root of
         its normalised weight. Rows are streamed and compressed by rank-revealing QR, which keeps
         all inner products between tests; memory is O((r + 1) p rank), not O(n).
+
+        Parameters
+        ----------
+        library : fitted Library
+        algebra : LieAlgebra or VectorFields
+        output : representation or array of shape (r, q, q), or None
+        X : array-like of shape (n, d)
+        sample_weight : array-like of shape (n,), default=None
         """
         X = np.asarray(X, dtype=float)
         _require_dimension(algebra, X.shape[1])
@@ -136,12 +163,19 @@ class LieDerivative:
         factor = _streamed_tests(library, algebra, X, sample_weight)
         m = len(factor)
         r = algebra.dim
-        p = factor.shape[1] // (r + 1)
-        # j: test, a: generator, k: library function
-        D = factor[:, p:].reshape(m, r, p).transpose(2, 1, 0).reshape(p, r * m)
-        E = factor[:, :p].T
-        own = cls(sparse.csr_array(D), sparse.csr_array(E), B, np.eye(r))
-        return own.in_generators(algebra.orthonormal_coordinates(library.box(X), X))
+        p = library.n_output_features_
+        values = factor[:, :p]
+        # From (test, generator, function) to the matrices (function, test) side by side.
+        moved = factor[:, p:].reshape(m, r, p)
+        D = moved.transpose(2, 1, 0).reshape(p, r * m)
+        own = cls(
+            sparse.csr_array(D),
+            sparse.csr_array(values.T),
+            B,
+            generators=np.eye(r),
+        )
+        combinations = algebra.orthonormal_coordinates(library.box(X), X)
+        return own.in_generators(combinations)
 
     @classmethod
     def through(cls, operator, library, candidates, output, X):
@@ -171,24 +205,36 @@ class LieDerivative:
         moved = sparse.csr_array(moved)
         if constant is not None:
             constant = np.asarray(constant, dtype=float)
-        _check_operator(values, moved, constant, (library.n_output_features_, candidates.dim), B)
-        own = cls(moved, values, B, np.eye(candidates.dim), None, constant)
-        basis = candidates.orthonormal_coordinates(library.box(X), X)
-        return own.in_generators(basis)
+        shape = (library.n_output_features_, candidates.dim)
+        _check_operator(values, moved, constant, shape, B)
+        own = cls(
+            moved,
+            values,
+            B,
+            generators=np.eye(candidates.dim),
+            constant=constant,
+        )
+        combinations = candidates.orthonormal_coordinates(library.box(X), X)
+        return own.in_generators(combinations)
 
     # ----------------------------------------------------------------------- changes of basis
 
     def in_generators(self, combinations):
         """Return the same map for other generators, `combinations` (k, r) of these."""
         s = self.E.shape[1]
-        mixing = sparse.kron(sparse.csr_array(combinations.T), sparse.eye_array(s))
-        B = None if self.B is None else np.tensordot(combinations, self.B, 1)
+        # Blocks of D are mixed as they are, without forming them apart: D stays sparse.
+        coefficients = sparse.csr_array(combinations.T)
+        mixing = sparse.kron(coefficients, sparse.eye_array(s))
+        D = self.D @ mixing
+        B = self.B
+        if B is not None:
+            B = np.tensordot(combinations, B, 1)
         constant = self.constant
         if constant is not None:
             constant = np.tensordot(combinations, constant, 1)
         return replace(
             self,
-            D=sparse.csr_array(self.D @ mixing),
+            D=sparse.csr_array(D),
             B=B,
             generators=combinations @ self.generators,
             constant=constant,
@@ -196,13 +242,20 @@ class LieDerivative:
 
     def in_own_generators(self):
         """Return the same map with `xi` in the algebra's own generators."""
-        own = self.in_generators(np.linalg.pinv(self.generators))
-        return replace(own, generators=np.eye(len(own.generators)))
+        # Dependent generators get equal matrices where their fields are equal.
+        to_own = np.linalg.pinv(self.generators)
+        own = self.in_generators(to_own)
+        r = len(to_own)
+        return replace(own, generators=np.eye(r))
 
     def in_units_of(self, size):
         """Return the same map for library functions divided by `size` (p,)."""
         unit = sparse.diags_array(1 / size)
-        return replace(self, D=sparse.csr_array(unit @ self.D), E=sparse.csr_array(unit @ self.E))
+        return replace(
+            self,
+            D=sparse.csr_array(unit @ self.D),
+            E=sparse.csr_array(unit @ self.E),
+        )
 
     def coordinates(self, eta):
         """Return rows in this basis of generators, (.., r), in the algebra's own generators."""
@@ -212,27 +265,36 @@ class LieDerivative:
 
     @property
     def n_generators(self):
+        """Number of generators in this basis, r."""
         return len(self.generators)
 
     @property
     def n_functions(self):
+        """Number of library functions, p."""
         return self.E.shape[0]
 
     @property
     def n_tests(self):
-        return self.E.shape[1] if self.T is None else self.T.shape[1]
+        """Number of tests, m."""
+        tests = self.E if self.T is None else self.T
+        return tests.shape[1]
 
     @cached_property
     def values(self):
         """The library functions in the tests: sparse (p, m)."""
-        return self.E if self.T is None else sparse.csr_array(self.E @ self.T)
+        if self.T is None:
+            return self.E
+        return sparse.csr_array(self.E @ self.T)
 
     def along(self, xi):
         """Return ``D(xi) T`` for one generator `xi` (r,) of this basis: sparse (p, m)."""
         s = self.E.shape[1]
-        mixing = sparse.kron(sparse.csr_array(np.reshape(xi, (-1, 1))), sparse.eye_array(s))
+        column = np.reshape(xi, (-1, 1))
+        mixing = sparse.kron(sparse.csr_array(column), sparse.eye_array(s))
         D = self.D @ mixing
-        return D if self.T is None else D @ self.T
+        if self.T is None:
+            return D
+        return D @ self.T
 
     def constraint_matrix(self, q=None):
         """Enforce: return the rows (a, i, j) of ``L(e_a, coef)[i, j]``, acting on ``coef.ravel()``.
@@ -251,21 +313,35 @@ class LieDerivative:
         p = self.n_functions
         m = self.n_tests
         q = self._n_outputs(q)
+        # coef @ D: row (a, i, j) takes coef[i, l] D_a[l, j] for every entry (l, j) of D_a.
         D = sparse.coo_array(self.moved_values)
         a, j = np.divmod(D.col, m)
         i = np.arange(q)[:, None]
-        rows = [((a * q + i) * m + j).ravel()]
-        columns = [(i * p + D.row).ravel()]
+        row = (a * q + i) * m + j
+        column = i * p + D.row
+        rows = [row.ravel()]
+        columns = [column.ravel()]
         values = [np.tile(D.data, q)]
         if self.B is not None:
+            # B @ coef @ E: row (a, i, j) takes B_a[i, k] coef[k, l] E[l, j].
             E = sparse.coo_array(self.values)
-            a, i, k = (index[:, None] for index in np.nonzero(self.B))
-            rows.append(((a * q + i) * m + E.col).ravel())
-            columns.append((k * p + E.row).ravel())
-            values.append((-self.B[a, i, k] * E.data).ravel())
-        where = (np.concatenate(rows), np.concatenate(columns))
-        entries = (np.concatenate(values), where)
-        return sparse.csr_array(sparse.coo_array(entries, shape=(r * q * m, q * p)))
+            a, i, k = np.nonzero(self.B)
+            B_ik = self.B[a, i, k]
+            output_row = a * q + i
+            row = output_row[:, None] * m + E.col
+            column = k[:, None] * p + E.row
+            value = -B_ik[:, None] * E.data
+            rows.append(row.ravel())
+            columns.append(column.ravel())
+            values.append(value.ravel())
+        rows = np.concatenate(rows)
+        columns = np.concatenate(columns)
+        values = np.concatenate(values)
+        matrix = sparse.coo_array(
+            (values, (rows, columns)),
+            shape=(r * q * m, q * p),
+        )
+        return sparse.csr_array(matrix)
 
     def _n_outputs(self, q):
         """Return the number of outputs: of `B` or `constant`, else `q`, else 1."""
@@ -277,10 +353,19 @@ class LieDerivative:
 
     def constraint_target(self):
         """Return the right-hand side (r q m,) of the constraints; None: they are homogeneous."""
-        return None if self.constant is None else self.constant.ravel()
+        if self.constant is None:
+            return None
+        return self.constant.ravel()
 
     def symmetric_coefficients(self, q=None, rtol=1e-10):
         """Enforce: solve ``L(xi, coef) = 0`` for every generator.
+
+        Parameters
+        ----------
+        q : int, default=None
+            Number of outputs where `B` is None; default 1.
+        rtol : float
+            Singular values of the constraints relative to the largest that count as zero.
 
         Returns
         -------
@@ -299,8 +384,10 @@ class LieDerivative:
             basis = null_space(matrix, rtol)
             particular = np.zeros(matrix.shape[1])
         else:
-            particular, basis = affine_solution(matrix, self.constraint_target(), rtol)
-        return particular.reshape(-1, self.n_functions), basis
+            target = self.constraint_target()
+            particular, basis = affine_solution(matrix, target, rtol)
+        p = self.n_functions
+        return particular.reshape(-1, p), basis
 
     def symmetry_matrix(self, coef):
         """Discover: return column a = ``vec L(e_a, coef)``, shape (q m, r), for `coef` (q, p)."""
@@ -308,33 +395,46 @@ class LieDerivative:
         q = len(coef)
         r = self.n_generators
         s = self.E.shape[1]
-        moved = (coef @ self.D).reshape(q, r, s)
+        m = self.n_tests
+        # moved[i, a, s]: output i along generator a in the sparse coordinates s
+        moved = coef @ self.D
+        moved = moved.reshape(q, r, s)
         if self.B is not None:
-            moved = moved - np.einsum("aik,ks->ias", self.B, coef @ self.E)
+            values = coef @ self.E
+            moved = moved - np.einsum("aik,ks->ias", self.B, values)
+        # Only the few numbers of this function are taken to the tests, not all of D.
         if self.T is not None:
-            moved = (moved.reshape(q * r, s) @ self.T).reshape(q, r, self.n_tests)
+            moved = moved.reshape(q * r, s) @ self.T
+            moved = moved.reshape(q, r, m)
         if self.constant is not None:
             moved = moved - self.constant.transpose(1, 0, 2)
-        return moved.transpose(0, 2, 1).reshape(q * self.n_tests, r)
+        by_test = moved.transpose(0, 2, 1)
+        return by_test.reshape(q * m, r)
 
     def adjoint(self, Z):
         """Apply the transpose of the linear part of `symmetry_matrix`: (q m, r) to (q, p)."""
         r = self.n_generators
         s = self.E.shape[1]
         m = self.n_tests
-        q = len(Z) // max(m, 1)
-        moved = np.reshape(Z, (q, m, r)).transpose(0, 2, 1)
+        q = len(Z) // max(m, 1)  # without candidates there may be no test
+        # The steps of `symmetry_matrix` in reverse order.
+        by_test = np.reshape(Z, (q, m, r))
+        moved = by_test.transpose(0, 2, 1)
         if self.T is not None:
-            moved = (moved.reshape(q * r, m) @ self.T.T).reshape(q, r, s)
+            moved = moved.reshape(q * r, m) @ self.T.T
+            moved = moved.reshape(q, r, s)
         coef = moved.reshape(q, r * s) @ self.D.T
         if self.B is not None:
-            coef = coef - np.einsum("aik,ias->ks", self.B, moved) @ self.E.T
+            values = np.einsum("aik,ias->ks", self.B, moved)
+            coef = coef - values @ self.E.T
         return coef
 
     def __call__(self, xi, coef):
         """Return ``L(xi, coef)`` (q, m), `xi` in the algebra's own generators."""
-        eta = np.asarray(xi, float) @ np.linalg.pinv(self.generators)
-        return (self.symmetry_matrix(coef) @ eta).reshape(-1, self.n_tests)
+        xi = np.asarray(xi, float)
+        eta = xi @ np.linalg.pinv(self.generators)
+        change = self.symmetry_matrix(coef) @ eta
+        return change.reshape(-1, self.n_tests)
 
     @cached_property
     def moved_values(self):
@@ -342,37 +442,44 @@ class LieDerivative:
         if self.T is None:
             return self.D
         r = self.n_generators
+        # Dense in the end: 8 bytes for a number and 4 for its column.
         require_memory(
             12.0 * r * self.n_functions * self.n_tests,
             f"The constraints of {r:,} generators on {self.n_functions:,} functions",
             "Reduce the library or the number of generators.",
         )
-        return sparse.csr_array(self.D @ sparse.kron(sparse.eye_array(r), self.T))
+        generators = sparse.eye_array(r)
+        moved = self.D @ sparse.kron(generators, self.T)
+        return sparse.csr_array(moved)
 
 
 def closed_lie_matrices(library, motions):
     """Return the library's own ``D_a`` side by side, (p, r p) sparse, checked.
 
+    Parameters
+    ----------
+    library : fitted Library
+    motions : LieAlgebra or VectorFields
+
     Raises
     ------
     NotClosedError
         If the library is not closed under the motions.
+    ValueError
+        If the library returns matrices of another shape.
     """
     if not motions.is_affine:
         raise NotClosedError("Matrices are known for affine motions only: sample the fields.")
     D = sparse.csr_array(library.lie_matrices(motions))
     p = library.n_output_features_
-    if D.shape != (p, motions.dim * p):
+    expected = (p, motions.dim * p)
+    if D.shape != expected:
         raise ValueError(
             f"`lie_matrices` of {type(library).__name__} returned shape {D.shape} for "
-            f"{motions.dim} generators and {p} functions: it must be {(p, motions.dim * p)}, the "
+            f"{motions.dim} generators and {p} functions: it must be {expected}, the "
             "matrices D_a side by side."
         )
     return D
-
-
-def _identity(p):
-    return sparse.eye_array(p, format="csr")
 
 
 def _box_of_measure(library):
@@ -385,16 +492,42 @@ def _box_of_measure(library):
 
 
 def evaluation(library, candidates, X):
-    """Test by evaluation at the rows of `X`, each over sqrt(n): an operator for `through`."""
-    root = np.sqrt(len(X))
-    values = library_values(library, X).T / root
-    p = len(values)
-    moved = np.einsum("npd,nad->pan", library.jacobian(X), candidates.vector_field(X)) / root
-    return values, sparse.csr_array(moved.reshape(p, -1)), None
+    """Test by evaluation at the rows of `X`, each over sqrt(n): an operator for `through`.
+
+    Parameters
+    ----------
+    library : fitted Library
+    candidates : LieAlgebra or VectorFields
+    X : ndarray of shape (n, d)
+
+    Returns
+    -------
+    values : ndarray of shape (p, n)
+    moved : csr_array of shape (p, r n)
+    constant : None
+    """
+    unit = np.sqrt(len(X))
+    values = library_values(library, X)
+    slopes = library.jacobian(X)
+    fields = candidates.vector_field(X)
+    moved = np.einsum("npd,nad->pan", slopes, fields) / unit
+    p = len(moved)
+    moved = sparse.csr_array(moved.reshape(p, -1))
+    return values.T / unit, moved, None
 
 
 def _check_operator(values, moved, constant, shape, B):
-    """Raise unless what an operator returned fits p functions, r generators, and is finite."""
+    """Raise unless what an operator returned has shapes that fit and finite entries.
+
+    Parameters
+    ----------
+    values : csr_array of shape (p, m)
+    moved : csr_array of shape (p, r m)
+    constant : ndarray of shape (r, q, m), or None
+    shape : (p, r)
+        Numbers of library functions and of generators.
+    B : ndarray of shape (r, q, q), or None
+    """
     p, r = shape
     if values.ndim != 2 or values.shape[0] != p:
         raise ValueError(
@@ -408,27 +541,39 @@ def _check_operator(values, moved, constant, shape, B):
             f"{m} tests and {r} generators: they must have shape {(p, r * m)}, generator by "
             "generator."
         )
+    is_finite = [np.isfinite(values.data).all(), np.isfinite(moved.data).all()]
     if constant is not None:
         q = "q" if B is None else B.shape[1]
         fits = constant.ndim == 3 and constant.shape[::2] == (r, m)
-        if not fits or (B is not None and constant.shape[1] != q):
+        has_other_outputs = B is not None and constant.shape[1] != q
+        if not fits or has_other_outputs:
             raise ValueError(
                 f"The operator returned a constant of shape {constant.shape}: it must be None or "
                 f"have shape ({r}, {q}, {m}), generators by outputs by tests."
             )
-    finite = np.isfinite(values.data).all() and np.isfinite(moved.data).all()
-    if not finite or (constant is not None and not np.isfinite(constant).all()):
+        is_finite.append(np.isfinite(constant).all())
+    if not all(is_finite):
         raise ValueError("The operator returned NaN or infinity: leave out such tests.")
 
 
 def _streamed_tests(library, algebra, X, sample_weight):
-    """Compress the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]`` to (m, (r + 1) p)."""
+    """Compress the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]`` to (m, (r + 1) p).
+
+    Parameters
+    ----------
+    library : fitted Library
+    algebra : LieAlgebra or VectorFields
+    X : ndarray of shape (n, d)
+    sample_weight : array-like of shape (n,), or None
+    """
     n, d = X.shape
     p = library.n_output_features_
     r = algebra.dim
     width = (r + 1) * p
     weight = checked_weights(sample_weight, n)
-    root = np.sqrt(weight / weight.sum())
+    fraction = weight / weight.sum()
+    sqrt_weight = np.sqrt(fraction)
+    # The factor, a block of rows and the work of the QR.
     require_memory(
         24.0 * width * min(n, p + 1024),
         f"The Lie derivatives of {p:,} functions along {r:,} generators",
@@ -438,27 +583,46 @@ def _streamed_tests(library, algebra, X, sample_weight):
     with one_thread():
         for rows in row_blocks(n, width + p * d):
             fields = algebra.vector_field(X[rows])
-            moved = np.einsum("npd,nad->nap", library.jacobian(X[rows]), fields)
-            values = library_values(library, X[rows])[:, None]
-            block = np.concatenate([values, moved], axis=1).reshape(-1, width)
-            factor = _compressed(np.concatenate([factor, block * root[rows, None]]))
+            slopes = library.jacobian(X[rows])
+            moved = np.einsum("npd,nad->nap", slopes, fields)
+            values = library_values(library, X[rows])
+            block = np.concatenate([values[:, None], moved], axis=1)
+            block = block.reshape(-1, width) * sqrt_weight[rows, None]
+            factor = np.concatenate([factor, block])
+            factor = _compressed(factor)
     return factor
 
 
 def _compressed(rows):
-    """Return fewer rows with the same Gram matrix: a rank-revealing QR of balanced columns."""
+    """Return fewer rows with the same Gram matrix: a rank-revealing QR of balanced columns.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, k)
+
+    Returns
+    -------
+    ndarray of shape (rank, k)
+    """
+    # Columns of unit size: library functions differ by orders of magnitude.
     size = np.linalg.norm(rows, axis=0)
     size[size == 0] = 1
-    R, order = qr(rows / size, mode="r", pivoting=True, check_finite=False)
-    R = R[: min(R.shape)]
+    R, order = qr(
+        rows / size,
+        mode="r",
+        pivoting=True,
+        check_finite=False,
+    )
     pivots = np.abs(np.diag(R))
-    rank = int((pivots > _COMPRESSED * pivots.max(initial=0)).sum())
-    out = np.empty((rank, rows.shape[1]))
-    out[:, order] = R[:rank]
-    return out * size
+    is_genuine = pivots > _COMPRESSED * pivots.max(initial=0)
+    rank = np.count_nonzero(is_genuine)
+    compressed = np.empty((rank, rows.shape[1]))
+    compressed[:, order] = R[:rank]
+    return compressed * size
 
 
 def _require_dimension(algebra, d):
+    """Raise unless an algebra acts on data with d columns."""
     if algebra.n_features != d:
         raise ValueError(
             f"The algebra acts on R^{algebra.n_features}, but X has {d} features: build it on "

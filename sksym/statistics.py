@@ -50,7 +50,7 @@ class Statistics:
             n_targets=n_targets,
             n_rows=0,
             weight=0.0,
-            low=np.full(d, np.inf),
+            low=np.full(d, np.inf),  # neutral in `merge`
             high=np.full(d, -np.inf),
             mean=np.zeros(d),
             deviation=np.zeros(d),
@@ -79,7 +79,8 @@ class Statistics:
     @property
     def spread(self):
         """Standard deviation of the columns of X, pooled over them."""
-        return _root_mean_square(self.deviation, np.ones(len(self.deviation)))
+        equal_weight = np.ones(len(self.deviation))
+        return _root_mean_square(self.deviation, equal_weight)
 
     def update(self, X, weight, design, target):
         """Add rows.
@@ -93,8 +94,12 @@ class Statistics:
         target : ndarray of shape (n q, t)
             One or several rows of the regression for each row of X.
         """
-        root = np.sqrt(np.repeat(weight, len(design) // len(X)))[:, None]
-        rows = np.concatenate([design, target], axis=1) * root
+        # Several outputs of one sample have its weight each.
+        rows_per_sample = len(design) // len(X)
+        weight_of_rows = np.repeat(weight, rows_per_sample)
+        sqrt_weight = np.sqrt(weight_of_rows)
+        rows = np.concatenate([design, target], axis=1)
+        rows = rows * sqrt_weight[:, None]
         total = weight.sum()
         mean = weight @ X / total
         return self.merge(
@@ -118,12 +123,12 @@ class Statistics:
         ValueError
             If they belong to regressions of different shape.
         """
-        ours = (self.R.shape[1], self.n_targets, len(self.mean))
-        theirs = (other.R.shape[1], other.n_targets, len(other.mean))
+        ours = (self.n_unknowns, self.n_targets, len(self.mean))
+        theirs = (other.n_unknowns, other.n_targets, len(other.mean))
         if ours != theirs:
             raise ValueError(
-                f"Statistics of {ours[0] - ours[1]} unknowns, {ours[1]} targets and {ours[2]} "
-                f"features cannot be merged with those of {theirs[0] - theirs[1]}, {theirs[1]} "
+                f"Statistics of {ours[0]} unknowns, {ours[1]} targets and {ours[2]} "
+                f"features cannot be merged with those of {theirs[0]}, {theirs[1]} "
                 f"and {theirs[2]}."
             )
         weight = self.weight + other.weight
@@ -131,10 +136,14 @@ class Statistics:
             return self
         share = self.weight / weight
         other_share = other.weight / weight
-        apart = other.mean - self.mean
+        # The variance within both sets, and that between their means (Chan, Golub, LeVeque 1979).
         # Roots, not squares: data in any unit, 1e200 too, do not overflow.
-        within = np.hypot(self.deviation * np.sqrt(share), other.deviation * np.sqrt(other_share))
-        between = np.abs(apart) * np.sqrt(share * other_share)
+        within = np.hypot(
+            self.deviation * np.sqrt(share),
+            other.deviation * np.sqrt(other_share),
+        )
+        distance = other.mean - self.mean
+        between = np.abs(distance) * np.sqrt(share * other_share)
         return replace(
             self,
             R=merge_rows(self.R, other.R),
@@ -142,7 +151,7 @@ class Statistics:
             weight=weight,
             low=np.minimum(self.low, other.low),
             high=np.maximum(self.high, other.high),
-            mean=self.mean + apart * other_share,
+            mean=self.mean + distance * other_share,
             deviation=np.hypot(within, between),
         )
 
@@ -152,8 +161,10 @@ class Statistics:
         The design is linear in the functions that the unknowns multiply, so its columns mix by
         the inverse of `change`.
         """
-        turned = np.linalg.solve(change, self.design.T).T
-        return replace(self, R=np.concatenate([turned, self.targets], axis=1))
+        design = np.linalg.solve(change, self.design.T).T
+        # No longer triangular, which nothing relies on: the next merge makes it so.
+        R = np.concatenate([design, self.targets], axis=1)
+        return replace(self, R=R)
 
 
 def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1, block_width=None):
@@ -176,16 +187,18 @@ def regression_statistics(functions, X, Y, weight, n_unknowns, rows_per_sample=1
         Numbers for each row in a block; None: as many as the regression has.
     """
     if not weight.all():
-        counted = weight > 0
-        X = X[counted]
-        Y = Y[counted]
-        weight = weight[counted]
+        is_counted = weight > 0
+        X = X[is_counted]
+        Y = Y[is_counted]
+        weight = weight[is_counted]
+    n, d = X.shape
     n_targets = Y.shape[1] // rows_per_sample
-    statistics = Statistics.empty(n_unknowns, n_targets, X.shape[1])
+    statistics = Statistics.empty(n_unknowns, n_targets, d)
     if block_width is None:
         block_width = (n_unknowns + n_targets) * rows_per_sample
+    # QR factors of blocks that fit the cache, where several threads would only contend.
     with one_thread():
-        for rows in row_blocks(len(X), block_width):
+        for rows in row_blocks(n, block_width):
             design = functions(X[rows])
             target = Y[rows].reshape(len(design), n_targets)
             statistics = statistics.update(X[rows], weight[rows], design, target)
@@ -204,11 +217,14 @@ def statistics_through(design, X, Y, weight):
         With several rows of the design for each of them, t = q values that make one target.
     weight : ndarray of shape (m,)
     """
-    row_weight = np.repeat(weight, len(design) // len(Y))
-    counted = row_weight > 0
+    rows_per_sample = len(design) // len(Y)
+    row_weight = np.repeat(weight, rows_per_sample)
     target = Y.reshape(len(design), -1)
-    rows = np.concatenate([design[counted], target[counted]], axis=1)
-    rows = rows * np.sqrt(row_weight[counted])[:, None]
+    is_counted = row_weight > 0
+    sqrt_weight = np.sqrt(row_weight[is_counted])
+    rows = np.concatenate([design, target], axis=1)
+    rows = rows[is_counted] * sqrt_weight[:, None]
+    # The range and the moments are those of X, whose rows have no weights of their own.
     mean = X.mean(axis=0)
     with one_thread():
         R = np.linalg.qr(rows, mode="r")
@@ -226,6 +242,9 @@ def statistics_through(design, X, Y, weight):
 
 def _root_mean_square(values, weight):
     """Compute the weighted root mean square along the first axis, without overflow."""
-    unit = np.abs(values).max(axis=0)
-    unit = np.where(unit > 0, unit, 1.0)
-    return unit * np.sqrt(weight @ (values / unit) ** 2 / weight.sum())
+    # In units of the largest value, whose square cannot overflow.
+    size = np.abs(values).max(axis=0)
+    unit = np.where(size > 0, size, 1.0)
+    square = weight @ (values / unit) ** 2
+    mean_square = square / weight.sum()
+    return unit * np.sqrt(mean_square)

@@ -6,7 +6,9 @@ from scipy.linalg import expm
 _FAR_FROM_BALANCED = 1e8  # condition beyond which a change of coordinates does harm
 _BALANCED = 1e-2  # relative gradient at which there is nothing left to gain
 _MOST_STEPS = 60
-_FEW = 8  # random combinations that stand for many generators
+_FEW = 8  # random combinations that represent many generators
+_DAMPING = 1e-8  # of the Hessian, relative to its mean eigenvalue
+_ROUND_OFF = 1e-12  # entries of a step relative to its largest
 
 
 def balance(matrices):
@@ -29,58 +31,105 @@ def balance(matrices):
     size = matrix_norms(matrices)
     if not size.any() or d < 2:
         return None
-    A = matrices / np.where(size > 0, size, 1.0)[:, None, None]
+    # Generators in different units count alike.
+    unit = np.where(size > 0, size, 1.0)
+    A = matrices / unit[:, None, None]
+    # Balanced random combinations mean a balanced span, at a cost that does not grow with r.
     if len(A) > _FEW and _imbalance(A) > _BALANCED:
-        weights = np.random.default_rng(0).normal(size=(_FEW, len(A)))
+        rng = np.random.default_rng(0)
+        shape = (_FEW, len(A))
+        weights = rng.normal(size=shape)
         A = np.tensordot(weights, A, 1)
     P = np.eye(d)
     for _ in range(_MOST_STEPS):
         if _imbalance(A) <= _BALANCED:
-            return None if np.array_equal(P, np.eye(d)) else P
+            if np.array_equal(P, np.eye(d)):
+                return None
+            return P
+        # Steps along the geodesic exp(H) keep P positive definite up to a rotation.
         H = _newton_direction(A)
-        grow = expm(H)
-        P = grow @ P
-        A = grow @ A @ expm(-H)
+        step = expm(H)
+        inverse_step = expm(-H)
+        P = step @ P
+        A = step @ A @ inverse_step
         if np.linalg.cond(P) > _FAR_FROM_BALANCED:
             break
     return None
 
 
 def matrix_norms(matrices):
-    """Compute the Frobenius norms of a stack of matrices (r, d, d)."""
-    return np.sqrt(np.einsum("aij,aij->a", matrices, matrices))
-
-
-def _moment(A):
-    """Compute ``sum_a [A_a, A_a^T]``, the gradient of the objective of `balance`."""
-    d = A.shape[-1]
-    wide = A.transpose(1, 0, 2).reshape(d, -1)
-    tall = A.reshape(-1, d)
-    return wide @ wide.T - tall.T @ tall
+    """Compute the Frobenius norms (r,) of a stack of matrices (r, d, d)."""
+    squares = np.einsum("aij,aij->a", matrices, matrices)
+    return np.sqrt(squares)
 
 
 def _imbalance(A):
     """Compute the size of the gradient relative to the objective: zero at the minimum."""
-    return np.linalg.norm(_moment(A)) / np.vdot(A, A)
+    gradient = _gradient(A)
+    size = np.linalg.norm(gradient)
+    objective = np.vdot(A, A)
+    return size / objective
+
+
+def _gradient(A):
+    """Compute ``sum_a [A_a, A_a^T]`` (d, d), the gradient of the objective of `balance`.
+
+    Parameters
+    ----------
+    A : ndarray of shape (r, d, d)
+    """
+    d = A.shape[-1]
+    rows_first = A.transpose(1, 0, 2)
+    side_by_side = rows_first.reshape(d, -1)
+    stacked = A.reshape(-1, d)
+    outer = side_by_side @ side_by_side.T
+    inner = stacked.T @ stacked
+    return outer - inner
 
 
 def _newton_direction(A):
-    """Find a symmetric H with ``2 sum sym [A^T, [A, H]] = -moment``, regularised and damped."""
+    """Find a symmetric H with ``2 sum sym [A^T, [A, H]] = -gradient``, regularised and damped.
+
+    Parameters
+    ----------
+    A : ndarray of shape (r, d, d)
+
+    Returns
+    -------
+    ndarray of shape (d, d)
+    """
     d = A.shape[-1]
     i, j = np.triu_indices(d)
     n_symmetric = len(i)
-    unit = np.arange(n_symmetric)
-    units = np.zeros((n_symmetric, d, d))
-    units[unit, i, j] = 1
-    units[unit, j, i] = 1
-    units /= matrix_norms(units)[:, None, None]
-    brackets = [(a @ units - units @ a).reshape(n_symmetric, -1) for a in A]
+    number = np.arange(n_symmetric)
+    # Orthonormal basis of the symmetric matrices.
+    shape = (n_symmetric, d, d)
+    units = np.zeros(shape)
+    units[number, i, j] = 1
+    units[number, j, i] = 1
+    norms = matrix_norms(units)
+    units /= norms[:, None, None]
+    brackets = []
+    for matrix in A:
+        bracket = matrix @ units - units @ matrix
+        row = bracket.reshape(n_symmetric, -1)
+        brackets.append(row)
     brackets = np.concatenate(brackets, axis=1)
     hessian = 2 * brackets @ brackets.T
     # Directions that commute with all of A leave the objective alone: keep the system regular.
-    hessian[np.diag_indices(n_symmetric)] += 1e-8 * np.trace(hessian) / n_symmetric
-    gradient = units.reshape(n_symmetric, -1) @ _moment(A).ravel()
-    H = np.tensordot(np.linalg.solve(hessian, -gradient), units, 1)
-    H *= min(1.0, 1.0 / np.abs(np.linalg.eigvalsh(H)).max())
-    H[np.abs(H) < 1e-12 * np.abs(H).max()] = 0  # round-off would tie blocks that are separate
+    diagonal = np.diag_indices(n_symmetric)
+    hessian[diagonal] += _DAMPING * np.trace(hessian) / n_symmetric
+    flat_units = units.reshape(n_symmetric, -1)
+    matrix_gradient = _gradient(A)
+    gradient = flat_units @ matrix_gradient.ravel()
+    coordinates = np.linalg.solve(hessian, -gradient)
+    H = np.tensordot(coordinates, units, 1)
+    # Steps longer than one unit of the geodesic leave the region where the model is good.
+    eigenvalues = np.linalg.eigvalsh(H)
+    length = np.abs(eigenvalues).max()
+    H *= min(1.0, 1.0 / length)
+    # Round-off would tie blocks that are separate.
+    size = np.abs(H)
+    is_round_off = size < _ROUND_OFF * size.max()
+    H[is_round_off] = 0
     return H

@@ -13,22 +13,38 @@ def column_indices(columns, n_features, expected):
         Number of all columns, or their names where `columns` holds names.
     expected : int or None
         Dimension of the space that a group acts on; None: any but zero.
+
+    Returns
+    -------
+    indices : ndarray of shape (c,) of int
+    n_columns : int
+
+    Raises
+    ------
+    ValueError
+        If columns repeat, do not exist, or are not as many as `expected`.
     """
     columns = list(columns)
     if expected is None and not columns:
         raise ValueError("`columns` is empty: name one column or more, or give None for all.")
-    if any(isinstance(column, str) for column in columns):
+    has_names = any(isinstance(column, str) for column in columns)
+    if has_names:
         columns = _positions(columns, n_features)
     total = int(n_features) if np.ndim(n_features) == 0 else len(n_features)
     if expected is not None and len(columns) != expected:
         raise ValueError(f"The group acts on R^{expected}, got {len(columns)} columns.")
-    distinct = len(set(columns)) == len(columns)
-    if not distinct or not all(c == int(c) and 0 <= c < total for c in columns):
+    is_valid = len(set(columns)) == len(columns)
+    for column in columns:
+        # Whole floats are accepted, as in arrays of indices that were read from a file.
+        if column != int(column) or not 0 <= column < total:
+            is_valid = False
+    if not is_valid:
         raise ValueError(f"`columns` must be distinct and in 0..{total - 1}, got {columns}.")
     return np.array(columns, dtype=int), total
 
 
 def _positions(columns, names):
+    """Return the positions of columns that are given by name among all `names`."""
     if np.ndim(names) == 0:
         raise ValueError(
             "Columns given by name need the names of all columns: pass that list as `n_features`."
@@ -37,4 +53,8 @@ def _positions(columns, names):
     missing = [column for column in columns if column not in names]
     if missing:
         raise ValueError(f"Columns {missing} are not among {names}.")
-    return [names.index(column) for column in columns]
+    positions = []
+    for column in columns:
+        position = names.index(column)
+        positions.append(position)
+    return positions

@@ -38,18 +38,24 @@ def null_space(matrix, rtol=1e-10, scale=None):
         return sparse.csr_array((0, 0))
     if scale is None:
         scale = spectral_bound(entries)
+    tolerance = rtol * scale
     row, column, data = _more_than_round_off(entries, scale)
     # Empty rows are many: every output of every generator has some.
     used = np.zeros(m, bool)
     used[row] = True
-    compact_row = (np.cumsum(used) - 1)[row]
-    n_rows = np.count_nonzero(used)
-    compact = sparse.csr_array((data, (compact_row, column)), shape=(n_rows, n))
+    new_index = np.cumsum(used) - 1
+    n_used = np.count_nonzero(used)
+    compact = sparse.csr_array(
+        (data, (new_index[row], column)),
+        shape=(n_used, n),
+    )
     with one_thread():
-        ties, remainder = _tied_columns(compact, rtol * scale)
-        basis = _null_space_by_blocks(remainder, rtol * scale, scale)
+        ties, remainder = _tied_columns(compact, tolerance)
+        basis = _null_space_by_blocks(remainder, tolerance, scale)
     basis = sparse.csr_array(basis @ ties.T)
-    return basis[np.argsort(_first_columns(basis), kind="stable")]
+    first = _first_columns(basis)
+    order = np.argsort(first, kind="stable")
+    return basis[order]
 
 
 def affine_solution(matrix, target, rtol=1e-10, scale=None):
@@ -80,22 +86,30 @@ def affine_solution(matrix, target, rtol=1e-10, scale=None):
     matrix = sparse.csr_array(matrix)
     if scale is None:
         scale = spectral_bound(matrix)
-    size = np.linalg.norm(target)
     basis = null_space(matrix, rtol, scale)
+    size = np.linalg.norm(target)
     if not size:
-        return np.zeros(matrix.shape[1]), basis
+        x = np.zeros(matrix.shape[1])
+        return x, basis
+    # The column of the constant in the size of the others, so that one tolerance serves both.
     unit = (scale or 1.0) / size
-    column = sparse.csr_array(-unit * target[:, None])
-    homogeneous = null_space(sparse.hstack([matrix, column]), rtol, scale or 1.0)
-    weight = homogeneous[:, [-1]].toarray()[:, 0]
-    share = weight @ weight
-    if share <= _NONE**2:
+    constant = sparse.csr_array(-unit * target[:, None])
+    homogeneous = null_space(
+        sparse.hstack([matrix, constant]),
+        rtol,
+        scale or 1.0,
+    )
+    last_column = homogeneous[:, [-1]].toarray()
+    weight = last_column[:, 0]
+    total = weight @ weight
+    if total <= _NONE**2:
         raise ValueError(
             "The affine constraints contradict each other: no function of the library satisfies "
             "them. Give a library that holds the functions by which the inhomogeneous part acts, "
             "or leave out generators."
         )
-    x = (homogeneous.T @ weight)[:-1] / (share * unit)
+    projection = homogeneous.T @ weight
+    x = projection[:-1] / (total * unit)
     return x, basis
 
 
@@ -106,20 +120,28 @@ def spectral_bound(matrix):
         return 0.0
     largest_column = size.sum(axis=0).max()
     largest_row = size.sum(axis=1).max()
-    return float(np.sqrt(largest_column) * np.sqrt(largest_row))
+    # The roots first: the product of the norms may overflow.
+    bound = np.sqrt(largest_column) * np.sqrt(largest_row)
+    return float(bound)
 
 
 def _more_than_round_off(entries, scale):
     """Return rows, columns and values of the entries that are more than round-off."""
     genuine = np.abs(entries.data) > _ROUND_OFF * scale
-    return entries.row[genuine], entries.col[genuine], entries.data[genuine]
+    row = entries.row[genuine]
+    column = entries.col[genuine]
+    data = entries.data[genuine]
+    return row, column, data
 
 
 def _first_columns(basis):
-    """Return the first column of every row of a basis."""
+    """Return the first column (k,) of every row of a basis (k, n)."""
     if not basis.nnz:
         return np.zeros(0, int)
-    return np.minimum.reduceat(np.append(basis.indices, basis.shape[1]), basis.indptr[:-1])
+    n = basis.shape[1]
+    # A sentinel behind the last entry keeps trailing empty rows within bounds.
+    indices = np.append(basis.indices, n)
+    return np.minimum.reduceat(indices, basis.indptr[:-1])
 
 
 # ------------------------------------------------------------------ rows with one or two entries
@@ -129,6 +151,11 @@ def _tied_columns(matrix, tolerance):
     """Eliminate the rows with one or two entries: columns that vanish or are multiples.
 
     Permutations and many rotations give little else, in components too large for dense algebra.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (m, n)
+    tolerance : float
 
     Returns
     -------
@@ -142,56 +169,106 @@ def _tied_columns(matrix, tolerance):
     start = matrix.indptr[:-1]
     # Entries between round-off and tolerance would tie columns by ratios of noise.
     row = np.repeat(np.arange(len(length)), length)
-    reliable = np.bincount(row[np.abs(matrix.data) > tolerance], minlength=len(length))
-    single = (length == 1) & (reliable == 1)
-    double = (length == 2) & (reliable == 2)
+    is_reliable = np.abs(matrix.data) > tolerance
+    n_reliable = np.bincount(row[is_reliable], minlength=len(length))
+    single = (length == 1) & (n_reliable == 1)
+    double = (length == 2) & (n_reliable == 2)
+    # Each double row is one link, a x_i + b x_j = 0, of the graph of columns.
     first = start[double]
+    second = first + 1
     i = matrix.indices[first]
-    j = matrix.indices[first + 1]
+    j = matrix.indices[second]
     a = matrix.data[first]
-    b = matrix.data[first + 1]
-    links = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n, n))
+    b = matrix.data[second]
+    links = sparse.coo_array(
+        (np.ones(len(i)), (i, j)),
+        shape=(n, n),
+    )
     k, component = connected_components(links, directed=False)
     value = _along_links(i, j, -a / b, component, k)
-    value /= np.sqrt(np.bincount(component, value**2, minlength=k))[component]
+    square = np.bincount(component, value**2, minlength=k)
+    norm = np.sqrt(square)
+    value /= norm[component]
     # A cycle of links that does not close, or a column that vanishes, sets its component to zero.
-    broken = np.abs(a * value[i] + b * value[j]) > tolerance
-    zero = np.zeros(k, bool)
-    zero[component[i[broken]]] = True
-    zero[component[matrix.indices[start[single]]]] = True
-    new_index = np.cumsum(~zero) - 1
-    free = ~zero[component]
-    where = (np.flatnonzero(free), new_index[component[free]])
-    ties = sparse.csr_array((value[free], where), shape=(n, np.count_nonzero(~zero)))
-    return ties, sparse.csr_array(matrix[~(single | double)] @ ties)
+    residual = a * value[i] + b * value[j]
+    is_broken = np.abs(residual) > tolerance
+    broken_column = i[is_broken]
+    vanishing_column = matrix.indices[start[single]]
+    is_zero = np.zeros(k, bool)
+    is_zero[component[broken_column]] = True
+    is_zero[component[vanishing_column]] = True
+    new_index = np.cumsum(~is_zero) - 1
+    n_solutions = np.count_nonzero(~is_zero)
+    free = np.flatnonzero(~is_zero[component])
+    solution = new_index[component[free]]
+    ties = sparse.csr_array(
+        (value[free], (free, solution)),
+        shape=(n, n_solutions),
+    )
+    is_eliminated = single | double
+    others = matrix[~is_eliminated]
+    return ties, sparse.csr_array(others @ ties)
 
 
 def _along_links(i, j, ratio, component, k):
-    """Compute values (n,) with ``value[j] = ratio value[i]`` along a spanning tree of each component.
+    """Compute values with ``value[j] = ratio value[i]`` along a spanning tree of each component.
 
-    The largest of each component is about one; exponents stay apart, because chains may be long.
+    The largest of each component is about one; exponents are kept apart from mantissas, because
+    chains may be long enough to overflow.
+
+    Parameters
+    ----------
+    i, j : ndarray of shape (n_links,) of int
+    ratio : ndarray of shape (n_links,)
+    component : ndarray of shape (n,) of int
+        The component of every column.
+    k : int
+        Number of components.
+
+    Returns
+    -------
+    ndarray of shape (n,)
     """
     n = len(component)
-    roots = np.unique(component, return_index=True)[1]
+    _, roots = np.unique(component, return_index=True)
     # One tree for all: node n is linked to the first node of each component.
-    source = np.concatenate([i, j, np.full(k, n)])
+    super_root = np.full(k, n)
+    source = np.concatenate([i, j, super_root])
     target = np.concatenate([j, i, roots])
-    factor = np.concatenate([ratio, 1 / ratio, np.ones(k)])
-    graph = sparse.csr_array((np.ones(len(source)), (source, target)), shape=(n + 1, n + 1))
+    inverse_ratio = 1 / ratio
+    factor = np.concatenate([ratio, inverse_ratio, np.ones(k)])
+    graph = sparse.csr_array(
+        (np.ones(len(source)), (source, target)),
+        shape=(n + 1, n + 1),
+    )
     _, parent = breadth_first_order(graph, n)
     parent[n] = n
-    link, first = np.unique(source * (n + 1) + target, return_index=True)
-    link_of_node = parent[:n].astype(np.int64) * (n + 1) + np.arange(n)
+    # A link is looked up by the number source * (n + 1) + target.
+    number_of_link = source * (n + 1) + target
+    number, first = np.unique(number_of_link, return_index=True)
+    parent_of_node = parent[:n].astype(np.int64)
+    number_of_node = parent_of_node * (n + 1) + np.arange(n)
+    position = np.searchsorted(number, number_of_node)
+    factor_of_link = factor[first]
     value = np.ones(n + 1)
-    value[:n] = factor[first][np.searchsorted(link, link_of_node)]
+    value[:n] = factor_of_link[position]
     value, power = np.frexp(value)
-    while (parent != n).any():  # products of the factors on the way up, doubling the step
-        value, carry = np.frexp(value * value[parent])
+    # Products of the factors on the way to the root, doubling the step each time.
+    while (parent != n).any():
+        product = value * value[parent]
+        value, carry = np.frexp(product)
         power = power + power[parent] + carry
         parent = parent[parent]
-    largest = np.full(k, np.iinfo(np.int64).min)
-    np.maximum.at(largest, component, power[:n])
-    return np.ldexp(value[:n], np.maximum(power[:n] - largest[component], _UNDERFLOW))
+    # Exponents relative to the largest of the component.
+    power = power[:n]
+    least = np.iinfo(np.int64).min
+    largest = np.full(k, least)
+    np.maximum.at(largest, component, power)
+    relative_power = power - largest[component]
+    return np.ldexp(
+        value[:n],
+        np.maximum(relative_power, _UNDERFLOW),
+    )
 
 
 # --------------------------------------------------------------------- blocks of the other rows
@@ -201,38 +278,77 @@ def _null_space_by_blocks(matrix, tolerance, scale):
     """Return the null vectors of every connected component of a sparse matrix: (nullity, n)."""
     row, column, data = _more_than_round_off(sparse.coo_array(matrix), scale)
     m, n = matrix.shape
+    # Bipartite graph: nodes 0..m-1 are the rows, nodes m..m+n-1 the columns.
     ones = np.ones(len(row), np.int8)
-    graph = sparse.coo_array((ones, (row, m + column)), shape=(m + n, m + n))
+    graph = sparse.coo_array(
+        (ones, (row, m + column)),
+        shape=(m + n, m + n),
+    )
     n_blocks, block = connected_components(graph, directed=False)
+    row_block = block[:m]
+    column_block = block[m:]
     counts = [np.zeros(0, int)]
     columns = [np.zeros(0, int)]
     values = [np.zeros(0)]
-    for batch in _equal_blocks(row, column, data, block[:m], block[m:], n_blocks):
-        entries_per_vector, where, vectors = _null_space_of_blocks(*batch, tolerance)
+    batches = _equal_blocks(
+        row,
+        column,
+        data,
+        row_block,
+        column_block,
+        n_blocks,
+    )
+    for columns_of_blocks, dense in batches:
+        entries_per_vector, where, vectors = _null_space_of_blocks(
+            columns_of_blocks,
+            dense,
+            tolerance,
+        )
         counts.append(entries_per_vector)
         columns.append(where)
         values.append(vectors)
     counts = np.concatenate(counts)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    entries = (np.concatenate(values), np.concatenate(columns), indptr)
-    return sparse.csr_array(entries, shape=(len(counts), n))
+    columns = np.concatenate(columns)
+    values = np.concatenate(values)
+    ends = np.cumsum(counts)
+    indptr = np.concatenate([[0], ends])
+    return sparse.csr_array(
+        (values, columns, indptr),
+        shape=(len(counts), n),
+    )
 
 
 def _equal_blocks(row, column, data, row_block, column_block, n_blocks):
-    """Group components by shape: yield columns (b, nc) and dense blocks (b, nr, nc)."""
+    """Group components by shape: yield columns (b, nc) and dense blocks (b, nr, nc).
+
+    Parameters
+    ----------
+    row, column, data : ndarray of shape (nnz,)
+        Entries of the matrix (m, n).
+    row_block : ndarray of shape (m,) of int
+    column_block : ndarray of shape (n,) of int
+        The component of every row and column.
+    n_blocks : int
+    """
     n_rows = np.bincount(row_block, minlength=n_blocks)
     n_columns = np.bincount(column_block, minlength=n_blocks)
     row_in_block = _rank_within(row_block, n_rows)
     column_in_block = _rank_within(column_block, n_columns)
     columns_by_block = np.argsort(column_block, kind="stable")
     first_column = np.cumsum(n_columns) - n_columns
-    shape_code = n_rows * (n_columns.max(initial=0) + 1) + n_columns
+    # One number for each shape (nr, nc).
+    most_columns = n_columns.max(initial=0)
+    shape_code = n_rows * (most_columns + 1) + n_columns
     shapes, shape_of_block = np.unique(shape_code, return_inverse=True)
-    entries_by_shape, entry_bounds = _grouped(shape_of_block[column_block[column]], len(shapes))
+    block_of_entry = column_block[column]
+    shape_of_entry = shape_of_block[block_of_entry]
+    entries_by_shape, entry_bounds = _grouped(shape_of_entry, len(shapes))
     blocks_by_shape, block_bounds = _grouped(shape_of_block, len(shapes))
     position = np.empty(n_blocks, int)
     for shape in range(len(shapes)):
-        blocks = blocks_by_shape[block_bounds[shape] : block_bounds[shape + 1]]
+        start = block_bounds[shape]
+        stop = block_bounds[shape + 1]
+        blocks = blocks_by_shape[start:stop]
         nr = n_rows[blocks[0]]
         nc = n_columns[blocks[0]]
         if nc == 0:
@@ -243,24 +359,34 @@ def _equal_blocks(row, column, data, row_block, column_block, n_blocks):
             "Reduce the degree, or give the generators in coordinates where they are sparse.",
         )
         position[blocks] = np.arange(len(blocks))
-        entries = entries_by_shape[entry_bounds[shape] : entry_bounds[shape + 1]]
-        b = position[column_block[column[entries]]]
+        start = entry_bounds[shape]
+        stop = entry_bounds[shape + 1]
+        entries = entries_by_shape[start:stop]
+        b = position[block_of_entry[entries]]
+        i = row_in_block[row[entries]]
+        j = column_in_block[column[entries]]
         dense = np.zeros((len(blocks), nr, nc))
-        dense[b, row_in_block[row[entries]], column_in_block[column[entries]]] = data[entries]
-        yield columns_by_block[first_column[blocks][:, None] + np.arange(nc)], dense
+        dense[b, i, j] = data[entries]
+        first = first_column[blocks]
+        places = first[:, None] + np.arange(nc)
+        yield columns_by_block[places], dense
 
 
 def _grouped(labels, n_labels):
     """Return the order of elements by label, and where each label begins in it."""
     order = np.argsort(labels, kind="stable")
-    return order, np.searchsorted(labels[order], np.arange(n_labels + 1))
+    sorted_labels = labels[order]
+    bounds = np.searchsorted(sorted_labels, np.arange(n_labels + 1))
+    return order, bounds
 
 
 def _rank_within(labels, counts):
     """Return the rank of every element among those of its label."""
     order = np.argsort(labels, kind="stable")
+    first_of_label = np.cumsum(counts) - counts
+    first = np.repeat(first_of_label, counts)
     rank = np.empty(len(labels), int)
-    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rank[order] = np.arange(len(labels)) - first
     return rank
 
 
@@ -282,19 +408,32 @@ def _null_space_of_blocks(columns, dense, tolerance):
     """
     n_blocks, nr, nc = dense.shape
     if nr == 0:
-        return np.ones(n_blocks, int), columns.ravel(), np.ones(n_blocks)
+        ones = np.ones(n_blocks)
+        return ones.astype(int), columns.ravel(), ones
     # Blocks repeat, by symmetry among the coordinates: factor each distinct one once.
-    known = {}
-    which = np.array([known.setdefault(block.tobytes(), k) for k, block in enumerate(dense)])
-    first, which = np.unique(which, return_inverse=True)
+    first_of_bytes = {}
+    representative = np.empty(n_blocks, int)
+    for k, block in enumerate(dense):
+        content = block.tobytes()
+        representative[k] = first_of_bytes.setdefault(content, k)
+    first, which = np.unique(representative, return_inverse=True)
     distinct = dense[first]
+    # The triangular factor has the same null space, and fewer rows.
     if nr > nc:
         distinct = np.linalg.qr(distinct, mode="r")
     _, s, Vt = np.linalg.svd(distinct)
-    null = np.ones(Vt.shape[:2], bool)
-    null[:, : s.shape[1]] = s <= tolerance
-    chosen_block, chosen_vector = np.nonzero(null[which])
-    vectors = Vt[which[chosen_block], chosen_vector]
-    vectors[np.abs(vectors) < 4 * EPS] = 0
+    is_null = np.ones(Vt.shape[:2], bool)
+    is_null[:, : s.shape[1]] = s <= tolerance
+    chosen_block, chosen_vector = np.nonzero(is_null[which])
+    factored_block = which[chosen_block]
+    vectors = Vt[factored_block, chosen_vector]
+    # Exact zeros keep the basis sparse.
+    size = np.abs(vectors)
+    vectors[size < 4 * EPS] = 0
     filled = vectors != 0
-    return filled.sum(axis=1), columns[chosen_block][filled], vectors[filled]
+    columns_of_vectors = columns[chosen_block]
+    return (
+        filled.sum(axis=1),
+        columns_of_vectors[filled],
+        vectors[filled],
+    )

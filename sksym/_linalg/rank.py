@@ -5,6 +5,7 @@ from scipy import sparse
 from scipy.linalg import qr
 
 EPS = np.finfo(float).eps
+_NO_PIVOT = 1e-6  # entries relative to the largest of their row that cannot be pivots
 
 
 def numerical_rank(sizes, shape, rtol=None):
@@ -22,11 +23,19 @@ def numerical_rank(sizes, shape, rtol=None):
     round_off = 8 * EPS * max(1, *shape)
     if rtol is not None:
         round_off = max(rtol, round_off)
-    return int((sizes > round_off * sizes.max(initial=0)).sum())
+    threshold = round_off * sizes.max(initial=0)
+    above = sizes > threshold
+    return int(above.sum())
 
 
 def merge_rows(R, rows):
-    """Return the triangular factor of ``[R; rows]``, whose Gram matrix is the sum of theirs."""
+    """Return the triangular factor of ``[R; rows]``, whose Gram matrix is the sum of theirs.
+
+    Parameters
+    ----------
+    R : ndarray of shape (k, n), or None
+    rows : ndarray of shape (m, n)
+    """
     if R is not None:
         rows = np.concatenate([R, rows])
     return np.linalg.qr(rows, mode="r")
@@ -34,6 +43,10 @@ def merge_rows(R, rows):
 
 def orthonormal_rows(matrix):
     """Return orthonormal rows with the same span; the rows must be independent.
+
+    Parameters
+    ----------
+    matrix : array or sparse array of shape (k, n)
 
     Returns
     -------
@@ -47,17 +60,24 @@ def orthonormal_rows(matrix):
 
 
 def independent_rows(matrix, rtol=1e-10):
-    """Return the indices of a largest independent set of rows, in order."""
-    nonzero = matrix != 0
+    """Return the indices of a largest independent set of rows of a matrix (k, n), in order."""
+    is_nonzero = matrix != 0
     # A row with an entry that no other row has depends on none of them.
-    only_entry = nonzero & (nonzero.sum(axis=0) == 1)
+    rows_of_column = is_nonzero.sum(axis=0)
+    only_entry = is_nonzero & (rows_of_column == 1)
     if only_entry.any(axis=1).all():
         return np.arange(len(matrix))
+    # Rows of unit size: they may differ in units.
     size = np.linalg.norm(matrix, axis=1)
     size[size == 0] = 1.0
-    R, order = qr((matrix / size[:, None]).T, mode="r", pivoting=True)
-    diagonal = np.abs(np.diag(R))
-    rank = numerical_rank(diagonal, matrix.shape, rtol)
+    unit_rows = matrix / size[:, None]
+    R, order = qr(
+        unit_rows.T,
+        mode="r",
+        pivoting=True,
+    )
+    pivots = np.abs(np.diag(R))
+    rank = numerical_rank(pivots, matrix.shape, rtol)
     return np.sort(order[:rank])
 
 
@@ -66,15 +86,26 @@ def pivoted_echelon(rows, size=1.0):
 
     Pivots are where the rows (k, r) are largest in units `size`, a number or of shape (r,).
     """
-    _, _, pivots = qr(rows * size, pivoting=True)
-    pivots = np.sort(pivots[: len(rows)])
-    return np.linalg.solve(rows[:, pivots], rows), pivots
+    _, _, order = qr(rows * size, pivoting=True)
+    rank = len(rows)
+    pivots = np.sort(order[:rank])
+    at_pivots = rows[:, pivots]
+    return np.linalg.solve(at_pivots, rows), pivots
 
 
 def reduced_echelon(matrix, rtol=1e-9):
     """Return the reduced row echelon form; pivots are the first columns that are large enough.
 
     Entries up to `rtol` of the largest of their row are set to zero.
+
+    Parameters
+    ----------
+    matrix : array-like of shape (k, n)
+    rtol : float
+
+    Returns
+    -------
+    ndarray of shape (k, n)
     """
     rows = np.array(matrix, dtype=float)
     size = np.abs(rows).max(axis=1, initial=0)
@@ -82,17 +113,25 @@ def reduced_echelon(matrix, rtol=1e-9):
     for column in range(rows.shape[1]):
         if rank == len(rows):
             break
-        unit = np.where(size[rank:] > 0, size[rank:], 1.0)
+        # Partial pivoting by relative size, because rows may differ in units.
+        unit = np.where(
+            size[rank:] > 0,
+            size[rank:],
+            1.0,
+        )
         relative = np.abs(rows[rank:, column]) / unit
         largest = relative.argmax()
-        if relative[largest] <= 1e-6:
+        if relative[largest] <= _NO_PIVOT:
             continue
-        rows[[rank, rank + largest]] = rows[[rank + largest, rank]]
+        pivot = rank + largest
+        rows[[rank, pivot]] = rows[[pivot, rank]]
         rows[rank] /= rows[rank, column]
         others = np.flatnonzero(rows[:, column])
         others = others[others != rank]
-        rows[others] -= rows[others, column][:, None] * rows[rank]
-        rows[others, column] = 0
+        factors = rows[others, column]
+        rows[others] -= factors[:, None] * rows[rank]
+        rows[others, column] = 0  # exactly, so that later pivots do not see round-off
         size = np.abs(rows).max(axis=1)
         rank += 1
-    return np.where(np.abs(rows) <= rtol * size[:, None], 0.0, rows)
+    is_round_off = np.abs(rows) <= rtol * size[:, None]
+    return np.where(is_round_off, 0.0, rows)

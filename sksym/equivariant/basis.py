@@ -1,6 +1,9 @@
-"""The null space of the constraints: all functions of a library that have a symmetry."""
+"""The null space of the constraints: all functions of a library that have a symmetry.
 
-from itertools import chain
+Index legend: n points, d coordinates, p library functions, q outputs, m tests, r generators, k
+rows of a basis. Bases are sparse (k, q p), each row the coefficients of one function.
+"""
+
 from numbers import Real
 
 import numpy as np
@@ -54,26 +57,47 @@ def equivariant_basis(library, group, output=None, *, points=None, rtol=1e-10):
     basis restricted, until nothing is left to impose. Closed libraries of polynomials are treated
     in balanced coordinates, in which a conjugated compact algebra is skew again.
     """
-    if not isinstance(rtol, Real) or not 0 <= rtol < 1:
+    is_number = isinstance(rtol, Real)
+    if not is_number or not 0 <= rtol < 1:
         raise ValueError(f"`rtol` must lie in [0, 1), got {rtol!r}.")
+    # Numerical derivatives are no more accurate than they claim.
     rtol = max(rtol, library.jacobian_rtol_)
     if not group.algebra.is_affine:
         return _unmoved_along_fields(library, group, output, points, rtol)
     B, rho, q = output_matrices(output, group)
     group, B = _independent(group, B)
+    # About 300 bytes for each unknown, in the sparse constraints and the basis.
     p = library.n_output_features_
     require_memory(
         300.0 * q * p,
         f"{q * p:,} unknown coefficients ({q} outputs times {p:,} functions)",
         "Reduce the degree of the library or the number of features or outputs.",
     )
-    return _motions(library, group, B, rho, points).equivariant_functions(q, rtol)
+    motions = _motions(library, group, B, rho, points)
+    return motions.equivariant_functions(q, rtol)
 
 
 def output_matrices(output, group):
-    """Return how outputs move, ``B`` (r, q, q) and ``rho`` (k, q, q) or None, and their number q.
+    """Return how outputs move, and their number.
 
-    B is None where no generator moves them, rho where there are no elements.
+    Parameters
+    ----------
+    output : representation or array of shape (r, q, q), or None
+        None: one invariant output.
+    group : Group
+
+    Returns
+    -------
+    B : ndarray of shape (r, q, q), or None
+        None where no generator moves the outputs.
+    rho : ndarray of shape (k, q, q), or None
+        None where there are no elements.
+    q : int
+
+    Raises
+    ------
+    ValueError
+        If there is no symmetry, or an array is given for a finite group.
     """
     if output is None:
         return None, None, 1
@@ -90,22 +114,29 @@ def output_matrices(output, group):
 
 
 def _unmoved_along_fields(library, group, output, points, rtol):
-    """Return the functions that do not change along fields beyond affine, tested at points."""
+    """Return the functions that do not change along fields beyond affine, tested at points.
+
+    They are tested in units of their size at the points, so that one tolerance suits all.
+    """
     if group.elements.n_elements:
         raise ValueError("Fields beyond affine cannot be combined with a finite group yet.")
     fields = group.algebra
     if not fields.dim:
         return sparse.eye_array(library.n_output_features_, format="csr")
-    points = probe_points(points, 2 * library.n_output_features_ + _MORE_POINTS)
+    n_points = 2 * library.n_output_features_ + _MORE_POINTS
+    points = probe_points(points, n_points)
     L = LieDerivative.sampled(library, fields, output, points)
-    size = np.linalg.norm(L.E.toarray(), axis=1)
+    values = L.E.toarray()
+    size = np.linalg.norm(values, axis=1)
     size[size == 0] = 1.0
-    constraints = L.in_units_of(size).constraint_matrix()
-    return _orthonormal_after(null_space(constraints, rtol), sparse.diags_array(1 / size))
+    L = L.in_units_of(size)
+    basis = null_space(L.constraint_matrix(), rtol)
+    unit = sparse.diags_array(1 / size)
+    return _orthonormal_after(basis, unit)
 
 
 def _independent(group, B):
-    """Return the group without generators that are combinations of the others."""
+    """Return the group without generators that are combinations of the others, and their B."""
     algebra = group.algebra
     independent = independent_rows(algebra.flat())
     if len(independent) == algebra.dim:
@@ -116,11 +147,15 @@ def _independent(group, B):
     )
     if B is not None:
         B = B[independent]
-    return Group(algebra.take(independent), group.elements), B
+    algebra = algebra.take(independent)
+    return Group(algebra, group.elements), B
 
 
 def _motions(library, group, B, rho, points):
-    """Choose how a symmetry acts on a library: on monomials, by its matrices, or at points."""
+    """Choose how a symmetry acts on a library: on monomials, by its matrices, or at points.
+
+    Exactly where the library is closed, so that the symmetry holds far from the data too.
+    """
     exact = _OnPolynomials if library.has_all_monomials else _OnClosedLibrary
     try:
         return exact(library, group, B, rho)
@@ -131,9 +166,22 @@ def _motions(library, group, B, rho, points):
 class _Motions:
     """A symmetry that acts on a library: fields, elements, and how they move the outputs.
 
-    Subclasses have `derivative(C)`, the matrices (D, E) of the combinations `C` (k, r) of the
-    fields, and `transformed(k)`, the values (K, E) at the points mapped by element k and at the
-    points.
+    Subclasses have `derivative` and `transformed`, in tests of their own.
+
+    Parameters
+    ----------
+    library : fitted Library
+    group : Group
+        With independent generators.
+    B : ndarray of shape (r, q, q), or None
+    rho : ndarray of shape (k, q, q), or None
+        How generators and elements move the outputs; None: not at all.
+
+    Attributes
+    ----------
+    linear : ndarray of shape (r, d, d)
+    offset : ndarray of shape (r, d)
+        The generators in the coordinates of the subclass.
     """
 
     def __init__(self, library, group, B, rho):
@@ -144,13 +192,38 @@ class _Motions:
         self.linear = group.algebra.linear
         self.offset = group.algebra.offset
 
+    def derivative(self, C):
+        """Return ``D`` (p, k m) and ``E`` (p, m) of combinations `C` (k, r) of the generators."""
+        raise NotImplementedError
+
+    def transformed(self, k):
+        """Return the library functions (p, m) in the tests moved by element k, and in the tests."""
+        raise NotImplementedError
+
     def equivariant_functions(self, q, rtol):
-        """Impose a generating set, then random combinations until nothing is left to impose."""
+        """Impose a generating set, then random combinations until nothing is left to impose.
+
+        Parameters
+        ----------
+        q : int
+        rtol : float
+            Of the null spaces.
+
+        Returns
+        -------
+        csr_array of shape (n_free, q p)
+            An orthonormal basis in the coordinates of the library.
+        """
         r = len(self.offset)
+        # Generators may differ in units.
         size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
-        weights = 1 / np.where(size > 0, size, 1.0)  # generators may differ in units
-        B = np.zeros((r, q, q)) if self.B is None else self.B
+        weights = 1 / np.where(size > 0, size, 1.0)
+        B = self.B
+        if B is None:
+            B = np.zeros((r, q, q))
         basis = self._imposing_few(B, weights, rtol)
+        # The generators that leave a function unchanged are a subspace: a fresh random one that
+        # leaves the whole basis unchanged lies in all of these, so they are the whole algebra.
         rng = np.random.default_rng(0)
         n_random = 1
         while r and basis.shape[0]:
@@ -159,39 +232,77 @@ class _Motions:
             for C in rng.normal(size=(n_random, 1, r)) * weights:
                 D, E = self.derivative(C)
                 moving = np.tensordot(C, B, 1)[0]
-                scales.append(spectral_bound(D) + np.linalg.norm(moving, 2) * spectral_bound(E))
-                constraints.append(_along(D, E, moving, basis).T)
-            free = null_space(sparse.vstack(constraints), rtol, scale=max(scales))
-            if free.shape[0] == basis.shape[0]:
+                scale_of_outputs = np.linalg.norm(moving, 2)
+                scale = spectral_bound(D) + scale_of_outputs * spectral_bound(E)
+                scales.append(scale)
+                change = _along(D, E, moving, basis)
+                constraints.append(change.T)
+            free = null_space(
+                sparse.vstack(constraints),
+                rtol,
+                scale=max(scales),
+            )
+            n_free = free.shape[0]
+            if n_free == basis.shape[0]:  # nothing was left to impose
                 break
             basis = sparse.csr_array(free @ basis)
-            n_random = min(2 * n_random, r)  # where brackets give little, as of translations
+            # More at once where brackets give little, as those of translations.
+            n_random = min(2 * n_random, r)
         return self.in_library(basis)
 
     def _imposing_few(self, B, weights, rtol):
-        """Return the functions with the generators that connect coordinates, and all elements."""
+        """Return the functions with the generators that connect coordinates, and all elements.
+
+        Parameters
+        ----------
+        B : ndarray of shape (r, q, q)
+        weights : ndarray of shape (r,)
+            Inverse sizes of the generators.
+        rtol : float
+        """
         q = B.shape[1]
+        identity = np.eye(q)
         constraints = []
         scales = []
         if len(B):
             C = self.first() * weights
             D, E = self.derivative(C)
-            L = LieDerivative(D, E, np.tensordot(C, B, 1), np.eye(len(C)))
-            constraints.append(L.constraint_matrix())
-            scales.append(spectral_bound(constraints[0]))
+            L = LieDerivative(
+                D,
+                E,
+                B=np.tensordot(C, B, 1),
+                generators=np.eye(len(C)),
+            )
+            along_generators = L.constraint_matrix()
+            constraints.append(along_generators)
+            scales.append(spectral_bound(along_generators))
         for k in range(self.group.elements.n_elements):
             K, E = self.transformed(k)
-            inverse = np.eye(q) if self.rho is None else np.linalg.inv(self.rho[k])
-            constraints.append(sparse.kron(inverse, K.T) - sparse.kron(np.eye(q), E.T))
+            inverse = identity
+            if self.rho is not None:
+                inverse = np.linalg.inv(self.rho[k])
+            # rho(g)^-1 coef K - coef E, acting on coef.ravel()
+            there = sparse.kron(inverse, K.T)
+            here = sparse.kron(identity, E.T)
+            constraints.append(there - here)
             # A full turn leaves nothing but round-off: compare with what was subtracted.
-            scales.append(np.linalg.norm(inverse, 2) * spectral_bound(K) + spectral_bound(E))
+            scale_of_outputs = np.linalg.norm(inverse, 2)
+            scale = scale_of_outputs * spectral_bound(K) + spectral_bound(E)
+            scales.append(scale)
         if not constraints:
-            return sparse.eye_array(q * self.library.n_output_features_, format="csr")
-        return null_space(sparse.vstack(constraints), rtol, scale=max(scales))
+            n_unknowns = q * self.library.n_output_features_
+            return sparse.eye_array(n_unknowns, format="csr")
+        return null_space(
+            sparse.vstack(constraints),
+            rtol,
+            scale=max(scales),
+        )
 
     def first(self):
         """Return combinations of the generators (k, r) to impose first."""
-        return np.eye(len(self.offset))[_connecting(self.linear, self.offset)]
+        r = len(self.offset)
+        chosen = _connecting(self.linear, self.offset)
+        return np.eye(r)[chosen]
 
     def in_library(self, basis):
         """Return the basis found, in the coordinates of the library."""
@@ -203,43 +314,82 @@ class _Motions:
 
 
 class _OnClosedLibrary(_Motions):
-    """On a library that gives its own matrices; the tests are its own functions."""
+    """On a library that gives its own matrices; the tests are its own functions.
+
+    Attributes
+    ----------
+    elements : list of csr_array of shape (p, p)
+    """
 
     def __init__(self, library, group, B, rho):
         super().__init__(library, group, B, rho)
         # What is closed under a random combination is closed under all generators.
-        if group.algebra.dim:
-            self.derivative(np.random.default_rng(0).normal(size=(1, group.algebra.dim)))
-        self.elements = [sparse.csr_array(library.group_matrix(g)) for g in group.elements.matrices]
+        r = group.algebra.dim
+        if r:
+            rng = np.random.default_rng(0)
+            self.derivative(rng.normal(size=(1, r)))
+        self.elements = []
+        for g in group.elements.matrices:
+            K = library.group_matrix(g)
+            self.elements.append(sparse.csr_array(K))
 
     def derivative(self, C):
-        D = closed_lie_matrices(self.library, self.group.algebra.combine(C))
+        """Return the library's own matrices, and the identity."""
+        algebra = self.group.algebra.combine(C)
+        D = closed_lie_matrices(self.library, algebra)
         return D, self.identity()
 
     def transformed(self, k):
+        """Return the library's own matrix of element k, and the identity."""
         return self.elements[k], self.identity()
 
 
 class _OnPolynomials(_Motions):
-    """On polynomials, in coordinates ``v = P u``, ``F' = Q F`` as near normal as can be."""
+    """On polynomials, in coordinates ``v = P u``, ``F' = Q F`` as near normal as can be.
+
+    Attributes
+    ----------
+    maps : list of (ndarray of shape (d, d), ndarray of shape (d,))
+        The elements in balanced coordinates.
+    P : ndarray of shape (d, d), or None
+    Q : ndarray of shape (q, q), or None
+        None: the identity.
+    """
 
     def __init__(self, library, group, B, rho):
         super().__init__(library, group, B, rho)
         self.monomials = library.monomials_
         self.linear, self.offset = library.unit_fields(group.algebra)
         self._undo_translations()
+        # maps: x -> g x + t of every element, in the library's units
         self.maps = [library.unit_map(g) for g in group.elements.matrices]
-        self.P = balance(np.concatenate([self.linear, *(g[None] for g, _ in self.maps)]))
-        if self.P is not None:
-            inverse = np.linalg.inv(self.P)
-            self.linear = self.P @ self.linear @ inverse
-            self.offset = self.offset @ self.P.T
-            self.maps = [(self.P @ g @ inverse, self.P @ t) for g, t in self.maps]
+        matrices = [self.linear]
+        for g, _ in self.maps:
+            matrices.append(g[None])
+        P = balance(np.concatenate(matrices))
+        if P is not None:
+            inverse = np.linalg.inv(P)
+            self.linear = P @ self.linear @ inverse
+            self.offset = self.offset @ P.T
+            balanced = []
+            for g, t in self.maps:
+                balanced.append((P @ g @ inverse, P @ t))
+            self.maps = balanced
+        self.P = P
         self.Q = self._balance_outputs()
 
     def _balance_outputs(self):
-        """Bring the matrices that move outputs into balanced coordinates; return those."""
-        moving = [matrices for matrices in (self.B, self.rho) if matrices is not None]
+        """Bring the matrices that move outputs into balanced coordinates; return those.
+
+        Returns
+        -------
+        ndarray of shape (q, q), or None for the identity
+        """
+        moving = []
+        if self.B is not None:
+            moving.append(self.B)
+        if self.rho is not None:
+            moving.append(self.rho)
         if not moving:
             return None
         Q = balance(np.concatenate(moving))
@@ -257,95 +407,162 @@ class _OnPolynomials(_Motions):
 
         A far centre would tie the degrees together by large numbers.
         """
-        pure = ~self.linear.any(axis=(1, 2))
-        if not pure.any() or not self.offset[~pure].any():
+        has_linear_part = self.linear.any(axis=(1, 2))
+        translations = self.offset[~has_linear_part]
+        offset = self.offset[has_linear_part]
+        if not len(translations) or not offset.any():
             return
-        amount = self.offset[~pure] @ np.linalg.pinv(self.offset[pure])
-        size = np.abs(self.offset[~pure])
-        residual = self.offset[~pure] - amount @ self.offset[pure]
+        amount = offset @ np.linalg.pinv(translations)
+        residual = offset - amount @ translations
+        is_round_off = np.abs(residual) <= _CANCELLED * np.abs(offset)
+        residual[is_round_off] = 0.0
         self.offset = self.offset.copy()
-        self.offset[~pure] = np.where(np.abs(residual) <= _CANCELLED * size, 0.0, residual)
+        self.offset[has_linear_part] = residual
         if self.B is not None:
-            self.B = self.B.copy()
-            self.B[~pure] -= np.tensordot(amount, self.B[pure], 1)
+            # The same combinations move the outputs.
+            B = self.B.copy()
+            B[has_linear_part] -= np.tensordot(amount, B[~has_linear_part], 1)
+            self.B = B
 
     def derivative(self, C):
+        """Return the matrices of the monomials in balanced coordinates, and the identity."""
         linear = np.tensordot(C, self.linear, 1)
-        return self.monomials.lie_matrices(linear, C @ self.offset), self.identity()
+        offset = C @ self.offset
+        D = self.monomials.lie_matrices(linear, offset)
+        return D, self.identity()
 
     def transformed(self, k):
-        return self.monomials.substitute(*self.maps[k]), self.identity()
+        """Return the matrix of element k in balanced coordinates, and the identity."""
+        linear, offset = self.maps[k]
+        K = self.monomials.substitute(linear, offset)
+        return K, self.identity()
 
     def in_library(self, basis):
-        if (self.P is None and self.Q is None) or not basis.shape[0]:
+        """Return the basis from balanced coordinates to those of the library, orthonormal."""
+        is_balanced = self.P is not None or self.Q is not None
+        if not is_balanced or not basis.shape[0]:
             return basis
         K = self.identity()
         if self.P is not None:
-            K = self.monomials.substitute(self.P, np.zeros(len(self.P)))
+            origin = np.zeros(len(self.P))  # balancing is linear
+            K = self.monomials.substitute(self.P, origin)
         q = basis.shape[1] // self.monomials.p
-        turn = np.eye(q) if self.Q is None else np.linalg.inv(self.Q).T
-        return sparse.csr_array(orthonormal_rows(basis @ sparse.kron(turn, K))[0])
+        of_outputs = np.eye(q)
+        if self.Q is not None:
+            of_outputs = np.linalg.inv(self.Q).T
+        change = sparse.kron(of_outputs, K)
+        orthonormal, _ = orthonormal_rows(basis @ change)
+        return sparse.csr_array(orthonormal)
 
 
 class _AtPoints(_Motions):
-    """On any library, tested at points, its functions in units of their size there."""
+    """On any library, tested at points, its functions in units of their size there.
+
+    Attributes
+    ----------
+    points : ndarray of shape (m, d)
+        Probe points, and their images under a random finite motion.
+    values : ndarray of shape (m, p)
+        The library functions at the points.
+    size : ndarray of shape (p,)
+        Their root mean squares.
+    """
 
     def __init__(self, library, group, B, rho, points):
         super().__init__(library, group, B, rho)
-        self.points = probe_points(points, 2 * library.n_output_features_ + _MORE_POINTS)
-        self.offset = self.offset / (np.abs(self.points).max() or 1.0)  # as the data notice it
-        if group.algebra.dim:
+        n_points = 2 * library.n_output_features_ + _MORE_POINTS
+        points = probe_points(points, n_points)
+        # Translations in units of the points: as the data notice them.
+        reach = np.abs(points).max() or 1.0
+        self.offset = self.offset / reach
+        r = group.algebra.dim
+        if r:
+            # Moved points too, so that functions are tested off the rows of the data.
             size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
             unit = np.where(size > 0, size, 1.0)
-            xi = np.random.default_rng(1).normal(size=group.algebra.dim) / unit
+            rng = np.random.default_rng(1)
+            xi = rng.normal(size=r) / unit
             M, t = group.algebra.exp(xi)
-            self.points = np.concatenate([self.points, self.points @ M.T + t])
-        self.values = library_values(library, self.points)
-        self.size = np.sqrt(np.mean(self.values**2, axis=0))
-        self.size[self.size == 0] = 1.0
+            points = np.concatenate([points, points @ M.T + t])
+        values = library_values(library, points)
+        size = np.sqrt(np.mean(values**2, axis=0))
+        size[size == 0] = 1.0
+        self.points = points
+        self.values = values
+        self.size = size
 
     def first(self):
-        # Nothing is sparse here, and two random elements generate all but everything.
+        """Return two random combinations (2, r): they generate all but everything.
+
+        Nothing is sparse here, so that there is no point in choosing.
+        """
         r = len(self.offset)
-        return np.random.default_rng(2).normal(size=(min(r, 2), r))
+        rng = np.random.default_rng(2)
+        return rng.normal(size=(min(r, 2), r))
 
     def derivative(self, C):
+        """Return Lie derivatives and values at the points, compressed."""
         algebra = self.group.algebra.combine(C)
         L = LieDerivative.sampled(self.library, algebra, None, self.points)
-        L = L.in_own_generators().in_units_of(self.size)
+        L = L.in_own_generators()
+        L = L.in_units_of(self.size)
         return L.D, L.E
 
     def transformed(self, k):
-        images = self.points @ self.group.elements.matrices[k].T
+        """Return values at the images of the points under element k, and at the points."""
+        g = self.group.elements.matrices[k]
+        images = self.points @ g.T
         unit = self.size * np.sqrt(len(self.points))
-        K = library_values(self.library, images) / unit
-        return sparse.csr_array(K.T), sparse.csr_array((self.values / unit).T)
+        there = library_values(self.library, images) / unit
+        here = self.values / unit
+        return sparse.csr_array(there.T), sparse.csr_array(here.T)
 
     def in_library(self, basis):
+        """Return the basis in the library's own units, orthonormal."""
         if not basis.shape[0]:
             return basis
-        q = basis.shape[1] // len(self.size)
+        p = len(self.size)
+        outputs = sparse.eye_array(basis.shape[1] // p)
         unit = sparse.diags_array(1 / self.size)
-        return _orthonormal_after(basis, sparse.kron(sparse.eye_array(q), unit))
+        return _orthonormal_after(basis, sparse.kron(outputs, unit))
 
 
 def _along(D, E, B, basis):
-    """Return ``coef @ D - B @ coef @ E`` for every row of a sparse basis (k, q p): (k, q m)."""
+    """Return ``coef @ D - B @ coef @ E`` for every row of a basis.
+
+    Parameters
+    ----------
+    D, E : sparse array of shape (p, m)
+    B : ndarray of shape (q, q)
+    basis : csr_array of shape (k, q p)
+
+    Returns
+    -------
+    csr_array of shape (k, q m)
+    """
     k = basis.shape[0]
     q = len(B)
-    m = E.shape[1]
-    functions = basis.reshape(k * q, E.shape[0]).tocsr()
-    moved = (functions @ D).reshape(k, q * m).tocsr()
+    p, m = E.shape
+    functions = basis.reshape(k * q, p).tocsr()
+    moved = functions @ D
+    moved = moved.reshape(k, q * m).tocsr()
     if not B.any():
         return moved
-    # a: row of the basis, i: output, j: test
+    # a: row of the basis, i: output, j: test. B mixes the outputs, so they must be the columns.
     values = (functions @ E).tocoo()
     a, i = np.divmod(values.row, q)
-    by_test = sparse.coo_array((values.data, (a * m + values.col, i)), shape=(k * m, q))
-    turned = (by_test.tocsr() @ sparse.csr_array(B.T)).tocoo()
-    a, j = np.divmod(turned.row, m)
-    where = (a, turned.col * m + j)
-    return moved - sparse.coo_array((turned.data, where), shape=(k, q * m)).tocsr()
+    by_test = sparse.coo_array(
+        (values.data, (a * m + values.col, i)),
+        shape=(k * m, q),
+    )
+    mixing = sparse.csr_array(B.T)
+    mixed = (by_test.tocsr() @ mixing).tocoo()
+    a, j = np.divmod(mixed.row, m)
+    moved_outputs = sparse.coo_array(
+        (mixed.data, (a, mixed.col * m + j)),
+        shape=(k, q * m),
+    )
+    return moved - moved_outputs.tocsr()
 
 
 def _orthonormal_after(basis, change):
@@ -353,34 +570,45 @@ def _orthonormal_after(basis, change):
 
     Echelon form first: functions of very different size, such as monomials of several degrees in
     large units, must not be mixed when they are orthogonalised.
+
+    Parameters
+    ----------
+    basis : csr_array of shape (k, n)
+    change : sparse array of shape (n, n)
     """
+    # Without rounding: small entries belong to functions of large size.
     separate = reduced_echelon(basis.toarray(), rtol=0.0)
-    return sparse.csr_array(orthonormal_rows(separate @ change)[0])
+    orthonormal, _ = orthonormal_rows(separate @ change)
+    return sparse.csr_array(orthonormal)
 
 
 def _connecting(linear, offset):
     """Choose generators that each join two components of the coordinate graph; one at least.
 
-    Node 0 stands for the constant, so that translations connect too.
+    Node 0 is the constant, so that translations connect too.
+
+    Parameters
+    ----------
+    linear : ndarray of shape (r, d, d)
+    offset : ndarray of shape (r, d)
+
+    Returns
+    -------
+    list of int
     """
-    parent = list(range(offset.shape[1] + 1))
-
-    def root(i):
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
+    # Union and find: nodes of one component have the same label.
+    d = offset.shape[1]
+    label = np.arange(d + 1)
     chosen = []
     for a in range(len(offset)):
         i, j = np.nonzero(linear[a])
-        shifted = np.flatnonzero(offset[a]) + 1
-        edges = chain(zip(i + 1, j + 1, strict=True), ((0, k) for k in shifted))
+        (shifted,) = np.nonzero(offset[a])
+        first = np.concatenate([i + 1, np.zeros_like(shifted)])
+        second = np.concatenate([j + 1, shifted + 1])
         joined = False
-        for edge in edges:
-            first = root(edge[0])
-            second = root(edge[1])
-            if first != second:
-                parent[first] = second
+        for node, other in zip(first, second, strict=True):
+            if label[node] != label[other]:
+                label[label == label[node]] = label[other]
                 joined = True
         if joined:
             chosen.append(a)

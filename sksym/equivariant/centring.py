@@ -1,4 +1,7 @@
-"""Where a library belongs: centred at the fixed point of a symmetry, scaled to the data."""
+"""Where a library belongs: centred at the fixed point of a symmetry, scaled to the data.
+
+Index legend: n rows, d coordinates, r generators, k elements, p library functions.
+"""
 
 import numpy as np
 from scipy import sparse
@@ -34,45 +37,71 @@ def centre_and_scale(low, high, group):
     """
     d = len(low)
     center = (low + high) / 2.0
-    linear, offset = _few(group.algebra.linear, group.algebra.offset, d + 1)
+    linear = group.algebra.linear
+    offset = group.algebra.offset
+    r = len(linear)
+    if r > d + 1:
+        # Random combinations, as many as there are unknowns, have the same common fixed points.
+        rng = np.random.default_rng(0)
+        C = rng.normal(size=(d + 1, r))
+        linear = np.tensordot(C, linear, 1)
+        offset = C @ offset
+    # A fixed point of an element solves (g - 1) x = 0.
     displacement = group.elements.matrices - np.eye(d)
+    no_offset = np.zeros((len(displacement), d))
     linear = np.concatenate([linear, displacement])
-    offset = np.concatenate([offset, np.zeros((len(displacement), d))])
-    _, label = connected_components(sparse.csr_array(group.mixing), directed=False)
+    offset = np.concatenate([offset, no_offset])
+    graph = sparse.csr_array(group.mixing)
+    n_sets, label = connected_components(graph, directed=False)
     scale = np.ones(d)
-    for k in range(label.max() + 1):
+    for k in range(n_sets):
+        # Coordinates that are mixed share a unit, so that rotations stay orthogonal.
         mixed = np.flatnonzero(label == k)
-        A = linear[:, mixed[:, None], mixed].reshape(-1, len(mixed))
-        b = offset[:, mixed].ravel()
-        center[mixed] = _nearest_fixed_point(A, b, center[mixed])
-        above = np.abs(high[mixed] - center[mixed])
-        below = np.abs(low[mixed] - center[mixed])
+        A = linear[:, mixed[:, None], mixed]
+        b = offset[:, mixed]
+        center[mixed] = _nearest_fixed_point(
+            A.reshape(-1, len(mixed)),
+            b.ravel(),
+            center[mixed],
+        )
+        above = np.abs(high - center)[mixed]
+        below = np.abs(low - center)[mixed]
         reach = np.maximum(above, below).max()
         if reach > 0:
-            scale[mixed] = np.exp2(np.ceil(np.log2(reach)))
+            exponent = np.ceil(np.log2(reach))
+            scale[mixed] = np.exp2(exponent)
     return center, scale
 
 
 def _nearest_fixed_point(A, b, point):
-    """Return the solution of ``A x + b = 0`` nearest to a point; the point itself if none."""
-    if not A.any():
-        fixed = point.copy()
+    """Return the solution of ``A x + b = 0`` nearest to a point; the point itself if none.
+
+    Parameters
+    ----------
+    A : ndarray of shape (m, d)
+    b : ndarray of shape (m,)
+    point : ndarray of shape (d,)
+    """
+    if A.any():
+        # Least squares for the displacement: of all solutions it is the shortest.
+        displacement, *_ = np.linalg.lstsq(
+            A,
+            -b - A @ point,
+            rcond=1e-10,
+        )
+        fixed = point + displacement
     else:
-        fixed = point + np.linalg.lstsq(A, -b - A @ point, rcond=1e-10)[0]
-    terms = np.abs(A) @ (np.abs(fixed) + np.abs(point)) + np.abs(b)
-    if (np.abs(A @ fixed + b) > _FIXED * terms.max(initial=0)).any():
+        fixed = point.copy()
+    distance = np.abs(fixed) + np.abs(point)
+    terms = np.abs(A) @ distance + np.abs(b)
+    residual = np.abs(A @ fixed + b)
+    if (residual > _FIXED * terms.max(initial=0)).any():
         return point
+    # Round-off at the origin would tie the degrees of polynomials together.
     largest = max(np.abs(fixed).max(), np.abs(point).max())
-    fixed[np.abs(fixed) <= _AT_ORIGIN * largest] = 0
+    is_round_off = np.abs(fixed) <= _AT_ORIGIN * largest
+    fixed[is_round_off] = 0
     return fixed
-
-
-def _few(linear, offset, k):
-    """Return at most k random combinations of generators: their common fixed points are the same."""
-    if len(linear) <= k:
-        return linear, offset
-    C = np.random.default_rng(0).normal(size=(k, len(linear)))
-    return np.tensordot(C, linear, 1), C @ offset
 
 
 def place(template, X, group, near=None, names=None):
@@ -96,43 +125,68 @@ def place(template, X, group, near=None, names=None):
     """
     if not group.algebra.is_affine:  # fields beyond affine have no one fixed point
         group = Group.none(X.shape[1])
-    library = clone(as_library(template)).set_output(transform="default")
+    d = X.shape[1]
+    library = clone(as_library(template))
+    library.set_output(transform="default")
     columns = library.get_params(deep=False).get("columns")
     if columns is not None:
-        columns, _ = column_indices(columns, X.shape[1] if names is None else list(names), None)
+        known_columns = d if names is None else list(names)
+        columns, _ = column_indices(columns, known_columns, None)
         library.set_params(columns=columns)
         library.columns_ = columns  # `extremes` is asked before the library is fitted
     low = X.min(axis=0)
     high = X.max(axis=0)
-    rows = extremes = library.extremes(X)
-    if rows is None:
+    extremes = library.extremes(X)
+    # A library that depends on few rows is fitted to those alone, as it will be when data stream.
+    if extremes is None:
         rows = X
         extremes = np.array([low, high])
+    else:
+        rows = extremes
     if library.can_be_centred:
         _centre(library, low, high, group, near, columns)
     library.fit(rows)
-    if "n_output_features_" not in vars(library):
-        library.n_output_features_ = library_values(library, X[:1]).shape[1]
-    if "n_features_in_" not in vars(library):
-        library.n_features_in_ = X.shape[1]
+    # Libraries of users need not set these themselves.
+    fitted = vars(library)
+    if "n_output_features_" not in fitted:
+        first_row = library_values(library, X[:1])
+        library.n_output_features_ = first_row.shape[1]
+    if "n_features_in_" not in fitted:
+        library.n_features_in_ = d
     return library, extremes
 
 
 def _centre(library, low, high, group, near, columns):
-    """Set the centre and the scale that a library of some `columns` leaves open."""
+    """Set the centre and the scale that a library of some `columns` leaves open.
+
+    Parameters
+    ----------
+    library : Library
+        With parameters `center` and `scale`.
+    low, high : ndarray of shape (d,)
+        Range of the data.
+    group : Group
+    near : ndarray of shape (d,), or None
+    columns : ndarray of shape (c,) of int, or None
+    """
     known = library.get_params(deep=False)
     taken = slice(None) if columns is None else columns
     center = known["center"]
     if center is None:
-        start, stop = (low, high) if near is None else (near, near)
-        center = centre_and_scale(start, stop, group)[0][taken]
+        if near is None:
+            fixed_point, _ = centre_and_scale(low, high, group)
+        else:
+            fixed_point, _ = centre_and_scale(near, near, group)
+        center = fixed_point[taken]
         library.set_params(center=center)
     if known["scale"] is None:
-        # The scale as seen from the centre that is used.
-        whole = (low + high) / 2
-        whole[taken] = center
-        reach = np.maximum(np.abs(high - whole), np.abs(low - whole))
-        _, scale = centre_and_scale(whole - reach, whole + reach, group)
+        # The scale as seen from the centre that is used: a box of the data's reach about it.
+        origin = (low + high) / 2
+        origin[taken] = center
+        above = np.abs(high - origin)
+        below = np.abs(low - origin)
+        reach = np.maximum(above, below)
+        _, scale = centre_and_scale(origin - reach, origin + reach, group)
         library.set_params(scale=scale[taken])
 
 
@@ -140,18 +194,51 @@ def probe_points(X, n):
     """Return 2 n points: rows of `X`, and points scattered around them as far as the data reach.
 
     What holds there identically holds for the functions near the data, not by accident of a row.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, d)
+    n : int
+
+    Returns
+    -------
+    ndarray of shape (2 n, d)
     """
     rng = np.random.default_rng(0)
-    chosen = X[rng.choice(len(X), n, replace=len(X) < n)]
+    n_rows = len(X)
+    chosen = rng.choice(
+        n_rows,
+        n,
+        replace=n_rows < n,
+    )
+    rows = X[chosen]
+    # Columns that do not vary are scattered by as much as others, or by their own size.
     half_width = np.ptp(X, axis=0) / 2
-    half_width[half_width == 0] = half_width.max(initial=0) or np.abs(X).max(initial=0) or 1.0
-    return np.concatenate([chosen, chosen + rng.uniform(-1, 1, chosen.shape) * half_width])
+    largest = half_width.max(initial=0) or np.abs(X).max(initial=0) or 1.0
+    half_width[half_width == 0] = largest
+    displacement = rng.uniform(-1, 1, rows.shape) * half_width
+    return np.concatenate([rows, rows + displacement])
 
 
 def constant_functions(library, X):
-    """Return the indices of the library functions that do not vary and do not vanish."""
+    """Return the indices of the library functions that do not vary and do not vanish.
+
+    Parameters
+    ----------
+    library : fitted Library
+    X : ndarray of shape (n, d)
+        Near these rows.
+
+    Returns
+    -------
+    ndarray of int
+    """
     points = probe_points(X, _N_PROBES)
     phi = library_values(library, points)
     slopes = library.jacobian(points)
-    flat = (slopes == 0).all(axis=(0, 2)) & (phi == phi[0]).all(axis=0)
-    return np.flatnonzero(flat & (phi[0] != 0))
+    first = phi[0]
+    # Exactly: constants are computed without round-off.
+    has_no_slope = (slopes == 0).all(axis=(0, 2))
+    is_equal = (phi == first).all(axis=0)
+    is_constant = has_no_slope & is_equal & (first != 0)
+    return np.flatnonzero(is_constant)

@@ -17,6 +17,7 @@ from sksym.statistics import regression_statistics, statistics_through
 
 _SAME = 1e-10  # difference of library values, relative to their size, that is round-off
 _SAME_SPAN = 1e-6  # distance of two bases that numerical derivatives and round-off explain
+_N_POINTS = 20  # at which two libraries are compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,18 +103,25 @@ class EquivariantSpace:
     @property
     def n_free(self):
         """Number of free coefficients."""
-        return self.basis.shape[0] * (1 if self.is_tied else self.n_outputs)
+        k = self.basis.shape[0]
+        if self.is_tied:
+            return k
+        return k * self.n_outputs
 
     def full_basis(self):
         """Return the basis of all outputs together: sparse (n_free, q p)."""
         if self.is_tied:
             return self.basis
-        return sparse.csr_array(sparse.kron(sparse.eye_array(self.n_outputs), self.basis))
+        outputs = sparse.eye_array(self.n_outputs)
+        basis = sparse.kron(outputs, self.basis)
+        return sparse.csr_array(basis)
 
     def varies(self):
         """Tell whether anything but constants is left."""
-        functions = self.basis.indices % self.library.n_output_features_
-        return not np.isin(functions, self.constant).all()
+        p = self.library.n_output_features_
+        functions = self.basis.indices % p
+        is_constant = np.isin(functions, self.constant)
+        return not is_constant.all()
 
     # ------------------------------------------------------------------------------ regression
 
@@ -122,13 +130,33 @@ class EquivariantSpace:
 
         With an `operator` the rows are ``Y = operator(basis functions at X)``, all at once, and
         `weight` belongs to the rows of Y.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+        Y : ndarray of shape (m, q)
+            m = n without operator.
+        weight : ndarray of shape (m,)
+        operator : callable, default=None
+            A linear map of the rows, from (n, k) to (m, k).
+
+        Returns
+        -------
+        Statistics
         """
         k = self.basis.shape[0]
         require_factor(k)
         if operator is not None:
             return statistics_through(self._design(X, operator), X, Y, weight)
         rows_per_sample = self.n_outputs if self.is_tied else 1
-        return regression_statistics(self._design, X, Y, weight, k, rows_per_sample)
+        return regression_statistics(
+            self._design,
+            X,
+            Y,
+            weight,
+            k,
+            rows_per_sample,
+        )
 
     def _design(self, X, operator=None):
         """Evaluate the basis functions: (n, k), or (n q, k) where the outputs are tied.
@@ -137,40 +165,71 @@ class EquivariantSpace:
         """
         k = self.basis.shape[0]
         q = self.n_outputs
+        p = self.library.n_output_features_
         functions = self.basis
         if self.is_tied:
-            functions = self.basis.reshape(k * q, self.library.n_output_features_).tocsr()
+            functions = functions.reshape(k * q, p).tocsr()
         values = evaluate(self.library, functions, X)
         if operator is not None:
             values = operator(values)
         if not self.is_tied:
             return values
-        by_output = values.reshape(len(values), k, q).transpose(0, 2, 1)
-        return by_output.reshape(len(values) * q, k)
+        # From (row, basis function, output) to one row for each row and output.
+        n = len(values)
+        by_function = values.reshape(n, k, q)
+        by_output = by_function.transpose(0, 2, 1)
+        return by_output.reshape(n * q, k)
 
     def solve(self, statistics, alphas):
-        """Minimise the ridge objective for every alpha: coefficients (a, q, p)."""
+        """Minimise the ridge objective for every alpha: coefficients (a, q, p).
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of the rows, in the basis functions.
+        alphas : sequence of a floats
+        """
         w = self.coordinates(statistics, alphas)
         a, k, t = w.shape
-        coef = w.transpose(0, 2, 1).reshape(a * t, k) @ self.basis
-        return coef.reshape(a, self.n_outputs, self.library.n_output_features_)
+        q = self.n_outputs
+        p = self.library.n_output_features_
+        coordinates = w.transpose(0, 2, 1).reshape(a * t, k)
+        coef = coordinates @ self.basis
+        return coef.reshape(a, q, p)
 
     def coordinates(self, statistics, alphas):
         """Minimise the ridge objective for every alpha: coordinates (a, k, t) in the basis."""
         p = self.library.n_output_features_
-        first_of_output = np.arange(self.basis.shape[1] // p) * p
-        constants = np.add.outer(first_of_output, self.constant).ravel()
-        C = self.basis[:, constants].toarray()
-        # Constants are not penalised.
-        penalty = np.eye(len(C)) - C @ C.T
+        n_unknowns = self.basis.shape[1]
+        first_of_output = np.arange(0, n_unknowns, p)
+        constants = np.add.outer(first_of_output, self.constant)
+        # Constants are not penalised: the penalty is the projection on the other functions.
+        C = self.basis[:, constants.ravel()].toarray()
+        identity = np.eye(len(C))
+        penalty = identity - C @ C.T
         with one_thread():
             return ridge_in_subspace(statistics.R, statistics.n_targets, penalty, alphas)
 
     # ------------------------------------------------------------------------------ more data
 
     def including(self, statistics, X):
-        """Place the library on more data: the space, and the statistics in its basis."""
-        extremes = self.library.extremes(np.concatenate([self.extremes, X]))
+        """Place the library on more data.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of the rows so far.
+        X : ndarray of shape (n, d)
+            Further rows, which the statistics do not contain.
+
+        Returns
+        -------
+        space : EquivariantSpace
+        statistics : Statistics
+            Of the same rows, in its basis.
+        """
+        rows = np.concatenate([self.extremes, X])
+        extremes = self.library.extremes(rows)
         if extremes is None:  # the functions of the first rows are kept
             return self, statistics
         space, change = self._placed_on(extremes)
@@ -187,7 +246,8 @@ class EquivariantSpace:
         statistics : Statistics
             Of the rows of both, in the basis of `space`.
         """
-        extremes = self.library.extremes(np.concatenate([self.extremes, other.extremes]))
+        rows = np.concatenate([self.extremes, other.extremes])
+        extremes = self.library.extremes(rows)
         if extremes is None:
             self._require_same_functions(other)
             space = self
@@ -201,7 +261,8 @@ class EquivariantSpace:
         # Both span the same functions, but each has a basis of its own.
         change = other_basis @ space.basis.T
         _require_same_span(space.basis, other_basis, change)
-        return space, statistics.merge(others.in_other_unknowns(change.toarray()))
+        others = others.in_other_unknowns(change.toarray())
+        return space, statistics.merge(others)
 
     def _placed_on(self, extremes):
         """Return the space with its library fitted to `extremes`, and how unknowns change.
@@ -211,27 +272,36 @@ class EquivariantSpace:
         library, extremes = place(self.template, extremes, self.group)
         K = self.library.change_to(library)
         space = replace(self, library=library, extremes=extremes)
-        if (sparse.eye_array(K.shape[0]) != K).nnz == 0:
+        identity = sparse.eye_array(K.shape[0])
+        if (identity != K).nnz == 0:
             return space, None
         basis = self._in_functions_of(K)
-        if basis.shape[0] == basis.shape[1]:  # every function: the basis stays
-            return space, (basis @ self.basis.T).toarray()
+        n_free, n_unknowns = basis.shape
+        if n_free == n_unknowns:  # every function: the basis stays
+            change = basis @ self.basis.T
+            return space, change.toarray()
         Q, L = orthonormal_rows(basis)
-        return replace(space, basis=sparse.csr_array(Q)), L
+        space = replace(space, basis=sparse.csr_array(Q))
+        return space, L
 
     def _in_functions_of(self, K):
         """Return the basis in the functions of another library, ``phi = K phi_other``."""
         q = self.basis.shape[1] // K.shape[0]
-        return sparse.csr_array(self.basis @ sparse.kron(sparse.eye_array(q), K))
+        outputs = sparse.eye_array(q)
+        change = sparse.kron(outputs, K)
+        return sparse.csr_array(self.basis @ change)
 
     def _require_same_functions(self, other):
         """Raise where two fitted libraries hold different functions."""
-        points = probe_points(np.concatenate([self.extremes, other.extremes]), 20)
+        rows = np.concatenate([self.extremes, other.extremes])
+        points = probe_points(rows, _N_POINTS)
         ours = library_values(self.library, points)
         theirs = library_values(other.library, points)
-        if ours.shape != theirs.shape or (
-            np.abs(ours - theirs).max() > _SAME * np.abs(ours).max(initial=0)
-        ):
+        is_same = ours.shape == theirs.shape
+        if is_same:
+            difference = np.abs(ours - theirs).max()
+            is_same = difference <= _SAME * np.abs(ours).max(initial=0)
+        if not is_same:
             raise ValueError(
                 "The libraries of the two models were fitted to different rows and hold different "
                 "functions (knots of splines, say), so their statistics cannot be merged: give "
@@ -251,17 +321,32 @@ class EquivariantSpace:
         rho : ndarray of shape (q, q)
             How it moves the outputs.
         """
-        box = np.array([self.extremes.min(axis=0), self.extremes.max(axis=0)])
-        M, t, output = random_element(self.group, self.B, self.rho, box, rng)
+        low = self.extremes.min(axis=0)
+        high = self.extremes.max(axis=0)
+        M, t, output = random_element(
+            self.group,
+            self.B,
+            self.rho,
+            np.array([low, high]),
+            rng,
+        )
         if output is None:
             output = np.eye(self.n_outputs)
         return M, t, output
 
 
 def _require_same_span(basis, other_basis, change):
-    """Raise where ``other_basis = change @ basis`` fails: they span different functions."""
+    """Raise where ``other_basis = change @ basis`` fails: they span different functions.
+
+    Parameters
+    ----------
+    basis, other_basis : csr_array of shape (k, n), (k', n)
+    change : csr_array of shape (k', k)
+    """
+    has_same_dimension = change.shape[0] == change.shape[1]
     outside = abs(other_basis - change @ basis).max()
-    if change.shape[0] != change.shape[1] or outside > _SAME_SPAN * abs(other_basis).max():
+    tolerance = _SAME_SPAN * abs(other_basis).max()
+    if not has_same_dimension or outside > tolerance:
         raise ValueError(
             "The library is not closed under the symmetry, and at the rows of the two models "
             "different functions were found to have it, so their statistics cannot be merged: "

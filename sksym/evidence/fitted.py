@@ -1,4 +1,4 @@
-"""Evidence from a fitted function: its Lie derivatives, and what the errors of the fit make of them."""
+"""Evidence from a fitted function: its Lie derivatives and their errors."""
 
 from dataclasses import dataclass
 from functools import cached_property

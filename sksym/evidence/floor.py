@@ -73,7 +73,7 @@ class FloorRecursion:
         L = self._evidence.L
         estimate = self._evidence.estimate
         q = len(estimate.coef)
-        p, s = L.E.shape
+        p = L.n_functions
         k, r = generators.shape
         tests = u.reshape(q, -1).T  # (m, q)
         if L.T is not None:

@@ -1,4 +1,8 @@
-"""The textbook algebras and groups. A new one is a function that returns its matrices."""
+"""The textbook algebras and groups. A new one is a function that returns its matrices.
+
+Generators are in the textbook's scale and order: rotations have entries 1 and -1, so that ``exp``
+takes the angle. Index legend: i, j coordinates, a generators.
+"""
 
 from itertools import combinations
 
@@ -12,34 +16,57 @@ from sksym.groups.lie_algebra import LieAlgebra, require_dimension
 
 
 def so(d):
-    """Return the rotations of ``R^d``: for i < j in order, ``x_i ∂_j - x_j ∂_i``."""
-    return _pairs(d, lambda i, j: (1.0, -1.0))
+    """Return the rotations of ``R^d``: for i < j in order, ``x_i ∂_j - x_j ∂_i``.
+
+    ``d (d - 1) / 2`` generators.
+    """
+    lower, upper = _pairs(d)
+    return LieAlgebra(lower - upper)
 
 
 def se(d):
-    """Return the rigid motions of ``R^d``: rotations, then translations."""
+    """Return the rigid motions of ``R^d``: rotations, then translations.
+
+    ``d (d + 1) / 2`` generators.
+    """
     return so(d) + translations(d)
 
 
 def translations(d):
     """Return the translations of ``R^d``, one along each axis."""
     _require_generators(d, d)
-    return LieAlgebra(np.zeros((d, d, d)), np.eye(d))
+    return LieAlgebra(
+        linear=np.zeros((d, d, d)),
+        offset=np.eye(d),
+    )
 
 
 def scaling(weights):
-    """Return dilations ``x_i -> exp(t w_i) x_i``, one for each row of `weights`, (d,) or (r, d)."""
-    weights = np.atleast_2d(np.asarray(weights, float))
+    """Return dilations ``x_i -> exp(t w_i) x_i``, one for each row of `weights`.
+
+    Parameters
+    ----------
+    weights : array-like of shape (d,) or (r, d)
+    """
+    weights = np.asarray(weights, float)
+    weights = np.atleast_2d(weights)
     d = weights.shape[-1]
+    axis = np.arange(d)
+    # Set, not multiplied: infinity times zero would hide that a weight is infinite.
     linear = np.zeros((*weights.shape, d))
-    linear[..., np.arange(d), np.arange(d)] = weights
+    linear[..., axis, axis] = weights
     return LieAlgebra(linear)
 
 
 def gl(d):
-    """Return all linear motions of ``R^d``: ``x_j ∂_i`` in row-major order of (i, j)."""
-    _require_generators(d, d * d)
-    return LieAlgebra(np.eye(d * d).reshape(d * d, d, d))
+    """Return all linear motions of ``R^d``: ``x_j ∂_i`` in row-major order of (i, j).
+
+    ``d^2`` generators.
+    """
+    r = d * d
+    _require_generators(d, r)
+    units = np.eye(r)
+    return LieAlgebra(units.reshape(r, d, d))
 
 
 def sl(d):
@@ -48,36 +75,63 @@ def sl(d):
     First the off-diagonal ``x_j ∂_i`` in row-major order of (i, j), then traceless diagonals.
     """
     _require_generators(d, d * d - 1)
-    units = np.eye(d * d).reshape(d, d, d, d)
-    off_diagonal = [units[i, j] for i in range(d) for j in range(d) if i != j]
-    diagonal = [units[i, i] - units[i + 1, i + 1] for i in range(d - 1)]
-    return LieAlgebra(np.reshape(off_diagonal + diagonal, (-1, d, d)))
+    # units[i, j] (d, d): the matrix with one at (i, j)
+    units = np.eye(d * d)
+    units = units.reshape(d, d, d, d)
+    matrices = []
+    for i in range(d):
+        for j in range(d):
+            if i != j:
+                matrices.append(units[i, j])
+    for i in range(d - 1):
+        first = units[i, i]
+        second = units[i + 1, i + 1]
+        matrices.append(first - second)
+    matrices = np.reshape(matrices, (-1, d, d))  # sl(1) has none
+    return LieAlgebra(matrices)
 
 
 def aff(d):
-    """Return all affine motions of ``R^d``: gl(d), then translations."""
+    """Return all affine motions of ``R^d``: gl(d), then translations.
+
+    ``d (d + 1)`` generators.
+    """
     return gl(d) + translations(d)
 
 
 def sp(n_features):
     """Return the symplectic motions of ``(q, p)``: ``A^T J + J A = 0``, ``J = [[0, I], [-I, 0]]``.
 
-    ``A = J S`` with S over the symmetric units, so ``k (2k + 1)`` generators.
+    ``A = J S`` with S over the symmetric units, so ``k (2k + 1)`` generators for k pairs.
+
+    Parameters
+    ----------
+    n_features : int
+        Even: the k positions first, then the k momenta.
     """
     if n_features % 2:
         raise ValueError(f"sp acts on an even number of features, got {n_features}.")
-    k = n_features // 2
-    _require_generators(n_features, k * (2 * k + 1))
+    d = n_features
+    k = d // 2
+    _require_generators(d, k * (2 * k + 1))
     zero = np.zeros((k, k))
-    J = np.block([[zero, np.eye(k)], [-np.eye(k), zero]])
+    identity = np.eye(k)
+    J = np.block(
+        [
+            [zero, identity],
+            [-identity, zero],
+        ]
+    )
+    # The condition says that -J A = S is symmetric.
     symmetric = []
-    for i in range(n_features):
-        for j in range(i, n_features):
-            unit = np.zeros((n_features, n_features))
+    for i in range(d):
+        for j in range(i, d):
+            unit = np.zeros((d, d))
             unit[i, j] = 1
             unit[j, i] = 1
             symmetric.append(unit)
-    return LieAlgebra(J @ np.array(symmetric))
+    matrices = J @ np.array(symmetric)
+    return LieAlgebra(matrices)
 
 
 def lorentz(n_space=3):
@@ -85,12 +139,16 @@ def lorentz(n_space=3):
 
     Boosts first, then rotations.
     """
-    return _pairs(1 + n_space, lambda i, j: (1.0, 1.0 if i == 0 else -1.0))
+    lower, upper = _pairs(1 + n_space)
+    # Pairs are in order of i, so the first are those with time: they are symmetric matrices.
+    upper[n_space:] *= -1
+    return LieAlgebra(lower + upper)
 
 
 def poincare(n_space=3):
     """Return the isometries of space-time ``(t, x1, ..)``: Lorentz motions, then translations."""
-    return lorentz(n_space) + translations(1 + n_space)
+    d = 1 + n_space
+    return lorentz(n_space) + translations(d)
 
 
 def galilei(n_space=3):
@@ -99,26 +157,41 @@ def galilei(n_space=3):
     Rotations, then boosts ``t ∂_i``, then translations, t first.
     """
     d = 1 + n_space
-    boosts = np.zeros((n_space, d, d))
-    boosts[np.arange(n_space), np.arange(1, d), 0] = 1.0
-    return so(n_space).on_columns(range(1, d), d) + LieAlgebra(boosts) + translations(d)
+    space = range(1, d)
+    rotations = so(n_space).on_columns(space, d)
+    # Boost a moves x_(a + 1) by the time, which is column 0.
+    matrices = np.zeros((n_space, d, d))
+    for a in range(n_space):
+        matrices[a, a + 1, 0] = 1.0
+    boosts = LieAlgebra(matrices)
+    return rotations + boosts + translations(d)
 
 
-def _pairs(d, entries):
-    """Return one generator for each pair i < j: ``entries(i, j) = (A[j, i], A[i, j])``."""
-    _require_generators(d, d * (d - 1) // 2)
-    pairs = list(combinations(range(d), 2))
-    linear = np.zeros((len(pairs), d, d))
+def _pairs(d):
+    """Return the units of the pairs i < j in order, with one at (j, i) and at (i, j).
+
+    Returns
+    -------
+    lower, upper : ndarray of shape (d (d - 1) / 2, d, d)
+    """
+    r = d * (d - 1) // 2
+    _require_generators(d, r)
+    lower = np.zeros((r, d, d))
+    pairs = combinations(range(d), 2)
     for a, (i, j) in enumerate(pairs):
-        linear[a, j, i], linear[a, i, j] = entries(i, j)
-    return LieAlgebra(linear)
+        lower[a, j, i] = 1.0
+    upper = lower.transpose(0, 2, 1)
+    return lower, upper.copy()
 
 
 def _require_generators(d, r):
-    """Refuse dimensions below one, and generators that do not fit into memory."""
+    """Refuse dimensions below one, and r generators that do not fit into memory."""
     require_dimension(d)
+    # Three arrays: while they are built, as they are kept, and in products.
     require_memory(
-        24.0 * r * d * d, f"{r:,} generators on R^{d}", "Act on fewer columns (on_columns)."
+        24.0 * r * d * d,
+        f"{r:,} generators on R^{d}",
+        "Act on fewer columns (on_columns).",
     )
 
 
@@ -128,35 +201,73 @@ def _require_generators(d, r):
 def reflections(d):
     """Return the sign flip of each coordinate of ``R^d``."""
     require_dimension(d)
-    flips = np.ones((d, d)) - 2 * np.eye(d)
-    return FiniteGroup(flips[:, :, None] * np.eye(d), [f"-x{i}" for i in range(d)])
+    identity = np.eye(d)
+    # Row k: the signs of the coordinates after flip k.
+    signs = 1 - 2 * identity
+    matrices = signs[:, :, None] * identity
+    return FiniteGroup(
+        matrices,
+        names=[f"-x{i}" for i in range(d)],
+    )
 
 
 def permutations(m, block=1):
     """Return all permutations of `m` groups of `block` consecutive columns.
 
     They are generated by a swap and a cycle.
+
+    Parameters
+    ----------
+    m : int
+    block : int, default=1
+        Columns that move together: 3 for points of space.
     """
     if m < 1 or block < 1:
         raise ValueError(f"permutations needs m >= 1 and block >= 1, got m={m}, block={block}.")
-    orders = {"swap": np.arange(m)}
-    orders["swap"][:2] = orders["swap"][:2][::-1]
+    swap = np.arange(m)
+    first_two = swap[:2].copy()
+    swap[:2] = first_two[::-1]
+    orders = {"swap": swap}
+    # Of two, the swap is the only permutation.
     if m > 2:
         orders["cycle"] = np.roll(np.arange(m), 1)
-    columns_of_block = np.eye(block)
-    matrices = [np.kron(np.eye(m)[order], columns_of_block) for order in orders.values()]
+    identity = np.eye(m)
+    within_block = np.eye(block)
+    matrices = []
+    for images in orders.values():
+        matrix = np.kron(identity[images], within_block)
+        matrices.append(matrix)
     return FiniteGroup(matrices, list(orders))
 
 
 def cyclic(d, order):
-    """Return the rotation by ``2 pi / order`` in the plane of the first two of `d` coordinates."""
-    if d < 2 or order < 1 or order != int(order):
+    """Return the rotation by ``2 pi / order`` in the plane of the first two of `d` coordinates.
+
+    It generates the cyclic group of that order.
+
+    Raises
+    ------
+    ValueError
+        If there is no plane, or the order is not a whole number.
+    """
+    is_whole = order >= 1 and order == int(order)
+    if d < 2 or not is_whole:
         raise ValueError(
             f"cyclic needs d >= 2 and a whole number order >= 1, got d={d}, order={order}."
         )
     angle = 2 * np.pi / order
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    turn[np.abs(turn) < 1e-15] = 0.0  # a quarter turn maps axes to axes
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
+    turn = np.array(
+        [
+            [cosine, -sine],
+            [sine, cosine],
+        ]
+    )
+    # A quarter turn maps axes to axes, but cos(pi/2) is round-off.
+    is_round_off = np.abs(turn) < 1e-15
+    turn[is_round_off] = 0.0
     g = np.eye(d)
     g[:2, :2] = turn
-    return FiniteGroup(g[None], [f"1/{order} turn"])
+    name = f"1/{order} turn"
+    return FiniteGroup([g], [name])

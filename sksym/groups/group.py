@@ -18,6 +18,7 @@ from sksym.groups.lie_algebra import (
 from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
 
 _SINGULAR = 1e12  # condition of an element with rows and columns of unit size
+_TINY = 1e-300  # size that divides without overflow
 _SHOWN = 5  # elements in a repr
 
 
@@ -44,7 +45,8 @@ class FiniteGroup:
 
     def __post_init__(self):
         matrices = read_only(self.matrices, "matrices")
-        if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
+        is_stack = matrices.ndim == 3
+        if not is_stack or matrices.shape[1] != matrices.shape[2]:
             raise ValueError(
                 f"`matrices` must have shape (k, d, d), got {matrices.shape}: "
                 "stack the square matrices of the elements along the first axis."
@@ -52,12 +54,13 @@ class FiniteGroup:
         require_dimension(matrices.shape[1])
         for k, g in enumerate(matrices):
             _require_invertible(g, k)
-        if self.names is None:
-            names = tuple(f"g{k}" for k in range(len(matrices)))
-        else:
-            names = tuple(map(str, self.names))
+        names = self.names
+        if names is None:
+            names = [f"g{k}" for k in range(len(matrices))]
+        names = tuple(str(name) for name in names)
         if len(names) != len(matrices):
             raise ValueError(f"Got {len(names)} names for {len(matrices)} elements.")
+        # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "matrices", matrices)
         object.__setattr__(self, "names", names)
 
@@ -73,7 +76,9 @@ class FiniteGroup:
         return self  # immutable: `clone` and `get_params` share it
 
     def __reduce__(self):
-        return type(self), (self.matrices, self.names)  # arrays stay read-only
+        # By the constructor, so that the array of a copy is read-only too.
+        arguments = (self.matrices, self.names)
+        return type(self), arguments
 
     def __repr__(self):
         shown = ", ".join(self.names[:_SHOWN]) or "no elements"
@@ -97,20 +102,41 @@ class FiniteGroup:
 
     def take(self, indices):
         """Return the group of some of the elements, under their names."""
-        return FiniteGroup(self.matrices[indices], [self.names[k] for k in indices])
+        names = [self.names[k] for k in indices]
+        return FiniteGroup(self.matrices[indices], names)
 
     def repeat(self, k):
-        """Return the same elements acting on `k` points stored side by side."""
+        """Return the same elements acting on `k` points stored side by side.
+
+        Parameters
+        ----------
+        k : int
+
+        Returns
+        -------
+        FiniteGroup
+            On ``R^(k d)``: every point is moved by the same element.
+        """
         size = k * self.n_features
         matrices = np.zeros((self.n_elements, size, size))
         for element, g in enumerate(self.matrices):
-            matrices[element] = block_diag(*[g] * k)
+            copies = [g] * k
+            matrices[element] = block_diag(*copies)
         return FiniteGroup(matrices, self.names)
 
     def on_columns(self, columns, n_features):
-        """Let the group act on some columns only; arguments as in ``LieAlgebra.on_columns``."""
-        columns, n_features = column_indices(columns, n_features, self.n_features)
-        matrices = np.tile(np.eye(n_features), (self.n_elements, 1, 1))
+        """Let the group act on some columns only and leave the others alone.
+
+        Parameters
+        ----------
+        columns : sequence of d int or str
+            The columns to act on, in the group's order.
+        n_features : int or sequence of str
+            Number of all columns; the list of their names where `columns` holds names.
+        """
+        columns, n_columns = column_indices(columns, n_features, self.n_features)
+        identity = np.eye(n_columns)
+        matrices = np.tile(identity, (self.n_elements, 1, 1))
         matrices[:, columns[:, None], columns] = self.matrices
         return FiniteGroup(matrices, self.names)
 
@@ -145,7 +171,9 @@ class Group:
     def __post_init__(self):
         if not isinstance(self.algebra, LieAlgebra | VectorFields):
             raise TypeError(f"`algebra` must be a LieAlgebra, got {self.algebra!r}.")
-        elements = no_elements(self.algebra.n_features) if self.elements is None else self.elements
+        elements = self.elements
+        if elements is None:
+            elements = no_elements(self.algebra.n_features)
         if not isinstance(elements, FiniteGroup):
             raise TypeError(f"`elements` must be a FiniteGroup, got {self.elements!r}.")
         require_same_space(self.algebra, elements)
@@ -153,7 +181,19 @@ class Group:
 
     @classmethod
     def of(cls, symmetry, name="symmetry"):
-        """Return a LieAlgebra, VectorFields, FiniteGroup or Group as a Group."""
+        """Return a LieAlgebra, VectorFields, FiniteGroup or Group as a Group.
+
+        Parameters
+        ----------
+        symmetry : LieAlgebra, VectorFields, FiniteGroup or Group
+        name : str
+            Of the parameter, for messages.
+
+        Raises
+        ------
+        TypeError
+            If it is none of these.
+        """
         if isinstance(symmetry, Group):
             return symmetry
         if isinstance(symmetry, FiniteGroup):
@@ -201,11 +241,16 @@ class Group:
         return Group.of(other) + self
 
     def represented_by(self, representation):
-        """Return how generators and elements move outputs: ``B`` (r, q, q), ``rho`` (k, q, q)."""
-        return (
-            self.algebra.represented_by(representation),
-            self.elements.represented_by(representation),
-        )
+        """Return how generators and elements move outputs.
+
+        Returns
+        -------
+        B : ndarray of shape (r, q, q)
+        rho : ndarray of shape (k, q, q)
+        """
+        B = self.algebra.represented_by(representation)
+        rho = self.elements.represented_by(representation)
+        return B, rho
 
     def repeat(self, k):
         """Return the same symmetry of `k` points stored side by side, on ``R^(k d)``."""
@@ -214,14 +259,17 @@ class Group:
     def on_columns(self, columns, n_features):
         """Let the group act on some columns only; arguments as in ``LieAlgebra.on_columns``."""
         algebra = self.algebra.on_columns(columns, n_features)
-        return Group(algebra, self.elements.on_columns(columns, n_features))
+        elements = self.elements.on_columns(columns, n_features)
+        return Group(algebra, elements)
 
     @cached_property
     def mixing(self):
         """Which coordinates the symmetry mixes: (d, d), nonzero where it does."""
-        d = self.n_features
-        mixing = np.eye(d) + np.abs(self.elements.matrices - np.eye(d)).sum(axis=0)
-        return mixing + np.abs(self.algebra.linear).sum(axis=0)
+        identity = np.eye(self.n_features)
+        displacement = np.abs(self.elements.matrices - identity)
+        speed = np.abs(self.algebra.linear)
+        # Sizes are added, because entries of opposite sign would cancel.
+        return identity + displacement.sum(axis=0) + speed.sum(axis=0)
 
 
 def resolve(symmetry, X, name="symmetry"):
@@ -235,10 +283,22 @@ def resolve(symmetry, X, name="symmetry"):
         Fields of a library that is not fitted are fitted to it.
     name : str
         Of the parameter, for messages.
+
+    Returns
+    -------
+    Group
+
+    Raises
+    ------
+    TypeError
+        If `symmetry` is none of these.
+    ValueError
+        If it acts on another number of features.
     """
     d = X.shape[1]
     if symmetry is None:
         return Group.none(d)
+    # A function may return fields of a library that is not fitted, so it is called first.
     if callable(symmetry):
         symmetry = symmetry(d)
     if isinstance(symmetry, UnfittedVectorFields):
@@ -258,12 +318,13 @@ def no_elements(d):
 
 
 def _require_invertible(g, k):
+    """Raise unless element k, `g` (d, d), is finite and invertible."""
     if not np.isfinite(g).all():
         raise ValueError(f"Element {k} holds NaN or infinity: group elements are finite.")
     # Rows and columns of unit size first: elements may mix units.
     row_size = np.linalg.norm(g, axis=1, keepdims=True)
-    scaled = g / np.maximum(row_size, 1e-300)
+    scaled = g / np.maximum(row_size, _TINY)
     column_size = np.linalg.norm(scaled, axis=0)
-    scaled = scaled / np.maximum(column_size, 1e-300)
+    scaled = scaled / np.maximum(column_size, _TINY)
     if np.linalg.cond(scaled) > _SINGULAR:
         raise ValueError(f"Element {k} is singular: group elements are invertible.")

@@ -1,4 +1,7 @@
-"""Lie algebras of affine motions."""
+"""Lie algebras of affine motions.
+
+Index legend: a, b, c generators (r of them), i, j coordinates (d of them), n samples.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +14,8 @@ from sksym.groups.naming import algebra_name
 from sksym.groups.text import SHOWN, linear_combination
 
 _INDEPENDENT = 1e-3  # diagonal of a QR relative to its largest, for orthogonalising in turn
+_NOT_CLOSED = 1e-8  # relative distance of a bracket from the span
+_ROUND_OFF = 1e-14  # of a product of two matrices, relative to their norms
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,46 +53,53 @@ class LieAlgebra:
 
     def __post_init__(self):
         linear = read_only(self.linear, "linear")
-        if linear.ndim != 3 or linear.shape[1] != linear.shape[2]:
+        is_stack = linear.ndim == 3
+        if not is_stack or linear.shape[1] != linear.shape[2]:
             raise ValueError(
                 f"`linear` must have shape (r, d, d), got {linear.shape}: "
                 "stack the square matrices of the generators along the first axis."
             )
         require_dimension(linear.shape[1])
+        r, d, _ = linear.shape
         offset = self.offset
         if offset is None:
-            offset = np.zeros(linear.shape[:2])
+            offset = np.zeros((r, d))
         offset = read_only(offset, "offset")
-        if offset.shape != linear.shape[:2]:
+        if offset.shape != (r, d):
             raise ValueError(
-                f"`offset` must have shape {linear.shape[:2]} to go with `linear`, "
+                f"`offset` must have shape {(r, d)} to go with `linear`, "
                 f"got {offset.shape}: give one translation per generator."
             )
         _require_finite(linear, "linear")
         _require_finite(offset, "offset")
-        if self.names is None:
+        names = self.names
+        if names is None:
             names = _field_names(linear, offset)
-        else:
-            names = tuple(map(str, self.names))
-        if len(names) != len(linear):
-            raise ValueError(f"Got {len(names)} names for {len(linear)} generators.")
+        names = tuple(str(name) for name in names)
+        if len(names) != r:
+            raise ValueError(f"Got {len(names)} names for {r} generators.")
+        # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "linear", linear)
         object.__setattr__(self, "offset", offset)
         object.__setattr__(self, "names", names)
 
     @property
     def dim(self):
+        """Number of generators, r."""
         return self.linear.shape[0]
 
     @property
     def n_features(self):
+        """Dimension d of the space that is acted on."""
         return self.linear.shape[1]
 
     def __deepcopy__(self, memo):
         return self  # immutable: `clone` and `get_params` share it
 
     def __reduce__(self):
-        return type(self), (self.linear, self.offset, self.names)  # arrays stay read-only
+        # By the constructor, so that the arrays of a copy are read-only too.
+        arguments = (self.linear, self.offset, self.names)
+        return type(self), arguments
 
     def __repr__(self):
         shown = ", ".join(self.names[:SHOWN]) or "none"
@@ -105,18 +117,30 @@ class LieAlgebra:
         )
 
     def vector_field(self, X):
-        """Evaluate ``A_a x + b_a`` at every row of `X`: shape (n, r, d)."""
-        return np.einsum("aij,nj->nai", self.linear, np.asarray(X, float)) + self.offset
+        """Evaluate ``A_a x + b_a`` at every row of `X` (n, d): shape (n, r, d)."""
+        X = np.asarray(X, float)
+        linear_part = np.einsum("aij,nj->nai", self.linear, X)
+        return linear_part + self.offset
 
     def combine(self, C):
         """Return the algebra of the ``k`` combinations ``sum_a C[:, a] (A_a, b_a)``, `C` (k, r)."""
         C = checked_combination(C, self.dim)
-        return LieAlgebra(np.tensordot(C, self.linear, 1), C @ self.offset)
+        linear = np.tensordot(C, self.linear, 1)
+        offset = C @ self.offset
+        return LieAlgebra(linear, offset)
 
     def take(self, indices):
-        """Return the algebra of some of the generators, under their names."""
-        names = [self.names[a] for a in indices]
-        return LieAlgebra(self.linear[indices], self.offset[indices], names)
+        """Return the algebra of some of the generators, under their names.
+
+        Parameters
+        ----------
+        indices : sequence of int
+        """
+        return LieAlgebra(
+            self.linear[indices],
+            self.offset[indices],
+            [self.names[a] for a in indices],
+        )
 
     def exp(self, xi):
         """Compute the finite transformation ``x -> M x + t`` reached after unit time along `xi`.
@@ -136,13 +160,18 @@ class LieAlgebra:
             raise ValueError(f"`xi` must have shape ({self.dim},), got {xi.shape}.")
         if not np.isfinite(xi).all():
             raise ValueError(f"`xi` must be finite, got {xi}.")
-        transformation = expm(np.tensordot(xi, self.homogeneous(), 1))
-        return transformation[1:, 1:], transformation[1:, 0]
+        # In homogeneous coordinates (1, x) an affine motion is linear.
+        generator = np.tensordot(xi, self.homogeneous(), 1)
+        transformation = expm(generator)
+        M = transformation[1:, 1:]
+        t = transformation[1:, 0]
+        return M, t
 
     def homogeneous(self):
         """Return the generators as (r, d + 1, d + 1) matrices that act on ``(1, x)``."""
         size = self.n_features + 1
-        matrices = np.zeros((self.dim, size, size))
+        shape = (self.dim, size, size)
+        matrices = np.zeros(shape)
         matrices[:, 1:, 1:] = self.linear
         matrices[:, 1:, 0] = self.offset
         return matrices
@@ -152,7 +181,11 @@ class LieAlgebra:
         return flat_generators(self.linear, self.offset)
 
     def structure_constants(self):
-        """Compute ``c`` (r, r, r) with ``[M_a, M_b] = sum_c c[a, b, c] M_c``, ``M`` homogeneous.
+        """Compute ``c`` with ``[M_a, M_b] = sum_c c[a, b, c] M_c``, ``M`` homogeneous matrices.
+
+        Returns
+        -------
+        ndarray of shape (r, r, r)
 
         Raises
         ------
@@ -160,7 +193,7 @@ class LieAlgebra:
             If some bracket leaves the span of the generators.
         """
         constants, residual = self._brackets()
-        if residual > 1e-8:
+        if residual > _NOT_CLOSED:
             raise ValueError(
                 f"The span of {self!r} is not closed: a bracket leaves it by {residual:.1g} "
                 "relative. Add the missing generators."
@@ -169,20 +202,34 @@ class LieAlgebra:
 
     def is_closed(self, rtol=1e-10):
         """Tell whether all brackets stay in the span, to `rtol` of the largest bracket."""
-        return bool(self._brackets()[1] <= rtol)
+        _, residual = self._brackets()
+        return bool(residual <= rtol)
 
     def repeat(self, k):
-        """Return the same motion of `k` points stored side by side, on ``R^(k d)``."""
+        """Return the same motion of `k` points stored side by side.
+
+        Parameters
+        ----------
+        k : int
+
+        Returns
+        -------
+        LieAlgebra
+            On ``R^(k d)``: every point is moved by the same generator.
+        """
+        r = self.dim
         size = k * self.n_features
         require_memory(
-            8.0 * self.dim * size**2,
-            f"{self.dim:,} generators on R^{size}",
+            8.0 * r * size**2,
+            f"{r:,} generators on R^{size}",
             "Repeat the algebra for fewer points.",
         )
-        linear = np.zeros((self.dim, size, size))
+        linear = np.zeros((r, size, size))
         for a, A in enumerate(self.linear):
-            linear[a] = block_diag(*[A] * k)
-        return LieAlgebra(linear, np.tile(self.offset, k))
+            copies = [A] * k
+            linear[a] = block_diag(*copies)
+        offset = np.tile(self.offset, k)
+        return LieAlgebra(linear, offset)
 
     def on_columns(self, columns, n_features):
         """Let the algebra act on some columns only and leave the others alone.
@@ -193,11 +240,17 @@ class LieAlgebra:
             The columns to act on, in the algebra's order.
         n_features : int or sequence of str
             Number of all columns; the list of their names where `columns` holds names.
+
+        Returns
+        -------
+        LieAlgebra
+            On ``R^n_features``.
         """
-        columns, n_features = column_indices(columns, n_features, self.n_features)
-        linear = np.zeros((self.dim, n_features, n_features))
+        columns, d = column_indices(columns, n_features, self.n_features)
+        r = self.dim
+        linear = np.zeros((r, d, d))
         linear[:, columns[:, None], columns] = self.linear
-        offset = np.zeros((self.dim, n_features))
+        offset = np.zeros((r, d))
         offset[:, columns] = self.offset
         return LieAlgebra(linear, offset)
 
@@ -208,10 +261,18 @@ class LieAlgebra:
         return representation.infinitesimal(self.linear)
 
     def in_units_of(self, center, half_width):
-        """Return the same generators in the coordinates ``(x - center) / half_width``."""
-        linear = self.linear * (half_width / half_width[:, None])
-        offset = (self.linear @ center + self.offset) / half_width
-        return LieAlgebra(linear, offset)
+        """Return the same generators in the coordinates ``(x - center) / half_width``.
+
+        Parameters
+        ----------
+        center, half_width : ndarray of shape (d,)
+        """
+        unit = half_width / half_width[:, None]
+        at_center = self.linear @ center + self.offset
+        return LieAlgebra(
+            self.linear * unit,
+            at_center / half_width,
+        )
 
     def isomorphism_class(self):
         """Name the algebra up to isomorphism, ``so(3)`` for example."""
@@ -221,49 +282,89 @@ class LieAlgebra:
         """Compute the weighted mean over rows of ``field_a . field_b``: shape (r, r).
 
         The second moments of ``(1, x)`` suffice, so that the cost per row does not grow with r.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+        weight : ndarray of shape (n,)
         """
         n, d = X.shape
-        root = np.sqrt(weight / weight.sum())
+        fraction = weight / weight.sum()
+        sqrt_weight = np.sqrt(fraction)
+        # moments: triangular factor of the weighted rows (1, x)
         moments = None
         for rows in row_blocks(n, d):
-            ones = root[rows, None]
-            moments = merge_rows(moments, np.hstack([ones, X[rows] * ones]))
-        fields = np.concatenate([self.offset[:, :, None], self.linear], axis=2)
-        factor = (fields @ moments.T).reshape(self.dim, d * len(moments))
+            ones = sqrt_weight[rows, None]
+            block = np.hstack([ones, X[rows] * ones])
+            moments = merge_rows(moments, block)
+        fields = np.concatenate(
+            [self.offset[:, :, None], self.linear],
+            axis=2,
+        )
+        factor = fields @ moments.T
+        factor = factor.reshape(self.dim, d * len(moments))
         return factor @ factor.T
 
     def orthonormal_coordinates(self, box, X=None):
         """Compute coordinates (k, r) of an orthonormal basis of the span of the generators.
 
         The inner product is ``trace(xi^T eta)`` of the homogeneous matrices in the coordinates
-        of the `box` (2, d). Independent generators are orthogonalised in turn, translations
-        first and those of few entries before others: so they stay sparse, and orthogonal ones
-        are only rescaled.
+        of the `box` (2, d) (Otto et al. 2025, remark 15). Independent generators are
+        orthogonalised in turn, translations first and those of few entries before others: so they
+        stay sparse, and orthogonal ones are only rescaled.
+
+        Parameters
+        ----------
+        box : ndarray of shape (2, d)
+        X : ignored
+            `VectorFields` need it.
+
+        Returns
+        -------
+        ndarray of shape (k, r)
+            k < r where generators depend on each other.
         """
-        center = box.mean(axis=0)
-        half_width = (box[1] - box[0]) / 2
-        flat = self.in_units_of(center, half_width).flat()
+        low, high = box
+        in_box = self.in_units_of(box.mean(axis=0), (high - low) / 2)
+        flat = in_box.flat()
+        # In mixed units generators differ by orders of magnitude.
         size = np.linalg.norm(flat, axis=1)
         size[size == 0] = 1
-        flat = flat / size[:, None]  # in mixed units generators differ by orders of magnitude
+        flat = flat / size[:, None]
         gram = flat @ flat.T
         diagonal = np.diag(gram)
-        if diagonal.all() and not np.count_nonzero(gram - np.diag(diagonal)):
+        off_diagonal = gram - np.diag(diagonal)
+        if diagonal.all() and not off_diagonal.any():
             return np.diag(1 / size)
-        few_entries_first = np.count_nonzero(flat, axis=1)
-        order = np.lexsort((few_entries_first, self.linear.any(axis=(1, 2))))
+        is_linear = self.linear.any(axis=(1, 2))
+        n_entries = np.count_nonzero(flat, axis=1)
+        order = np.lexsort((n_entries, is_linear))
         R = np.linalg.qr(flat[order].T, mode="r")
-        pivots = np.abs(np.diag(R))
-        if len(R) == self.dim and pivots.min(initial=1) > _INDEPENDENT * pivots.max(initial=0):
-            R = R * np.sign(np.diag(R))[:, None]
-            basis = np.empty_like(gram)
-            basis[:, order] = solve_triangular(R, np.eye(len(R))).T
-            return np.where(np.abs(basis) > EPS * len(R), basis, 0.0) / size
-        # The singular values of the rows themselves: a Gram matrix would lose half of the digits.
-        return orthonormal_combinations(flat.T) / size
+        pivots = np.diag(R)
+        size_of_pivots = np.abs(pivots)
+        least_pivot = _INDEPENDENT * size_of_pivots.max(initial=0)
+        is_independent = len(R) == self.dim and size_of_pivots.min(initial=1) > least_pivot
+        if not is_independent:
+            # Singular values of the rows themselves: a Gram matrix would lose half of the digits.
+            return orthonormal_combinations(flat.T) / size
+        # Gram and Schmidt, with positive coefficients of the generators themselves.
+        R = R * np.sign(pivots)[:, None]
+        identity = np.eye(len(R))
+        basis = np.empty_like(gram)
+        basis[:, order] = solve_triangular(R, identity).T
+        is_round_off = np.abs(basis) <= EPS * len(R)
+        basis[is_round_off] = 0.0
+        return basis / size
 
     def _brackets(self):
-        """Compute structure constants by least squares, and the largest relative misfit."""
+        """Compute structure constants by least squares, and the largest relative misfit.
+
+        Returns
+        -------
+        constants : ndarray of shape (r, r, r)
+        misfit : float
+            By which a bracket leaves the span, relative to the largest bracket.
+        """
         require_memory(
             24.0 * self.dim**2 * (self.n_features + 1) ** 2,
             f"All brackets of {self.dim:,} generators",
@@ -272,18 +373,26 @@ class LieAlgebra:
         M = self.homogeneous()
         products = np.einsum("aij,bjk->abik", M, M)
         brackets = products - products.transpose(1, 0, 2, 3)
-        brackets = brackets.reshape(self.dim**2, *M.shape[1:])
-        brackets = flat_generators(brackets[:, 1:, 1:], brackets[:, 1:, 0])
+        # One row (a, b) for each pair.
+        r = self.dim
+        size = self.n_features + 1
+        brackets = brackets.reshape(r * r, size, size)
+        brackets = flat_generators(
+            brackets[:, 1:, 1:],
+            brackets[:, 1:, 0],
+        )
         span = self.flat()
-        if self.dim:
+        constants = np.zeros((0, 0))
+        if r:
             constants = brackets @ np.linalg.pinv(span)
-        else:
-            constants = np.zeros((0, 0))
-        largest = np.linalg.norm(brackets, axis=1).max(initial=0) or 1.0
         misfit = np.linalg.norm(brackets - constants @ span, axis=1)
+        # Without the round-off of the products, which is relative to the factors.
         norms = np.linalg.norm(M, axis=(1, 2))
-        misfit -= 1e-14 * np.outer(norms, norms).ravel()  # round-off of the products
-        return constants.reshape((self.dim,) * 3), misfit.max(initial=0) / largest
+        misfit -= _ROUND_OFF * np.outer(norms, norms).ravel()
+        lengths = np.linalg.norm(brackets, axis=1)
+        largest = lengths.max(initial=0) or 1.0
+        constants = constants.reshape(r, r, r)
+        return constants, misfit.max(initial=0) / largest
 
 
 def no_algebra(d):
@@ -294,7 +403,11 @@ def no_algebra(d):
 def flat_generators(linear, offset):
     """Return generators (r, d, d), (r, d) as rows of numbers, offset first: (r, d (d + 1))."""
     r, d = offset.shape
-    return np.concatenate([offset[:, :, None], linear], axis=2).reshape(r, d * (d + 1))
+    matrices = np.concatenate(
+        [offset[:, :, None], linear],
+        axis=2,
+    )
+    return matrices.reshape(r, d * (d + 1))
 
 
 def orthonormal_combinations(columns):
@@ -303,8 +416,10 @@ def orthonormal_combinations(columns):
     `columns` (m, r) have sizes of about one or zero.
     """
     _, s, Vt = np.linalg.svd(columns, full_matrices=False)
-    independent = s > 1e-10 * s.max(initial=0)
-    return Vt[independent] / s[independent][:, None]
+    is_independent = s > 1e-10 * s.max(initial=0)
+    s = s[is_independent]
+    V = Vt[is_independent]
+    return V / s[:, None]
 
 
 def checked_combination(C, dim):
@@ -316,7 +431,7 @@ def checked_combination(C, dim):
 
 
 def read_only(array, name):
-    """Return a read-only copy as floats."""
+    """Return a read-only copy of an array as floats; `name` is that of the parameter."""
     array = real_array(array, name).copy()
     array.setflags(write=False)
     return array
@@ -336,7 +451,7 @@ def require_dimension(d):
 
 
 def require_same_space(first, second):
-    """Raise unless two symmetries act on the same space."""
+    """Raise unless two symmetries (LieAlgebra, FiniteGroup, ..) act on the same space."""
     if first.n_features != second.n_features:
         raise ValueError(
             f"Symmetries of R^{first.n_features} and R^{second.n_features} cannot be added: "
@@ -345,8 +460,10 @@ def require_same_space(first, second):
 
 
 def _require_finite(generators, name):
+    """Raise unless all entries of generators (r, ..) are finite."""
+    is_finite = np.isfinite(generators)
     axes = tuple(range(1, generators.ndim))
-    infinite = np.flatnonzero(~np.isfinite(generators).all(axis=axes))
+    infinite = np.flatnonzero(~is_finite.all(axis=axes))
     if len(infinite):
         raise ValueError(
             f"`{name}` of generator {infinite[0]} holds NaN or infinity: generators are finite."
@@ -354,9 +471,26 @@ def _require_finite(generators, name):
 
 
 def _field_names(linear, offset):
-    """Write generators as vector fields, source by source: a rotation reads "x0 ∂1 - x1 ∂0"."""
+    """Write generators as vector fields, source by source: a rotation reads "x0 ∂1 - x1 ∂0".
+
+    Parameters
+    ----------
+    linear : ndarray of shape (r, d, d)
+    offset : ndarray of shape (r, d)
+
+    Returns
+    -------
+    list of r str
+    """
     r, d = offset.shape
-    by_source = np.concatenate([offset[:, None], linear.transpose(0, 2, 1)], axis=1)
-    terms = [f"∂{i}" for i in range(d)]
-    terms += [f"x{j} ∂{i}" for j in range(d) for i in range(d)]
-    return tuple(linear_combination(row, terms) for row in by_source.reshape(r, d * (d + 1)))
+    by_source = np.concatenate(
+        [offset[:, None], linear.transpose(0, 2, 1)],
+        axis=1,
+    )
+    coefficients = by_source.reshape(r, d * (d + 1))
+    sources = ["", *(f"x{j} " for j in range(d))]
+    terms = []
+    for source in sources:
+        for i in range(d):
+            terms.append(f"{source}∂{i}")
+    return [linear_combination(row, terms) for row in coefficients]

@@ -1,4 +1,8 @@
-"""Which Lie algebra is it? A name from structure constants and the Killing form."""
+"""Which Lie algebra is it? A name from structure constants and the Killing form.
+
+Index legend: a, b, c generators (r of them), ``ad`` (r, r, r) the adjoint matrices, i, j rows and
+columns of matrices, x, y, z rows of a basis of a subspace of the algebra.
+"""
 
 from functools import cache
 from math import comb
@@ -43,21 +47,32 @@ def algebra_name(algebra):
         return f"not closed, dimension {algebra.dim}"
     scale = np.abs(constants).max()
     if scale <= _ZERO:
-        return "so(2)" if _is_periodic(algebra) else f"abelian of dimension {algebra.dim}"
+        if _is_periodic(algebra):
+            return "so(2)"
+        return f"abelian of dimension {algebra.dim}"
     constants = constants / scale
     ad = constants.transpose(0, 2, 1)  # ad[a] acts on columns of coordinates: ad[a] e_b = [a, b]
-    derived = _row_space(constants.reshape(-1, algebra.dim))
-    radical = _null_space(derived @ _killing_form(ad))
+    # Rows: [g, g], which all brackets span, and its orthogonal complement.
+    brackets = constants.reshape(-1, algebra.dim)
+    derived = _row_space(brackets)
+    killing = _killing_form(ad)
+    radical = _null_space(derived @ killing)
     if len(radical) == algebra.dim:
         return _name_of_solvable(ad, derived)
-    levi = " + ".join(_names_of_simple_ideals(ad, radical))
+    ideals = _names_of_simple_ideals(ad, radical)
+    levi = " + ".join(ideals)
     if len(radical):
         return _name_with_radical(levi, ad, radical)
-    return "so(4)" if levi == "so(3) + so(3)" else levi
+    if levi == "so(3) + so(3)":
+        return "so(4)"
+    return levi
 
 
 def _orthonormal(algebra):
-    """Return the same algebra with orthonormal generators."""
+    """Return the same algebra with orthonormal generators.
+
+    Rows of unit size are orthogonalised, so that units of the generators do not matter.
+    """
     flat = algebra.flat()
     size = np.linalg.norm(flat, axis=1, keepdims=True)
     columns = (flat / size).T
@@ -67,17 +82,21 @@ def _orthonormal(algebra):
 
 
 def _killing_form(ad):
-    """Return ``tr(ad_a ad_b)``, shape (r, r)."""
+    """Return the Killing form ``tr(ad_a ad_b)``, shape (r, r)."""
     return np.einsum("aij,bji->ab", ad, ad)
 
 
 def _is_periodic(algebra):
-    """Whether one generator has closed orbits: it is diagonalisable with commensurate rates."""
+    """Tell whether one generator has closed orbits.
+
+    It has where it is diagonalisable with imaginary eigenvalues in rational ratios.
+    """
     if algebra.dim > 1:
         return False
     (matrix,) = algebra.homogeneous()
     eigenvalues, vectors = np.linalg.eig(matrix)
     size = np.abs(eigenvalues).max()
+    # Eigenvectors of a Jordan block coincide.
     diagonalisable = np.linalg.cond(vectors) <= 1 / _ZERO
     if size <= _ZERO or not diagonalisable:
         return False
@@ -118,18 +137,29 @@ def _name_of_solvable(ad, derived):
 
 
 def _name_of_motions_of_plane(ad, translations):
-    """Name an algebra of two translations and a generator that turns or boosts them, or None."""
-    commutators = np.tensordot(translations, ad, 1) @ translations.T
+    """Name an algebra of two translations and a generator that turns or boosts them, or None.
+
+    Parameters
+    ----------
+    ad : ndarray of shape (3, 3, 3)
+    translations : ndarray of shape (2, 3)
+        An orthonormal basis of ``[g, g]``.
+    """
+    ad_of_translations = np.tensordot(translations, ad, 1)
+    commutators = ad_of_translations @ translations.T
     if not _vanishes(commutators):
         return None
     third = _null_space(translations)[0]
     ad_third = np.tensordot(third, ad, 1)
+    # How the third generator acts on the plane of translations: by i w, or by +w and -w.
     action = translations @ ad_third @ np.linalg.pinv(translations)
     eigenvalues = np.linalg.eigvals(action)
     size = np.abs(eigenvalues).max()
     if _vanishes(eigenvalues.real, size):
         return "se(2)"
-    if _vanishes(eigenvalues.imag, size) and _vanishes(eigenvalues.sum(), size):
+    is_real = _vanishes(eigenvalues.imag, size)
+    is_traceless = _vanishes(eigenvalues.sum(), size)
+    if is_real and is_traceless:
         return "se(1, 1)"
     return None
 
@@ -150,7 +180,8 @@ def _name_with_radical(levi, ad, radical):
         return f"{levi} acting on a radical of dimension {n}"
     action = np.einsum("aij,yj->ayi", ad, radical)
     if _vanishes(action):
-        return f"{levi} + R" if n == 1 else f"{levi} + R^{n}"
+        center = "R" if n == 1 else f"R^{n}"
+        return f"{levi} + {center}"
     if levi == f"so({n})":
         return f"se({n})"
     return f"{levi} acting on R^{n}"
@@ -185,31 +216,63 @@ def _names_of_simple_ideals(ad, radical):
         unnamed &= ~in_ideal
         dim = np.count_nonzero(in_ideal)
         spanning = vectors[:, in_ideal]
-        left, _, _ = np.linalg.svd(np.hstack([spanning.real, spanning.imag]))
+        real_and_imaginary = np.hstack([spanning.real, spanning.imag])
+        left, _, _ = np.linalg.svd(real_and_imaginary)
         ideal = left[:, :dim]
+        # The Killing form is negative on compact directions, positive on the others.
         signature = np.linalg.eigvalsh(ideal.T @ killing @ ideal)
         n_noncompact = np.count_nonzero(signature > 0)
-        name = _simple_algebras().get((dim, n_noncompact), f"simple of dimension {dim}")
+        name = _simple_algebras().get(
+            (dim, n_noncompact),
+            f"simple of dimension {dim}",
+        )
         names.append(name)
     return sorted(names)
 
 
 def _quotient(ad, radical):
-    """Return the adjoint matrices of the quotient by a radical, (k, k, k)."""
+    """Return the adjoint matrices of the quotient by a radical.
+
+    Parameters
+    ----------
+    ad : ndarray of shape (r, r, r)
+    radical : ndarray of shape (n, r)
+
+    Returns
+    -------
+    ndarray of shape (k, k, k), k = r - n
+    """
     if not len(radical):
         return ad
     complement = _null_space(radical)
-    dual = np.linalg.inv(np.concatenate([complement, radical]).T)
-    projection = dual[: len(complement)]
-    return np.einsum("xa,aij,yj,zi->xzy", complement, ad, complement, projection)
+    basis = np.concatenate([complement, radical])
+    dual = np.linalg.inv(basis.T)
+    k = len(complement)
+    return np.einsum(
+        "xa,aij,yj,zi->xzy",
+        complement,
+        ad,
+        complement,
+        dual[:k],  # coordinates along the complement
+    )
 
 
 def _commutant(ad):
-    """Return a basis (m, k, k) of the matrices that commute with a semisimple ``ad``."""
+    """Return a basis of the matrices that commute with all of a semisimple algebra.
+
+    Parameters
+    ----------
+    ad : ndarray of shape (k, k, k)
+
+    Returns
+    -------
+    ndarray of shape (m, k, k)
+    """
     k = len(ad)
     identity = np.eye(k)
     # Two random elements generate a semisimple algebra.
-    weights = np.random.default_rng(1).normal(size=(2, k))
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=(2, k))
     conditions = []
     for element in np.tensordot(weights, ad, 1):
         # Row-major: kron(a, 1) vec(Z) = vec(a Z) and kron(1, a^T) vec(Z) = vec(Z a).
@@ -224,12 +287,20 @@ def _commutant(ad):
 def _simple_algebras():
     """Return the names of the classical algebras by (dimension, positive Killing eigenvalues).
 
-    Where two are isomorphic, the first name that is entered stays.
+    The number of positive eigenvalues is that of the dimensions that are not compact: 0 for so(d)
+    and su(n), the traceless symmetric matrices for sl(n), the boosts p (d - p) for so(d - p, p).
+    Where two are isomorphic, such as so(3) and su(2), the first name that is entered stays.
+
+    Returns
+    -------
+    dict of (int, int) to str
     """
     names = {}
     for d in range(3, _MAX_ORDER):
-        if d != 4:  # so(4) is not simple
-            names.setdefault((comb(d, 2), 0), f"so({d})")
+        if d == 4:  # so(4) is not simple
+            continue
+        dim = comb(d, 2)
+        names.setdefault((dim, 0), f"so({d})")
     for n in range(2, 20):
         dim = n * n - 1
         n_symmetric = comb(n + 1, 2) - 1
@@ -248,23 +319,25 @@ def _simple_algebras():
 
 
 def _vanishes(values, size=1.0):
-    """Whether all values are zero up to rounding, relative to `size`."""
+    """Tell whether all values are zero up to rounding, relative to `size`."""
     return np.abs(values).max() <= _ZERO * size
 
 
 def _row_space(rows):
-    """Return an orthonormal basis of the span of some rows."""
+    """Return an orthonormal basis (k, r) of the span of some rows (m, r)."""
     _, s, Vt = np.linalg.svd(rows, full_matrices=False)
     return Vt[s > _ZERO]
 
 
 def _null_space(rows):
-    """Return an orthonormal basis of the vectors orthogonal to all rows."""
+    """Return an orthonormal basis (r - k, r) of the vectors orthogonal to all rows (m, r)."""
     _, s, Vt = np.linalg.svd(rows)
-    return Vt[np.count_nonzero(s > _ZERO) :]
+    rank = np.count_nonzero(s > _ZERO)
+    return Vt[rank:]
 
 
 def _random_combination(matrices):
     """Return a random linear combination of matrices (k, m, m), always the same one."""
-    weights = np.random.default_rng(0).normal(size=len(matrices))
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=len(matrices))
     return np.tensordot(weights, matrices, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_BRACKET_RTOL = 1e-8
+_BRACKET_RTOL = 1e-8  # misfit of a bracket relative to its terms, for matrices given as numbers
 
 
 class Representation:
@@ -21,30 +21,42 @@ class Representation:
     is_exact = False
 
     def __call__(self, acting):
+        """Return the matrices by which a LieAlgebra, FiniteGroup or Group moves the outputs."""
         return acting.represented_by(self)
 
     def infinitesimal(self, A):
-        """Return ``B`` (r, q, q) for the linear parts `A` (r, d, d) of generators."""
+        """Return ``B`` (r, q, q) for the linear parts `A` (r, d, d) of generators.
+
+        Linear in A, and ``B([A, A']) = [B(A), B(A')]``.
+        """
         raise NotImplementedError
 
     def finite(self, g):
-        """Return ``rho(g)`` (k, q, q) for elements `g` (k, d, d)."""
+        """Return ``rho(g)`` (k, q, q) for elements `g` (k, d, d).
+
+        ``rho(g h) = rho(g) rho(h)``, and ``rho(exp A) = exp B(A)``.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Trivial(Representation):
-    """`q` outputs that do not move."""
+    """`q` outputs that do not move: ``B = 0``, ``rho = 1``."""
 
     q: int
 
     is_exact = True
 
     def infinitesimal(self, A):
-        return np.zeros((len(A), self.q, self.q))
+        """Return zeros (r, q, q)."""
+        r = len(A)
+        return np.zeros((r, self.q, self.q))
 
     def finite(self, g):
-        return np.tile(np.eye(self.q), (len(g), 1, 1))
+        """Return identities (k, q, q)."""
+        k = len(g)
+        identity = np.eye(self.q)
+        return np.tile(identity, (k, 1, 1))
 
 
 @dataclass(frozen=True)
@@ -56,21 +68,26 @@ class Vector(Representation):
     is_exact = True
 
     def infinitesimal(self, A):
+        """Return `A` (r, d, d), or its block (r, q, q) of the columns named."""
         return self._block(A)
 
     def finite(self, g):
+        """Return `g` (k, d, d), or its block (k, q, q) of the columns named."""
         return self._block(g)
 
     def _block(self, matrices):
+        """Return the block of matrices (.., d, d) that acts on the columns named, checked."""
         if self.columns is None:
             return np.array(matrices)
         d = matrices.shape[1]
         columns = np.asarray(self.columns, dtype=int)
         distinct = 0 < len(set(self.columns)) == len(columns)
-        if not distinct or not ((columns >= 0) & (columns < d)).all():
+        exists = (columns >= 0) & (columns < d)
+        if not distinct or not exists.all():
             raise ValueError(f"columns{self.columns} must be distinct and in 0..{d - 1}.")
         others = np.setdiff1d(np.arange(d), columns)
-        if matrices[:, columns[:, None], others].any():
+        mixing = matrices[:, columns[:, None], others]
+        if mixing.any():
             raise ValueError(
                 f"The group mixes the columns {self.columns} with others, "
                 "so they are no representation: name all that move together."
@@ -85,10 +102,13 @@ class Covector(Representation):
     is_exact = True
 
     def infinitesimal(self, A):
+        """Return ``-A^T`` (r, d, d)."""
         return -A.transpose(0, 2, 1)
 
     def finite(self, g):
-        return np.linalg.inv(g).transpose(0, 2, 1)
+        """Return ``g^-T`` (k, d, d)."""
+        inverse = np.linalg.inv(g)
+        return inverse.transpose(0, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -99,6 +119,7 @@ class Tensor(Representation):
     b: Representation
 
     def infinitesimal(self, A):
+        """Return ``B_a (x) 1 + 1 (x) B_b`` (r, q_a q_b, q_a q_b)."""
         left = self.a.infinitesimal(A)
         right = self.b.infinitesimal(A)
         m = left.shape[1]
@@ -106,13 +127,17 @@ class Tensor(Representation):
         # a: generator, (i, j): row, (k, l): column
         product = np.einsum("aik,jl->aijkl", left, np.eye(n))
         product += np.einsum("ik,ajl->aijkl", np.eye(m), right)
-        return product.reshape(-1, m * n, m * n)
+        size = m * n
+        return product.reshape(-1, size, size)
 
     def finite(self, g):
+        """Return ``rho_a (x) rho_b`` (k, q_a q_b, q_a q_b)."""
         left = self.a.finite(g)
         right = self.b.finite(g)
         size = left.shape[1] * right.shape[1]
-        return np.einsum("aik,ajl->aijkl", left, right).reshape(-1, size, size)
+        # a: element, (i, j): row, (k, l): column
+        product = np.einsum("aik,ajl->aijkl", left, right)
+        return product.reshape(-1, size, size)
 
 
 @dataclass(frozen=True)
@@ -122,16 +147,21 @@ class DirectSum(Representation):
     parts: tuple
 
     def infinitesimal(self, A):
-        return _block_diagonal([summand.infinitesimal(A) for summand in self.parts])
+        """Return block-diagonal matrices (r, q, q), q the sum of those of the summands."""
+        stacks = [summand.infinitesimal(A) for summand in self.parts]
+        return _block_diagonal(stacks)
 
     def finite(self, g):
-        return _block_diagonal([summand.finite(g) for summand in self.parts])
+        """Return block-diagonal matrices (k, q, q), q the sum of those of the summands."""
+        stacks = [summand.finite(g) for summand in self.parts]
+        return _block_diagonal(stacks)
 
 
 def _block_diagonal(stacks):
     """Return stacks of matrices (k, q_i, q_i) as one of block-diagonal matrices (k, q, q)."""
+    k = len(stacks[0])
     q = sum(stack.shape[1] for stack in stacks)
-    matrices = np.zeros((len(stacks[0]), q, q))
+    matrices = np.zeros((k, q, q))
     start = 0
     for stack in stacks:
         stop = start + stack.shape[1]
@@ -145,7 +175,12 @@ covector = Covector()
 
 
 def trivial(q):
-    """Return the representation of `q` invariant outputs."""
+    """Return the representation of `q` invariant outputs.
+
+    Parameters
+    ----------
+    q : int
+    """
     return Trivial(q)
 
 
@@ -153,12 +188,21 @@ def columns(*indices):
     """Return the representation of outputs that move as those input columns do.
 
     For a group that acts on more columns than the outputs have.
+
+    Parameters
+    ----------
+    *indices : int
     """
     return Vector(tuple(indices))
 
 
 def tensor(a, b):
-    """Return the representation of ``T_ij`` in row-major order, i moving by `a` and j by `b`."""
+    """Return the representation of ``T_ij`` in row-major order, i moving by `a` and j by `b`.
+
+    Parameters
+    ----------
+    a, b : Representation
+    """
     return Tensor(a, b)
 
 
@@ -173,10 +217,21 @@ def direct_sum(*parts):
 
 
 def represent(output, algebra):
-    """Return ``B`` (r, q, q) of a representation, or of an array that claims to be one.
+    """Return ``B`` of a representation, or of an array that claims to be one.
+
+    Parameters
+    ----------
+    output : Representation, callable or array-like of shape (r, q, q)
+    algebra : LieAlgebra
+
+    Returns
+    -------
+    ndarray of shape (r, q, q)
 
     Raises
     ------
+    TypeError
+        If `output` is neither a representation nor an array.
     ValueError
         If shapes do not fit, entries are not finite, or brackets are not preserved.
     """
@@ -191,21 +246,40 @@ def represent(output, algebra):
         raise TypeError(
             f"`output` must be a representation or an array of shape (r, q, q), got {output!r}."
         ) from error
-    if B.ndim != 3 or B.shape[0] != algebra.dim or B.shape[1] != B.shape[2]:
+    is_square = B.ndim == 3 and B.shape[1] == B.shape[2]
+    if not is_square or len(B) != algebra.dim:
         raise ValueError(
             f"`output` has shape {B.shape}, but the algebra has {algebra.dim} generators: "
             f"give one square matrix for each, shape ({algebra.dim}, q, q)."
         )
     if not np.isfinite(B).all():
         raise ValueError("`output` holds NaN or infinity: representation matrices are finite.")
-    exact = isinstance(output, Representation) and output.is_exact
-    if not exact and B.any():
+    is_exact = isinstance(output, Representation) and output.is_exact
+    # Zero matrices represent every algebra.
+    if not is_exact and B.any():
         _check_brackets(B, algebra)
     return B
 
 
 def represent_elements(output, elements, q=None):
-    """Return ``rho(g)`` (k, q, q) of the elements of a finite group."""
+    """Return ``rho(g)`` of the elements of a finite group.
+
+    Parameters
+    ----------
+    output : Representation or callable
+    elements : FiniteGroup
+    q : int, default=None
+        Number of outputs that the algebra moves; None: there is none.
+
+    Returns
+    -------
+    ndarray of shape (k, q, q)
+
+    Raises
+    ------
+    ValueError
+        If `output` is an array, or shapes do not fit.
+    """
     if not callable(output):
         raise ValueError(
             "`output` as an array speaks of an algebra only: with a finite group give a "
@@ -213,7 +287,8 @@ def represent_elements(output, elements, q=None):
         )
     rho = np.asarray(output(elements), dtype=float)
     k = elements.n_elements
-    if rho.ndim != 3 or rho.shape[0] != k or rho.shape[1] != rho.shape[2]:
+    is_square = rho.ndim == 3 and rho.shape[1] == rho.shape[2]
+    if not is_square or len(rho) != k:
         raise ValueError(
             f"`output` gives shape {rho.shape} for {k} elements: one (q, q) matrix for each."
         )
@@ -225,32 +300,41 @@ def represent_elements(output, elements, q=None):
 
 
 def _check_brackets(B, algebra):
-    """Raise unless `B` is linear in the generator and maps brackets to brackets.
+    """Raise unless `B` (r, q, q) is linear in the generator and maps brackets to brackets.
 
     One random bracket is compared: a linear map that is no representation fails it.
     """
+    r = algebra.dim
     M = algebra.homogeneous()
-    span = M.reshape(len(M), M[0].size)
-    image = B.reshape(len(B), B[0].size)
+    span = M.reshape(r, -1)
+    image = B.reshape(r, -1)
     to_coordinates = np.linalg.pinv(span, rcond=1e-10)
     # Dependent generators must have dependent images.
-    unit = np.linalg.norm(span) / (np.linalg.norm(image) or 1.0)
-    dependent = np.abs(span @ to_coordinates @ image - image).max() * unit
-    is_linear = dependent <= _BRACKET_RTOL * np.linalg.norm(span)
-    xi, eta = np.random.default_rng(0).normal(size=(2, algebra.dim))
+    size_of_span = np.linalg.norm(span)
+    size_of_image = np.linalg.norm(image)
+    unit = size_of_span / (size_of_image or 1.0)
+    residual = span @ to_coordinates @ image - image
+    dependent = np.abs(residual).max() * unit
+    is_linear = dependent <= _BRACKET_RTOL * size_of_span
+    rng = np.random.default_rng(0)
+    xi, eta = rng.normal(size=(2, r))
     X = np.tensordot(xi, M, 1)
     Y = np.tensordot(eta, M, 1)
     bracket = (X @ Y - Y @ X).ravel()
+    # zeta: coordinates of the bracket in the generators
     zeta = bracket @ to_coordinates
     BX = np.tensordot(xi, B, 1)
     BY = np.tensordot(eta, B, 1)
-    misfit = np.abs(np.tensordot(zeta, B, 1) - (BX @ BY - BY @ BX)).max()
+    bracket_of_images = BX @ BY - BY @ BX
+    image_of_bracket = np.tensordot(zeta, B, 1)
+    misfit = np.abs(image_of_bracket - bracket_of_images).max()
     # Generators whose span is not closed have brackets outside, where there is nothing to compare.
     outside = np.linalg.norm(bracket - zeta @ span)
     is_inside = outside <= _BRACKET_RTOL * np.linalg.norm(X) * np.linalg.norm(Y)
     scale = np.linalg.norm(BX) * np.linalg.norm(BY)
-    scale += np.linalg.norm(zeta) * np.linalg.norm(image)
-    if not is_linear or (is_inside and misfit > _BRACKET_RTOL * scale):
+    scale += np.linalg.norm(zeta) * size_of_image
+    preserves_bracket = not is_inside or misfit <= _BRACKET_RTOL * scale
+    if not is_linear or not preserves_bracket:
         raise ValueError(
             "`output` is not a representation of the algebra: [B_a, B_b] differs from B([a, b]) "
             f"by {misfit:.2g} in a random bracket. Give the matrices by which the same "

@@ -1,4 +1,7 @@
-"""Who acts beyond affine motions: vector fields whose components lie in a library."""
+"""Who acts beyond affine motions: vector fields whose components lie in a library.
+
+Index legend: a fields (r of them), i, j coordinates (d), p library functions, n samples.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,9 +46,13 @@ class VectorFields:
             raise ValueError(f"`coef` must have shape (r, {d}, {p}), got {coef.shape}.")
         if not np.isfinite(coef).all():
             raise ValueError("`coef` holds NaN or infinity: fields are finite.")
-        names = _field_names(self.library, coef) if self.names is None else tuple(self.names)
+        names = self.names
+        if names is None:
+            names = _field_names(self.library, coef)
+        names = tuple(names)
         if len(names) != len(coef):
             raise ValueError(f"Got {len(names)} names for {len(coef)} fields.")
+        # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "coef", coef)
         object.__setattr__(self, "names", names)
 
@@ -61,7 +68,9 @@ class VectorFields:
         return self  # immutable: `clone` and `get_params` share it
 
     def __reduce__(self):
-        return type(self), (self.library, self.coef, self.names)
+        # By the constructor, so that the array of a copy is read-only too.
+        arguments = (self.library, self.coef, self.names)
+        return type(self), arguments
 
     def __repr__(self):
         shown = ", ".join(self.names[:SHOWN]) or "none"
@@ -69,17 +78,20 @@ class VectorFields:
         return f"VectorFields(dim={self.dim}, n_features={self.n_features}: {shown}{dots})"
 
     def vector_field(self, X):
-        """Evaluate the fields at every row of `X`: shape (n, r, d)."""
-        return np.einsum("adp,np->nad", self.coef, self.library.transform(X))
+        """Evaluate the fields at every row of `X` (n, d): shape (n, r, d)."""
+        values = self.library.transform(X)
+        return np.einsum("adp,np->nad", self.coef, values)
 
     def jacobian(self, X):
-        """Return the derivatives ``d field_i / d x_j`` at every row of `X`: (n, r, d, d)."""
-        return np.einsum("aip,npj->naij", self.coef, self.library.jacobian(X))
+        """Return the derivatives ``d field_i / d x_j`` at every row of `X` (n, d): (n, r, d, d)."""
+        slopes = self.library.jacobian(X)
+        return np.einsum("aip,npj->naij", self.coef, slopes)
 
     def combine(self, C):
         """Return the ``k`` combinations ``sum_a C[:, a] field_a``, `C` (k, r)."""
         C = checked_combination(C, self.dim)
-        return VectorFields(self.library, np.tensordot(C, self.coef, 1))
+        coef = np.tensordot(C, self.coef, 1)
+        return VectorFields(self.library, coef)
 
     # ------------------------------------------------ what estimators ask of candidate motions
 
@@ -99,7 +111,13 @@ class VectorFields:
         return f"{self.dim} vector fields"
 
     def mean_square(self, X, weight):
-        """Compute the weighted mean over rows of ``field_a . field_b``: shape (r, r)."""
+        """Compute the weighted mean over rows of ``field_a . field_b``: shape (r, r).
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+        weight : ndarray of shape (n,)
+        """
         factor = self._factor(X, 1.0, weight)
         return factor.T @ factor
 
@@ -109,20 +127,36 @@ class VectorFields:
         Components are taken in units of the half widths of the range of `X`.
         """
         half_width = np.ptp(X, axis=0) / 2
-        half_width[half_width == 0] = half_width.max(initial=0) or 1.0
-        factor = self._factor(X, half_width, np.ones(len(X)))
+        largest = half_width.max(initial=0) or 1.0
+        half_width[half_width == 0] = largest
+        equal_weight = np.ones(len(X))
+        factor = self._factor(X, half_width, equal_weight)
+        # Fields of unit size first: those of high degree differ by orders of magnitude.
         size = np.linalg.norm(factor, axis=0)
         size[size == 0] = 1
         return orthonormal_combinations(factor / size) / size
 
     def _factor(self, X, unit, weight):
-        """Return R (k, r) with ``R^T R`` the mean of the products of the fields over `unit`."""
+        """Return R (k, r) with ``R^T R`` the mean of the products of the fields over `unit`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+        unit : float or ndarray of shape (d,)
+            Of the components.
+        weight : ndarray of shape (n,)
+        """
         n, d = X.shape
-        root = np.sqrt(weight / weight.sum())
+        r = self.dim
+        fraction = weight / weight.sum()
+        sqrt_weight = np.sqrt(fraction)
         factor = None
-        for rows in row_blocks(n, self.dim * d):
-            values = self.vector_field(X[rows]) / unit * root[rows, None, None]
-            factor = merge_rows(factor, values.transpose(0, 2, 1).reshape(-1, self.dim))
+        for rows in row_blocks(n, r * d):
+            fields = self.vector_field(X[rows]) / unit
+            fields = fields * sqrt_weight[rows, None, None]
+            # One row for each sample and component.
+            components = fields.transpose(0, 2, 1).reshape(-1, r)
+            factor = merge_rows(factor, components)
         return factor
 
 
@@ -133,8 +167,10 @@ class UnfittedVectorFields:
     library: object
 
     def fitted(self, X):
-        """Fit a copy of the library to `X` and return its `VectorFields`."""
-        return vector_fields(clone(self.library).fit(X))
+        """Fit a copy of the library to `X` (n, d) and return its `VectorFields`."""
+        library = clone(self.library)
+        library.fit(X)
+        return vector_fields(library)
 
 
 def vector_fields(library):
@@ -159,16 +195,35 @@ def vector_fields(library):
     p = library.n_output_features_
     d = library.n_features_in_
     # Row k: the coefficients in the library of its k-th plain function.
-    functions = np.linalg.inv(library.monomial_coef(np.eye(p)))
-    return VectorFields(library, np.kron(np.eye(d), functions).reshape(d * p, d, p))
+    plain_coef = library.monomial_coef(np.eye(p))
+    functions = np.linalg.inv(plain_coef)
+    # Field (i, k): function k in component i, zero in the others.
+    coef = np.kron(np.eye(d), functions)
+    return VectorFields(library, coef.reshape(d * p, d, p))
 
 
 def _field_names(library, coef):
-    """Write fields (r, d, p) in the plain functions of their library."""
-    functions = library.monomial_names
-    coef = library.monomial_coef(coef.reshape(-1, coef.shape[2])).reshape(coef.shape)
-    size = np.abs(coef)
-    coef = np.where(size > _ROUND_OFF * size.max(initial=0), coef, 0.0)
-    prefixes = ["" if name == "1" else f"{name} " for name in functions]
-    terms = [f"{prefix}∂{i}" for i in range(coef.shape[1]) for prefix in prefixes]
-    return tuple(linear_combination(row, terms) for row in coef.reshape(len(coef), len(terms)))
+    """Write fields in the plain functions of their library.
+
+    Parameters
+    ----------
+    library : fitted Library
+    coef : ndarray of shape (r, d, p)
+
+    Returns
+    -------
+    list of r str
+    """
+    r, d, p = coef.shape
+    plain = library.monomial_coef(coef.reshape(r * d, p))
+    plain = plain.reshape(r, d * p)
+    # The change to plain functions leaves round-off where nothing should be printed.
+    size = np.abs(plain)
+    is_round_off = size <= _ROUND_OFF * size.max(initial=0)
+    plain = np.where(is_round_off, 0.0, plain)
+    terms = []
+    for i in range(d):
+        for name in library.monomial_names:
+            factor = "" if name == "1" else f"{name} "
+            terms.append(f"{factor}∂{i}")
+    return [linear_combination(row, terms) for row in plain]

@@ -14,6 +14,7 @@ from sksym.libraries.numerical import central_differences, complex_step
 _DIFFERENCE_ACCURACY = 1e-8  # relative, of central differences of fourth order
 _FEW = 5  # rows at which derivatives by both methods are compared
 _AGREE = 1e-4
+_SMALLEST_STEP = 1e-100  # of a column that is zero throughout
 _REQUIRED = ("fit", "transform", "jacobian")
 
 
@@ -73,13 +74,18 @@ class AdaptedLibrary(Library):
         if _own_method(transformer, "set_output"):
             transformer.set_output(transform="default")  # arrays, whatever is configured outside
         self.transformer_ = transformer.fit(X)
-        relative_step = np.finfo(float).eps ** 0.2
-        reach = 1e-3 * np.abs(X).max(axis=0) + np.finfo(float).tiny
-        self.step_ = relative_step * np.maximum(np.ptp(X, axis=0), reach)
-        self.step_[self.step_ < 1e-100] = relative_step
+        # Errors of truncation (step^4) and of round-off (eps / step) balance.
+        machine = np.finfo(float)
+        relative_step = machine.eps**0.2
+        least_reach = 1e-3 * np.abs(X).max(axis=0) + machine.tiny
+        reach = np.maximum(np.ptp(X, axis=0), least_reach)
+        step = relative_step * reach
+        step[step < _SMALLEST_STEP] = relative_step
+        self.step_ = step
         self.complex_ = self._computes_complex(X[:_FEW].astype(float))
         self.jacobian_rtol_ = 0.0 if self.complex_ else _DIFFERENCE_ACCURACY
-        self.n_output_features_ = self._values(X[:1]).shape[1]
+        first_row = self._values(X[:1])
+        self.n_output_features_ = first_row.shape[1]
         return self
 
     def transform(self, X):
@@ -89,38 +95,70 @@ class AdaptedLibrary(Library):
     def jacobian(self, X):
         """Differentiate by the coordinates of x: shape (n, p, d)."""
         X = self.transform_input(X).astype(float)
-        out = np.empty((len(X), self.n_output_features_, X.shape[1]))
-        for rows in row_blocks(len(X), self.n_output_features_):
+        n, d = X.shape
+        p = self.n_output_features_
+        out = np.empty((n, p, d))
+        for rows in row_blocks(n, p):
             if self.complex_:
                 out[rows] = complex_step(self._values, X[rows])
             else:
-                out[rows] = central_differences(self._values, X[rows], self.step_, order=4)
+                out[rows] = central_differences(
+                    self._values,
+                    X[rows],
+                    self.step_,
+                    order=4,
+                )
         return self.on_all_columns(out)
 
     def get_feature_names_out(self, input_features=None):
-        """Return the transformer's own names; ``f0, f1, ..`` where it has none."""
+        """Return the transformer's own names; ``f0, f1, ..`` where it has none.
+
+        Parameters
+        ----------
+        input_features : sequence of d str, default=None
+            Names of the columns of X; None: those seen in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (p,) of str
+        """
         inputs = list(self.names_of_columns(input_features))
         names = _method_for_names(self.transformer_)
         if names is None:
-            return np.array([f"f{k}" for k in range(self.n_output_features_)], dtype=object)
+            return super().get_feature_names_out()
         return np.asarray(names(inputs), dtype=object)
 
     def _values(self, X):
+        """Evaluate the transformer at rows (n, d), complex ones too: a dense array (n, p)."""
         values = self.transformer_.transform(X)
         if sparse.issparse(values):
             values = values.toarray()
         return np.asarray(values)
 
     def _computes_complex(self, X):
-        """Tell whether complex numbers are carried through analytically: no conjugate, no part."""
+        """Tell whether complex numbers are carried through analytically.
+
+        A conjugate, a modulus or a real part would give derivatives that are wrong, so they are
+        compared with differences at the rows of `X` (n, d).
+        """
         try:
             exact = complex_step(self._values, X)
         except (TypeError, ValueError):
             return False
-        if exact is None or not np.allclose(self._values(X + 0j).real, self._values(X)):
+        if exact is None:
             return False
-        rough = central_differences(self._values, X, self.step_, order=4)
-        return bool(np.abs(exact - rough).max() <= _AGREE * np.abs(rough).max(initial=0))
+        complex_values = self._values(X + 0j)
+        if not np.allclose(complex_values.real, self._values(X)):
+            return False
+        rough = central_differences(
+            self._values,
+            X,
+            self.step_,
+            order=4,
+        )
+        difference = np.abs(exact - rough).max()
+        size = np.abs(rough).max(initial=0)
+        return bool(difference <= _AGREE * size)
 
 
 def _method_for_names(transformer):
@@ -143,12 +181,35 @@ def _own_method(thing, name):
 
 
 def from_transformer(transformer, columns=None):
-    """Make a library of any scikit-learn transformer (splines, kernels, random features, ..)."""
+    """Make a library of any scikit-learn transformer (splines, kernels, random features, ..).
+
+    Parameters
+    ----------
+    transformer : transformer
+        Smooth functions of one row at a time.
+    columns : sequence of int or str, default=None
+        Columns that it takes; None: all.
+
+    Returns
+    -------
+    AdaptedLibrary
+    """
     return AdaptedLibrary(transformer, columns)
 
 
 def from_pysindy(library, columns=None):
-    """Make a library of a pysindy feature library."""
+    """Make a library of a pysindy feature library.
+
+    Parameters
+    ----------
+    library : pysindy feature library
+    columns : sequence of int or str, default=None
+        Columns that it takes; None: all.
+
+    Returns
+    -------
+    AdaptedLibrary
+    """
     if _own_method(library, "get_feature_names") is None:
         raise TypeError(
             f"from_pysindy takes a pysindy feature library, got {type(library).__name__}: "
@@ -179,7 +240,8 @@ class ForeignLibrary(Library):
         if _own_method(fresh, "set_output"):
             fresh.set_output(transform="default")
         self.library_ = fresh.fit(X)
-        self.n_output_features_ = library_values(self.library_, X[:1]).shape[1]
+        first_row = library_values(self.library_, X[:1])
+        self.n_output_features_ = first_row.shape[1]
         return self
 
     def transform(self, X):

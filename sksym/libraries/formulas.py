@@ -5,7 +5,7 @@ import numpy as np
 from sksym.groups import linear_combination
 from sksym.libraries.library import input_names
 
-_TERMS = 6
+_TERMS = 6  # that are written of each function
 _DIGITS = 6
 
 
@@ -25,9 +25,11 @@ def library_formulas(model, input_features=None):
         Sums of the plain functions that the names of the library show.
     """
     library = model.library_
-    inputs = _names_about(library.name_center(), input_names(model, input_features))
+    inputs = input_names(model, input_features)
+    inputs = _names_about(library.name_center(), inputs)
     names = library.get_feature_names_out(inputs)
     formulas = []
+    # The names show plain functions; the library's own differ from them by known factors.
     for row in model.coef_ * library.name_sizes():
         text = linear_combination(row, names, _DIGITS, _TERMS)
         n_terms = np.count_nonzero(row)

@@ -8,6 +8,8 @@ _COMPLEX_STEP = 1e-100
 def complex_step(function, X):
     """Differentiate from imaginary parts, exactly to round-off.
 
+    No difference is taken, so that the step may be as small as floats go and nothing cancels.
+
     Parameters
     ----------
     function : callable
@@ -18,12 +20,19 @@ def complex_step(function, X):
     -------
     ndarray of shape (n, p, d), or None where the values are not complex
     """
+    n, d = X.shape
+    step = 1j * _COMPLEX_STEP
     slopes = []
-    for unit in np.eye(X.shape[1]):
-        values = np.asarray(function(X + 1j * _COMPLEX_STEP * unit))
-        if not np.iscomplexobj(values) or values.shape[:1] != (len(X),):
+    for unit in np.eye(d):
+        values = function(X + step * unit)
+        values = np.asarray(values)
+        # A transformer may drop the imaginary part, or return something else altogether.
+        if not np.iscomplexobj(values):
             return None
-        slopes.append(values.imag.reshape(len(X), -1) / _COMPLEX_STEP)
+        if values.shape[:1] != (n,):
+            return None
+        imaginary = values.imag.reshape(n, -1)
+        slopes.append(imaginary / _COMPLEX_STEP)
     return np.stack(slopes, axis=2)
 
 
@@ -43,11 +52,17 @@ def central_differences(function, X, step, order=2):
     ndarray of shape (n, p, d)
     """
     slopes = []
-    for i, h in enumerate(np.diag(step)):
-        near = function(X + h) - function(X - h)
+    for size, h in zip(step, np.diag(step), strict=True):
+        after = function(X + h)
+        before = function(X - h)
+        near = after - before
         if order == 2:
-            slopes.append(near / (2 * step[i]))
+            slope = near / (2 * size)
         else:
-            far = function(X + 2 * h) - function(X - 2 * h)
-            slopes.append((8 * near - far) / (12 * step[i]))
+            # Richardson: the errors of third order of both differences cancel.
+            after = function(X + 2 * h)
+            before = function(X - 2 * h)
+            far = after - before
+            slope = (8 * near - far) / (12 * size)
+        slopes.append(slope)
     return np.stack(slopes, axis=2)

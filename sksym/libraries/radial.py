@@ -11,6 +11,8 @@ from sksym.libraries.monomials import Monomials
 from sksym.libraries.polynomial import PolynomialLibrary, power_of_two
 
 _ORTHOGONAL = 1e-12  # distance from a rotation that is round-off
+_THICK = 0.9  # inner radius of a shell relative to the outer one, at most
+_TINY = 1e-300  # squared distance that divides without overflow
 
 
 class RadialLibrary(Library):
@@ -44,6 +46,12 @@ class RadialLibrary(Library):
     domain_ : ndarray of shape (2, d)
         The box around the shell, in the units of x.
     n_output_features_ : int
+
+    Examples
+    --------
+    >>> from sksym.libraries import RadialLibrary
+    >>> RadialLibrary(powers=(-3,)).fit([[3.0, 4.0]]).get_feature_names_out()
+    array(['|x|^-3', '|x|^-3 x0', '|x|^-3 x1'], dtype=object)
     """
 
     def __init__(self, powers=(-3, -1, 1), degree=1, columns=None):
@@ -55,68 +63,113 @@ class RadialLibrary(Library):
         """Set the unit of length from `X` (n, d)."""
         X = self.fit_input(X)
         powers = np.asarray(self.powers, float)
-        if powers.ndim != 1 or not len(powers) or not np.isfinite(powers).all():
+        is_sequence = powers.ndim == 1 and len(powers) > 0
+        if not is_sequence or not np.isfinite(powers).all():
             raise ValueError(f"`powers` must be a sequence of finite numbers, got {self.powers!r}.")
         d = X.shape[1]
         radius = np.linalg.norm(X.astype(float), axis=1)
         shortest = radius.min()
         longest = radius.max()
         self.scale_ = float(power_of_two(longest))
-        self.polynomials_ = PolynomialLibrary(self.degree, center=0.0, scale=self.scale_)
-        self.polynomials_.fit(np.zeros((1, d)))
-        self.functions_ = _independent(powers, self.polynomials_.monomials_)
+        # About the origin, in one unit for all coordinates: |u| is the distance.
+        polynomials = PolynomialLibrary(
+            self.degree,
+            center=0.0,
+            scale=self.scale_,
+        )
+        origin = np.zeros((1, d))
+        self.polynomials_ = polynomials.fit(origin)
+        self.functions_ = _independent(powers, polynomials.monomials_)
         self.n_output_features_ = len(self.functions_)
+        # Without a point away from the origin the shell is that of one unit of length.
         longest = longest or self.scale_
         self.domain_ = np.array([[-longest] * d, [longest] * d])
-        inner = shortest if 0 < shortest < 0.9 * longest else 0.5 * longest
-        self.shell_ = np.array([inner, longest]) / self.scale_
+        has_shell = 0 < shortest < _THICK * longest
+        inner = shortest if has_shell else 0.5 * longest
+        shell = np.array([inner, longest])
+        self.shell_ = shell / self.scale_
         return self
 
     def extremes(self, X):
-        """Return the nearest and the farthest row: all of `X` (n, d) that `fit` depends on."""
+        """Return the nearest and the farthest row: all of `X` that `fit` depends on.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (2, d)
+        """
         X = np.asarray(X)
         radius = np.linalg.norm(self.taken(X), axis=1)
-        return X[[radius.argmin(), radius.argmax()]]
+        nearest = radius.argmin()
+        farthest = radius.argmax()
+        return X[[nearest, farthest]]
 
     def transform(self, X):
         """Evaluate the functions: shape (n, p)."""
         X = self.transform_input(X)
+        n = len(X)
+        p = self.n_output_features_
         power, function = self.functions_.T
-        out = np.empty((len(X), self.n_output_features_), dtype=X.dtype)
-        for rows in row_blocks(len(X), self.n_output_features_):
-            radial = self._radial(X[rows])[:, power]
-            out[rows] = radial * library_values(self.polynomials_, X[rows])[:, function]
+        out = np.empty((n, p), dtype=X.dtype)
+        for rows in row_blocks(n, p):
+            radial = self._radial(X[rows])
+            polynomials = library_values(self.polynomials_, X[rows])
+            out[rows] = radial[:, power] * polynomials[:, function]
         return out
 
     def jacobian(self, X):
         """Differentiate by the coordinates of x: shape (n, p, d)."""
         X = self.transform_input(X)
         n, d = X.shape
+        p = self.n_output_features_
         power, function = self.functions_.T
         radial = self._radial(X)
         u = X / self.scale_
-        square = np.maximum((u**2).sum(axis=1), 1e-300)
+        square = np.sum(u**2, axis=1)
+        square = np.maximum(square, _TINY)
         # d |u|^k = k |u|^k u / |u|^2
-        slope = np.asarray(self.powers) * radial / square[:, None]
-        out = np.empty((n, self.n_output_features_, d), dtype=X.dtype)
-        for rows in row_blocks(n, self.n_output_features_ * d):
-            values = library_values(self.polynomials_, X[rows])[:, function]
-            derivatives = self.polynomials_.jacobian(X[rows])[:, function]
-            along = slope[rows][:, power] * values
-            out[rows] = along[:, :, None] * u[rows, None] / self.scale_
-            out[rows] += radial[rows][:, power, None] * derivatives
+        k = np.asarray(self.powers)
+        slope = k * radial / square[:, None]
+        out = np.empty((n, p, d), dtype=X.dtype)
+        for rows in row_blocks(n, p * d):
+            # Product rule: once the power is differentiated, once the polynomial.
+            values = library_values(self.polynomials_, X[rows])
+            derivatives = self.polynomials_.jacobian(X[rows])
+            slope_of_power = slope[rows][:, power]
+            along = slope_of_power * values[:, function]
+            direction = u[rows, None]
+            out[rows] = along[:, :, None] * direction / self.scale_
+            factor = radial[rows][:, power, None]
+            out[rows] += factor * derivatives[:, function]
         return self.on_all_columns(out)
 
     def _radial(self, X):
-        """Compute ``|u|^k``, (n, number of powers)."""
-        radius = np.linalg.norm(X / self.scale_, axis=1)[:, None]
-        safe = np.where(radius > 0, radius, 1.0).astype(X.dtype)
+        """Compute ``|u|^k``, (n, number of powers); at the origin only k = 0 is not zero."""
+        radius = np.linalg.norm(X / self.scale_, axis=1)
+        radius = radius[:, None]
+        is_away = radius > 0
+        safe = np.where(is_away, radius, 1.0)
+        safe = safe.astype(X.dtype)
         powers = np.asarray(self.powers, dtype=X.dtype)
         at_origin = np.where(powers == 0, 1.0, 0.0)
-        return np.where(radius > 0, safe**powers, at_origin).astype(X.dtype)
+        radial = np.where(is_away, safe**powers, at_origin)
+        return radial.astype(X.dtype)
 
     def get_feature_names_out(self, input_features=None):
-        """Return ``|x|^-3, |x|^-3 x0, ..``."""
+        """Return ``|x|^-3, |x|^-3 x0, ..``; x is the position in units of `scale_`.
+
+        Parameters
+        ----------
+        input_features : sequence of d str, default=None
+            Names of the columns of X; None: those seen in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (p,) of str
+        """
         features = self.names_of_columns(input_features)
         polynomials = self.polynomials_.get_feature_names_out(features)
         names = []
@@ -128,78 +181,146 @@ class RadialLibrary(Library):
         return np.array(names, dtype=object)
 
     def lie_matrices(self, algebra):
-        """Return ``D_a`` side by side, (p, r p) sparse, for rotations about the origin."""
+        """Return ``D_a`` side by side, (p, r p) sparse, for rotations about the origin.
+
+        Rotations leave the distance alone, so they act on the polynomial factors only.
+
+        Raises
+        ------
+        NotClosedError
+            If a generator translates, or its matrix is not skew.
+        """
         check_is_fitted(self)
         A = self.on_taken_columns(algebra.linear)
         b = self.taken(algebra.offset)
-        symmetric = np.abs(A + A.transpose(0, 2, 1)).max(initial=0)
-        if b.any() or symmetric > _ORTHOGONAL * np.abs(A).max(initial=0):
+        symmetric_part = np.abs(A + A.transpose(0, 2, 1))
+        round_off = _ORTHOGONAL * np.abs(A).max(initial=0)
+        if b.any() or symmetric_part.max(initial=0) > round_off:
             raise NotClosedError(
                 f"RadialLibrary is closed under rotations about the origin only, got {algebra!r}: "
                 "use LieDerivative.sampled, or put the origin at the centre of rotation."
             )
-        D = self.polynomials_.monomials_.lie_matrices(A, b / self.scale_)
-        return self._lift(D, algebra.dim)
+        table = self.polynomials_.monomials_
+        D = table.lie_matrices(A, b / self.scale_)
+        return self._on_all_powers(D, algebra.dim)
 
     def group_matrix(self, g):
-        """Return ``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` (d, d) orthogonal."""
+        """Return ``K`` (p, p) sparse with ``phi(g x) = K phi(x)``, `g` (d, d) orthogonal.
+
+        Raises
+        ------
+        NotClosedError
+            If `g` is not orthogonal.
+        """
         check_is_fitted(self)
         g = self.on_taken_columns(g)
-        if np.abs(g @ g.T - np.eye(len(g))).max() > _ORTHOGONAL:
+        identity = np.eye(len(g))
+        if np.abs(g @ g.T - identity).max() > _ORTHOGONAL:
             raise NotClosedError(
                 "RadialLibrary is closed under orthogonal maps about the origin only, "
                 f"got the element\n{g}"
             )
-        return self._lift(self.polynomials_.group_matrix(g), 1)
+        K = self.polynomials_.group_matrix(g)
+        return self._on_all_powers(K, 1)
 
     def orthonormal_coordinates(self, points=None):
-        """Return ``T`` (p, p) with ``phi = T psi``, psi orthonormal on the shell of the data."""
+        """Return ``T`` (p, p) with ``phi = T psi``, psi orthonormal on the shell of the data.
+
+        The mean of a product of two functions over the shell is that of a power of the distance
+        times that of a monomial over the unit sphere.
+        """
         check_is_fitted(self)
         power, function = self.functions_.T
         table = self.polynomials_.monomials_
         exponents = table.exponents[function]
         d = table.d
-        k = np.asarray(self.powers, float)[power]
+        powers = np.asarray(self.powers, float)
+        k = powers[power]
+        # total (p, p, d): exponents of the products
         total = exponents[:, None] + exponents
         degree = total.sum(axis=2)
-        # Mean of u^c over the unit sphere, c even.
-        log_mean = gammaln(d / 2) - gammaln((degree + d) / 2) - d / 2 * np.log(np.pi)
-        sphere = np.exp(log_mean + gammaln((total + 1) / 2).sum(axis=2))
-        sphere[(total % 2).any(axis=2)] = 0
-        radial = _radial_mean(k[:, None] + k + degree, d, *self.shell_)
+        # Mean of u^c over the unit sphere: Gamma(d/2) prod Gamma((c_i + 1)/2) over
+        # pi^(d/2) Gamma((|c| + d)/2) where all c are even, else zero.
+        log_volume = gammaln((degree + d) / 2)
+        log_mean = gammaln(d / 2) - log_volume - d / 2 * np.log(np.pi)
+        log_factors = gammaln((total + 1) / 2)
+        sphere = np.exp(log_mean + log_factors.sum(axis=2))
+        is_odd = (total % 2).any(axis=2)
+        sphere[is_odd] = 0
+        inner, outer = self.shell_
+        radial = _radial_mean(
+            k[:, None] + k + degree,
+            d,
+            inner,
+            outer,
+        )
         fischer = table.fischer[function]
         gram = fischer[:, None] * sphere * radial * fischer
-        size = np.sqrt(np.diag(gram))  # powers differ by orders of magnitude
-        factor = np.linalg.cholesky(gram / size / size[:, None])
+        # Functions of unit size first: powers differ by orders of magnitude.
+        size = np.sqrt(np.diag(gram))
+        correlation = gram / size / size[:, None]
+        factor = np.linalg.cholesky(correlation)
         return sparse.csr_array(size[:, None] * factor)
 
     def change_to(self, other):
         """Return ``K`` (p, p) diagonal with ``phi_self = K phi_other``: another unit of length."""
         power, function = self.functions_.T
-        degree = self.polynomials_.monomials_.exponents[function].sum(axis=1)
+        table = self.polynomials_.monomials_
+        exponents = table.exponents[function]
+        degree = exponents.sum(axis=1)
+        powers = np.asarray(self.powers)
+        # |u|^k u^a scales as a function of degree k + |a|.
+        total = powers[power] + degree
         ratio = other.scale_ / self.scale_
-        total = np.asarray(self.powers)[power] + degree
         return sparse.diags_array(ratio**total, format="csr")
 
-    def _lift(self, D, r):
-        """Return matrices on the polynomials, (p0, r p0), as matrices on all functions, (p, r p)."""
+    def _on_all_powers(self, D, r):
+        """Return matrices on the polynomials as matrices on all functions of the library.
+
+        Parameters
+        ----------
+        D : sparse array of shape (p0, r p0)
+        r : int
+
+        Returns
+        -------
+        csr_array of shape (p, r p)
+        """
+        D = sparse.coo_array(D)
         p0 = D.shape[0]
         p = self.n_output_features_
-        D = sparse.coo_array(D)
         # position[k, i]: index of the function with power k and polynomial i, -1 where left out
+        power, function = self.functions_.T
         position = np.full((len(self.powers), p0), -1)
-        position[tuple(self.functions_.T)] = np.arange(p)
-        rows = position[:, D.row]
+        position[power, function] = np.arange(p)
+        # Entries of D for every power: the same polynomials times the same power.
         a, column = np.divmod(D.col, p0)
+        rows = position[:, D.row]
         columns = a * p + position[:, column]
-        present = rows >= 0
-        values = np.broadcast_to(D.data, rows.shape)[present]
-        where = (rows[present], columns[present])
-        return sparse.csr_array(sparse.coo_array((values, where), shape=(p, r * p)))
+        values = np.broadcast_to(D.data, rows.shape)
+        is_present = rows >= 0
+        lifted = sparse.coo_array(
+            (
+                values[is_present],
+                (rows[is_present], columns[is_present]),
+            ),
+            shape=(p, r * p),
+        )
+        return sparse.csr_array(lifted)
 
 
 def _independent(powers, monomials: Monomials):
-    """List (power, monomial) pairs that are no lower power times other monomials."""
+    """List the pairs (power, monomial) that are no lower power times other monomials.
+
+    Parameters
+    ----------
+    powers : ndarray of shape (k,)
+    monomials : Monomials
+
+    Returns
+    -------
+    ndarray of shape (p, 2) of int
+    """
     degree = monomials.exponents.sum(axis=1)
     pairs = []
     for index, k in enumerate(powers):
@@ -207,18 +328,39 @@ def _independent(powers, monomials: Monomials):
             continue
         # |u|^k u^a = |u|^(k - 2 s) times polynomials of degree |a| + 2 s, for whole s > 0
         steps = (k - powers) / 2
-        lower = steps[(steps > 0) & (steps == np.round(steps))]
-        limit = monomials.degree - 2 * lower.min() if len(lower) else -1
-        pairs += [(index, a) for a in np.flatnonzero(degree > limit)]
+        is_whole = steps == np.round(steps)
+        lower = steps[(steps > 0) & is_whole]
+        covered = -1  # the largest degree that a lower power has already
+        if len(lower):
+            covered = monomials.degree - 2 * lower.min()
+        for a in np.flatnonzero(degree > covered):
+            pairs.append((index, a))
     return np.array(pairs, dtype=int)
 
 
 def _radial_mean(power, d, inner, outer):
-    """Compute the mean of ``r^power`` over a shell of R^d."""
+    """Compute the mean of ``r^power`` over a shell of R^d.
+
+    Parameters
+    ----------
+    power : ndarray
+    d : int
+    inner, outer : float
+        Radii of the shell.
+
+    Returns
+    -------
+    ndarray of the shape of `power`
+    """
 
     def integral(exponent):  # of r^(exponent - 1)
         safe = np.where(exponent == 0, 1.0, exponent)
-        power_law = (outer**safe - inner**safe) / safe
-        return np.where(exponent == 0, np.log(outer / inner), power_law)
+        difference = outer**safe - inner**safe
+        return np.where(
+            exponent == 0,
+            np.log(outer / inner),
+            difference / safe,
+        )
 
-    return integral(power + d) / integral(np.float64(d))
+    volume = integral(np.float64(d))
+    return integral(power + d) / volume

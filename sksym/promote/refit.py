@@ -84,8 +84,8 @@ class PromotedFit:
 
     @property
     def singular_values(self):
-        """Singular values of the symmetry matrix, ascending."""
-        return np.sort(np.linalg.svd(self.problem.symmetry_matrix(self.w), compute_uv=False))
+        """Singular values of the symmetry matrix, descending."""
+        return np.linalg.svd(self.problem.symmetry_matrix(self.w), compute_uv=False)
 
 
 class PromotionSamples:
