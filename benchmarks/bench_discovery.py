@@ -33,7 +33,6 @@ from sksym import (
     so,
     vector,
 )
-from sksym.algebras import flat_generators
 
 
 def square(X):
@@ -64,7 +63,7 @@ def both(first, second):
 
 def span_angle(found, true):
     """Largest principal angle; infinite where the dimensions differ."""
-    rows = [flat_generators(algebra.linear, algebra.offset) for algebra in (found, true)]
+    rows = [algebra.flat() for algebra in (found, true)]
     if len(rows[0]) != len(rows[1]):
         return np.inf
     return subspace_angles(rows[0].T, rows[1].T).max() if len(rows[0]) else 0.0
@@ -72,7 +71,8 @@ def span_angle(found, true):
 
 def is_false(found, true):
     """Whether some generator found lies outside the true span."""
-    found, true = (flat_generators(algebra.linear, algebra.offset) for algebra in (found, true))
+    found = found.flat()
+    true = true.flat()
     outside = found - found @ np.linalg.pinv(true) @ true if len(true) else found
     return len(found) > 0 and np.abs(outside).max() > 1e-6 * np.abs(found).max()
 
@@ -349,7 +349,7 @@ def published(n_seeds):
             start = time.perf_counter()
             model = SymmetryDiscoverer(gl(5).repeat(2), estimator=estimator, random_state=0)
             model.fit(*data)
-            seconds, s = time.perf_counter() - start, model.singular_values_
+            seconds, s = time.perf_counter() - start, model.singular_values_[::-1]
             print(
                 f"  N = {n}, {name}: {model.n_symmetries_} found ({model.algebra_name_}), angle "
                 f"{span_angle(model.algebra_, so(5).repeat(2)):.1e}, spectrum {s[0]:.3f} .. "

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from sksym import LieAlgebra, LieDerivative, PolynomialLibrary, columns, lorentz, so, tensor, vector
 from sksym.equivariant import equivariant_basis
+from sksym.groups import Group
 
 
 def conjugated(algebra, change):
@@ -79,13 +80,14 @@ def library_for(algebra, degree):
 def run(name, repeats):
     make, output, degree, _, _, generating = CASES[name]
     algebra = make()
+    group = Group.of(algebra)
     times = []
     for _ in range(repeats + 1):  # the first run warms up
         start = time.perf_counter()
-        basis = equivariant_basis(library_for(algebra, degree), algebra, output=output)
+        basis = equivariant_basis(library_for(algebra, degree), group, output)
         times.append(time.perf_counter() - start)
     tracemalloc.start()
-    equivariant_basis(library_for(algebra, degree), algebra, output=output)
+    equivariant_basis(library_for(algebra, degree), group, output)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     dense, dense_dim = "-", "-"

@@ -37,9 +37,8 @@ from sklearn.preprocessing import PolynomialFeatures
 from threadpoolctl import threadpool_limits
 
 from sksym import PolynomialLibrary, SymmetryPromotingRegressor, se, translations
-from sksym.promote.fitting import Samples
-from sksym.promote.problem import PromotionProblem
-from sksym.promote.rounds import Options, promoted
+from sksym.groups import Group
+from sksym.promote import PromotionProblem, PromotionSamples, SolverOptions, promote
 
 PUBLISHED = Path(__file__).with_name("recovery_published.csv")
 TOLERANCE = 5e-3  # largest error of a recovered coefficient relative to the largest coefficient
@@ -129,16 +128,16 @@ def error(library, coef, truth):
 
 def samples_needed(row, method, X, y, truth):
     """Bisection between one sample and all; the candidates' matrices are built once."""
-    model = SymmetryPromotingRegressor(row.candidates, library=row.library)
-    problem = PromotionProblem.of(model, X, 1)
-    options = Options(adaptive=method == "adaptive")
+    candidates = Group.of(row.candidates)
+    problem = PromotionProblem.of(candidates, Group.none(row.m), row.library, None, X, 1)
+    options = SolverOptions(adaptive=method == "adaptive")
 
     def error_with(n):
         if method == "default":
             model = fitted(row, method, X[:n], y[:n])
             return error(model.library_, model.coef_, truth)
-        data = Samples(problem, X[:n], y[:n, None], np.ones(n)).data(0.0)
-        w = promoted(problem, data, 0.0, options)[-1].coef
+        samples = PromotionSamples(problem, X[:n], y[:n, None], np.ones(n))
+        w = promote(problem, samples.least_squares(0.0), 0.0, options)[-1].coef
         return error(problem.space.library, problem.coef(w), truth)
 
     low, high = 1, len(X)

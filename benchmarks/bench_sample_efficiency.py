@@ -38,9 +38,9 @@ def sensors(X):
 
 
 PROBLEMS = {
-    "rotations: radial quartic in R^3": (radial, 3, 4, {"algebra": so(3)}),
-    "Lorentz: mass of two particles": (invariant_mass, 8, 4, {"algebra": lorentz(3).repeat(2)}),
-    "permutations: six sensors": (sensors, 6, 3, {"group": permutations(6)}),
+    "rotations: radial quartic in R^3": (radial, 3, 4, so(3)),
+    "Lorentz: mass of two particles": (invariant_mass, 8, 4, lorentz(3).repeat(2)),
+    "permutations: six sensors": (sensors, 6, 3, permutations(6)),
 }
 
 
@@ -57,7 +57,7 @@ def errors(function, d, degree, symmetry, n, seed):
     y = y + 0.05 * np.std(function(X_test)) * rng.normal(size=n)
     library = PolynomialLibrary(degree)
     models = [
-        SymmetricRidgeCV(**symmetry, library=library, alphas=ALPHAS),
+        SymmetricRidgeCV(symmetry, library=library, alphas=ALPHAS),
         make_pipeline(library, RidgeCV(ALPHAS, cv=5)),
     ]
     return [relative_error(model.fit(X, y), function, X_test) for model in models]

@@ -50,6 +50,7 @@ from sksym import (
 )
 from sksym.dynamics import differentiate, stack_trajectories
 from sksym.equivariant import equivariant_basis
+from sksym.groups import Group
 
 THRESHOLD, OTHERS = 0.05, [0.02, 0.05, 0.1, 0.2, 0.4]
 SHARES = [0.05, 0.15, 0.3, 0.5, 0.8]  # of the smallest true coefficient: pysindy's thresholds
@@ -85,7 +86,7 @@ class System:
         """What plain coefficients (d p,) with the symmetry satisfy, as orthonormal rows."""
         if self.algebra is None:
             return np.zeros((0, self.true.size))
-        basis = equivariant_basis(self.library, self.algebra, output=vector)
+        basis = equivariant_basis(self.library, Group.of(self.algebra), vector)
         return null_space(basis.toarray() * np.tile(self.change, self.d)).T
 
     def derivatives(self, n, noise, seed):

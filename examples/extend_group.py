@@ -11,7 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from sksym import LieAlgebra, PolynomialLibrary, SymmetricRidge, vector
+from sksym import LieAlgebra, SymmetricRidge, vector
+from sksym.libraries import PolynomialLibrary
 from sksym.testing import assert_equivariant
 
 
@@ -42,9 +43,9 @@ u2 = unitary(2)
 assert u2.is_closed(1e-12), "a bracket of two generators leaves their span"
 print(u2)
 
-for name, algebra in {"no symmetry": None, "U(2)": u2}.items():
-    output = None if algebra is None else vector
-    model = SymmetricRidge(algebra, library=PolynomialLibrary(3), output=output, alpha=1e-6)
+for name, symmetry in {"no symmetry": None, "U(2)": u2}.items():
+    output = None if symmetry is None else vector
+    model = SymmetricRidge(symmetry, library=PolynomialLibrary(3), output=output, alpha=1e-6)
     error = np.linalg.norm(model.fit(X, Y).predict(X_test) - Y_test) / np.linalg.norm(Y_test)
     print(f"{name:12} {model.n_free_:4d} free coefficients, relative error {error:.4f}")
 

@@ -22,8 +22,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from sksym import RadialLibrary, SymmetryDiscoverer, SymmetryDisplay, so, vector
+from sksym import SymmetryDiscoverer, SymmetryDisplay, so, vector
 from sksym.datasets import load_planets
+from sksym.libraries import RadialLibrary
 
 planets = load_planets(n_samples=200)  # in axes of the ecliptic: its pole is the third
 X, size = planets.data, np.linalg.norm(planets.target, axis=1)

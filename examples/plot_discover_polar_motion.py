@@ -20,8 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import savgol_filter
 
-from sksym import PolynomialLibrary, SymmetryDiscoverer, SymmetryDisplay, gl, sl, vector
+from sksym import SymmetryDiscoverer, SymmetryDisplay, gl, vector
 from sksym.datasets import load_polar_motion
+from sksym.groups import sl
+from sksym.libraries import PolynomialLibrary
 
 motion = load_polar_motion()
 years = (motion.time - motion.time[0]) / 365.25

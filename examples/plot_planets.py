@@ -28,8 +28,9 @@ from scipy.integrate import solve_ivp
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 
-from sksym import RadialLibrary, SymmetricRidgeCV, so, vector
+from sksym import SymmetricRidgeCV, so, vector
 from sksym.datasets import load_planets
+from sksym.libraries import RadialLibrary
 
 planets = load_planets(n_samples=400)
 X, A = planets.data, planets.target  # AU and AU / year^2

@@ -26,7 +26,9 @@ from scipy.linalg import null_space
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
-from sksym import PolynomialLibrary, SymmetryPromotingRegressor, translations
+from sksym import SymmetryPromotingRegressor
+from sksym.groups import translations
+from sksym.libraries import PolynomialLibrary
 
 
 def simulator(X, seed):

@@ -22,8 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from sksym import PolynomialLibrary, WeakSymmetryPromotingSINDy, gl
+from sksym import WeakSymmetryPromotingSINDy, gl
 from sksym.dynamics import stack_trajectories
+from sksym.libraries import PolynomialLibrary
 
 
 def motion(t, state):
@@ -110,7 +111,7 @@ for name in models:
     drift.plot(times, np.maximum.accumulate(off), color=colors[name], label=name)
 drift.set(title="Largest error of the place so far", xlabel="time", yscale="log", ylim=(1e-3, 2))
 drift.legend(frameon=False)
-values = promoted.singular_values_
+values = promoted.singular_values_[::-1]
 spectrum.plot(values, "o", color="0.6", label="broken")
 spectrum.plot(values[: promoted.n_symmetries_], "o", color="tab:red", label="kept: rotations")
 spectrum.set(title="36 candidates: how much the law changes along them", xlabel="candidate")

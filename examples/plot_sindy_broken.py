@@ -21,8 +21,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from sksym import PolynomialLibrary, WeakSymmetryPromotingSINDy, so
+from sksym import WeakSymmetryPromotingSINDy, so
 from sksym.dynamics import stack_trajectories
+from sksym.libraries import PolynomialLibrary
 
 AXIS = np.array([0.2, 0.55, 0.81]) / np.linalg.norm([0.2, 0.55, 0.81])  # the secret
 

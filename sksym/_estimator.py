@@ -234,17 +234,6 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     return TrainingData(X.astype(np.float64, copy=False), Y, weight, y.ndim == 1, X.dtype)
 
 
-def validated(model, X, y, sample_weight, reset=True, accept_sparse=False):
-    """``X``, ``Y`` (n, q), roots of the weights, whether y is one-dimensional, X's dtype."""
-    data = training_data(model, X, y, sample_weight, reset, accept_sparse)
-    return data.X, data.Y, np.sqrt(data.weight), data.one_target, data.dtype
-
-
-def counted(X, weight):
-    """The rows of positive weight, without a copy where that is all."""
-    return X if weight.all() else X[weight > 0]
-
-
 def checked_weights(sample_weight, n):
     """Return sample weights as a finite, non-negative array (n,), not all zero."""
     if sample_weight is None:

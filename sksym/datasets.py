@@ -1,7 +1,7 @@
-"""Problems whose symmetry is known, and real ones.
+"""Measured and computed data whose symmetries are known.
 
-Every loader returns a :class:`~sklearn.utils.Bunch` with `data`, samples in rows, and, for
-functions, `target`.
+Every loader returns a :class:`~sklearn.utils.Bunch` with `data`, one sample in each row, and
+`target` where there is a function to learn.
 """
 
 import numpy as np
@@ -22,13 +22,19 @@ _OBLIQUITY = np.deg2rad(84381.448 / 3600)  # of the ecliptic of J2000
 
 
 def _barycentric_motion(ephemeris, body, days):
-    """Position and its first two time derivatives, (3, n, 3): order, sample, axis; km and days."""
+    """Return position and its first two time derivatives, (3, n, 3), in km and days.
+
+    The axes of the array are the order of the derivative, the sample and the spatial axis.
+    """
     coefficients, days_per_set, polynomials, _ = ephemeris.compute_bundle(body, days)
     tau = polynomials[1]  # time within its interval, from -1 to 1
     motion = []
     for order in range(3):
-        series = chebyshev.chebder(coefficients, order, axis=-1) * (2 / days_per_set) ** order
-        basis = chebyshev.chebvander(tau, series.shape[-1] - 1)
+        unit = (2 / days_per_set) ** order  # of tau, which runs through an interval of length 2
+        series = unit * chebyshev.chebder(coefficients, order, axis=-1)
+        degree = series.shape[-1] - 1
+        basis = chebyshev.chebvander(tau, degree)
+        # x: spatial axis, n: sample, k: degree of the polynomial
         motion.append(np.einsum("xnk,nk->nx", series, basis))
     return np.array(motion)
 
@@ -36,15 +42,16 @@ def _barycentric_motion(ephemeris, body, days):
 def load_polar_motion():
     """Load the measured motion of the Earth's pole, day by day since 1962.
 
-    Where the axis of rotation meets the surface, as the International Earth Rotation Service
-    publishes it (series EOP 20 C04).
+    The pole is the point where the axis of rotation meets the surface. The positions are those
+    of the International Earth Rotation Service (series EOP 20 C04).
 
     Returns
     -------
     motion : :class:`~sklearn.utils.Bunch`
         data : ndarray of shape (n, 2)
             Position of the pole in milliseconds of arc (31 mm on the ground), along the meridian
-            of Greenwich and 90 degrees east of it: seen from above the Arctic, counterclockwise.
+            of Greenwich and along that of 90 degrees east. Seen from above the Arctic, the second
+            axis is counterclockwise from the first.
         time : ndarray of shape (n,)
             Modified Julian date in days.
 
@@ -75,9 +82,9 @@ def load_planets(n_samples=400, *, start=2451545.0):
     """Load one revolution of Mercury to Saturn about the Sun from the ephemeris JPL DE421.
 
     Positions are those of the planets (of the Earth-Moon barycentre for the Earth) relative to
-    the Sun. Velocities and accelerations are the exact derivatives of the ephemeris' Chebyshev
-    series: no finite differences enter. They contain what the planets do to each other and to
-    the Sun, which departs from Kepler's problem by up to 0.5 % of the acceleration (Saturn).
+    the Sun. Velocities and accelerations are the exact derivatives of the Chebyshev series of the
+    ephemeris, without finite differences. They include the attraction of the planets on each other
+    and on the Sun, a deviation from Kepler's problem of up to 0.5 % of the acceleration (Saturn).
 
     Parameters
     ----------
@@ -128,18 +135,24 @@ def load_planets(n_samples=400, *, start=2451545.0):
         ) from error
 
     ephemeris = Ephemeris(de421)
-    cos, sin = np.cos(_OBLIQUITY), np.sin(_OBLIQUITY)
+    cos = np.cos(_OBLIQUITY)
+    sin = np.sin(_OBLIQUITY)
     to_ecliptic = np.array([[1.0, 0.0, 0.0], [0.0, cos, sin], [0.0, -sin, cos]])
-    units = np.array([1.0, _JULIAN_YEAR, _JULIAN_YEAR**2])[:, None, None] / ephemeris.AU
+    # From km and days to AU and years, for position, velocity and acceleration.
+    days_per_year = np.array([1.0, _JULIAN_YEAR, _JULIAN_YEAR**2])
+    units = days_per_year[:, None, None] / ephemeris.AU
 
-    motions, times, angles = [], [], []
+    motions = []
+    times = []
+    angles = []
     for body, period in _PLANETS.values():
         time = np.linspace(0.0, period, n_samples, endpoint=False)
         days = start + time * _JULIAN_YEAR
         motion = _barycentric_motion(ephemeris, body, days)
         motion -= _barycentric_motion(ephemeris, "sun", days)
         motion = motion @ to_ecliptic.T * units
-        longitude = np.unwrap(np.arctan2(motion[0, :, 1], motion[0, :, 0]))
+        x, y, _ = motion[0].T
+        longitude = np.unwrap(np.arctan2(y, x))
         motions.append(motion)
         times.append(time)
         angles.append(np.rad2deg(longitude - longitude[0]))

@@ -44,11 +44,11 @@ class SymmetryOptimizer(ps.BaseOptimizer):
 
     Parameters
     ----------
-    candidates : LieAlgebra or callable, default=None
+    candidates : LieAlgebra, FiniteGroup, Group or callable, default=None
         What may be a symmetry and is promoted; None: nothing is promoted. It acts on the states,
         or on states and controls in this order; a callable such as ``so`` is called with the
         number of states.
-    symmetry : LieAlgebra or callable, default=None
+    symmetry : LieAlgebra, FiniteGroup, Group or callable, default=None
         The symmetry to enforce.
     library : pysindy feature library or sksym library, default=None
         What the columns of Theta are: the same as the ``feature_library`` of ``pysindy.SINDy``,
@@ -86,7 +86,7 @@ class SymmetryOptimizer(ps.BaseOptimizer):
         The symmetries of the fitted system: those enforced and the candidates that hold.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Singular values of the symmetry matrix of the candidates before step 3, ascending.
+        Singular values of the symmetry matrix of the candidates before step 3, descending.
     dual_gap_ : float
         Duality gap of the last convex problem before the refit, in units of its objective.
     n_iter_ : int

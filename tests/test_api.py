@@ -11,18 +11,20 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_X_y
 
 import sksym
-from cases import ESTIMATORS
+from cases import ESTIMATORS, MORE_ESTIMATORS
 
 CONTRACT = """
 LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei VectorFields
-vector_fields FiniteGroup reflections permutations cyclic trivial vector covector tensor direct_sum
-PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer LieDerivative
-SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer ConservedQuantities
-SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor SymmetryPromotingRegressorCV
-symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy WeakSymmetryPromotingSINDy
-MirrorSparseRegressor MirrorSparseRegressorCV MirrorSGDRegressor MirrorPathDisplay mirror_path
+vector_fields FiniteGroup Group columns reflections permutations cyclic trivial vector covector
+tensor direct_sum PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer
+LieDerivative SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer
+ConservedQuantities SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor
+SymmetryPromotingRegressorCV symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy
+WeakSymmetryPromotingSINDy MirrorSparseRegressor MirrorSparseRegressorCV MirrorSGDRegressor
+MirrorPathDisplay mirror_path
 """
 
 
@@ -31,9 +33,49 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.extended
+@parametrize_with_checks(MORE_ESTIMATORS)
+def test_scikit_learn_checks_of_other_parameters(estimator, check):
+    check(estimator)
+
+
+class ConservedAlongOneField(sksym.ConservedQuantities):
+    """Takes the one-dimensional y of the checks: the speed of all states along one field."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = False
+        tags.target_tags.single_output = True
+        return tags
+
+    def fit(self, X, y=None, sample_weight=None):
+        if y is not None:
+            X, y = check_X_y(X, y, y_numeric=True, estimator=self)
+            y = np.outer(y - y.min() + 1, np.arange(1, X.shape[1] + 1))
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.filterwarnings("ignore:No function of the library is conserved")
+@parametrize_with_checks([ConservedAlongOneField(sksym.PolynomialLibrary(1, columns=[0]))])
+def test_scikit_learn_checks_of_conserved_quantities(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.parametrize("name", CONTRACT.split())
 def test_contract_is_public(name):
-    assert name in sksym.__all__
+    assert inspect.getdoc(getattr(sksym, name))
+
+
+def test_every_public_estimator_is_checked():
+    """The SINDy estimators and the optimizer are, in tests/dynamics/test_dynamics_api.py."""
+    checked = {type(estimator) for estimator in ESTIMATORS}
+    checked |= {
+        sksym.ConservedQuantities,
+        sksym.SymmetryPromotingSINDy,
+        sksym.WeakSymmetryPromotingSINDy,
+    }
+    things = (getattr(sksym, name) for name in sksym.__all__)
+    assert {t for t in things if inspect.isclass(t) and issubclass(t, BaseEstimator)} <= checked
 
 
 def test_all_is_sorted_and_true():
@@ -51,7 +93,7 @@ def test_every_public_name_is_documented(name):
 
 
 ESTIMATOR_CLASSES = {type(estimator): estimator for estimator in ESTIMATORS}
-DATA = (sksym.LieAlgebra, sksym.FiniteGroup, sksym.VectorFields)
+DATA = (sksym.LieAlgebra, sksym.FiniteGroup, sksym.Group, sksym.VectorFields)
 
 
 @pytest.mark.parametrize("kind", [*ESTIMATOR_CLASSES, *DATA], ids=lambda kind: kind.__name__)
@@ -106,7 +148,7 @@ def test_public_code_is_documented(name):
     assert all(inspect.getdoc(thing) for thing in own)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *MORE_ESTIMATORS], ids=repr)
 def test_estimators_only_store_what_they_are_given(estimator):
     """And all of it is reached by ``set_params``."""
     assert isinstance(estimator, BaseEstimator)

@@ -135,7 +135,7 @@ def test_an_isotropic_oscillator_is_turned_into_itself(phase_space):
 
 
 def test_angular_momentum_is_all_that_turns_leave_of_the_bilinears(phase_space):
-    """With |q|^2, |p|^2 and q.p: the quadratic functions whose fields a turn leaves alone."""
+    """With |q|^2, |p|^2 and q.p the quadratic functions whose fields a turn leaves alone."""
     library = sk.PolynomialLibrary(2, center=0.0, scale=1.0).fit(phase_space[1])
     X = phase_space[1]
     L = sk.LieDerivative.through(through_j_grad, library, sk.so(2).repeat(2), None, X)

@@ -12,8 +12,6 @@ from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.discover.degree import best_degree
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.equivariant import place, probe_points
-from sksym.groups import Group
-from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
 from sksym.evidence import (
     SampledEvidence,
     check_rule,
@@ -21,6 +19,8 @@ from sksym.evidence import (
     rounded,
     verdict,
 )
+from sksym.groups import Group
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 _RANK = 1e-11  # relative size of singular values that are round-off
@@ -60,7 +60,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
     n_quantities_ : int
         Their number k.
     singular_values_ : ndarray
-        Relative rates of change of all functions that vary, ascending.
+        Relative rates of change of all functions that vary, descending.
     noise_floor_ : float
         Contribution of the noise in the derivatives to the rates of the declared quantities.
     undecided_ : int
@@ -153,7 +153,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         self.library_ = library
         self.coef_ = quantities @ functions
         self.n_quantities_ = len(quantities)
-        self.singular_values_ = evidence.spectrum.singular_values
+        self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
         self.undecided_ = conclusion.undecided
 

@@ -6,8 +6,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
-from sksym.libraries import central_differences, complex_step
 from sksym.evidence import SampledEvidence, motion, output_scale, pooled_spread
+from sksym.libraries import central_differences, complex_step
 
 _ROWS = 2000  # samples at which a model is differentiated
 _N_FOLDS = 5

@@ -11,13 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
-from sksym.enforce import InvariantFeatures
-from sksym.groups import Group, LieAlgebra, VectorFields, aff, represent, resolve
 from sksym.discover.degree import best_degree
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
+from sksym.enforce import InvariantFeatures
 from sksym.equivariant import place
-from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 from sksym.evidence import (
     CountingRule,
     FittedEvidence,
@@ -31,6 +29,8 @@ from sksym.evidence import (
     symmetries_of_function,
     verdict,
 )
+from sksym.groups import Group, aff, represent, resolve
+from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 
 _RTOL = 1e-10
 _STILL = 1e-24  # trace of the motion, relative to the spread of the data squared: nothing moves
@@ -98,7 +98,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     n_symmetries_ : int
         Their number k.
     singular_values_ : ndarray of shape (k,)
-        Relative defects of all identifiable generators, ascending.
+        Relative defects of all identifiable generators, descending.
     noise_floor_ : float
         Contribution of the noise of the fit to the defect of the declared generators.
     standard_errors_ : ndarray of shape (k, r), or None
@@ -202,7 +202,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.algebra_ = candidates.combine(generators)
         self.algebra_name_ = _name(candidates, generators, X)
         self.n_symmetries_ = len(generators)
-        self.singular_values_ = evidence.spectrum.singular_values
+        self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = finding.verdict.floor
         self.standard_errors_ = errors
         self.undecided_ = finding.verdict.undecided

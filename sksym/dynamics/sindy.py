@@ -28,10 +28,10 @@ class SymmetryPromotingSINDy(DynamicalSystem):
 
     Parameters
     ----------
-    candidates : LieAlgebra or callable, default=None
+    candidates : LieAlgebra, FiniteGroup, Group or callable, default=None
         What may be a symmetry and is promoted; None: nothing is promoted. A callable such as
         ``so`` is called with the number of states.
-    symmetry : LieAlgebra or callable, default=None
+    symmetry : LieAlgebra, FiniteGroup, Group or callable, default=None
         The symmetry to enforce.
     library : library, default=None
         What is fitted; None is ``PolynomialLibrary(2)``. Polynomials are centred at the origin
@@ -68,7 +68,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         The symmetries of the fitted system: those enforced and the candidates that hold.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Singular values of the symmetry matrix of the candidates before step 3, ascending.
+        Singular values of the symmetry matrix of the candidates before step 3, descending.
     dual_gap_ : float
         Duality gap of the last convex problem before the refit, in units of its objective.
     n_iter_ : int

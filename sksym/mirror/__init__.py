@@ -1,9 +1,13 @@
-"""Mirror symmetries of the parameters, for sparse, grouped, low-rank and fused models."""
+"""Mirror symmetries of the parameters, for sparse, grouped, low-rank and fused models.
 
-from sksym.mirror.mirrors import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
+A new kind of mirror derives from `MirrorKind` and returns `stack_mirrors` of its rows.
+"""
+
+from sksym.mirror.descent import MirrorSGDRegressor
+from sksym.mirror.mirrors import exchange, groups, low_rank, rescaling, sum_zero, trend
+from sksym.mirror.operators import Mirror, MirrorKind, MirrorOperators, stack_mirrors
 from sksym.mirror.path import MirrorSparseRegressorCV, alpha_max, mirror_path
 from sksym.mirror.regressor import MirrorSparseRegressor
-from sksym.mirror.sgd import MirrorSGDRegressor
 from sksym.mirror.theory import (
     decay_threshold,
     is_mirror_symmetric,
@@ -13,6 +17,8 @@ from sksym.mirror.theory import (
 
 __all__ = [
     "Mirror",
+    "MirrorKind",
+    "MirrorOperators",
     "MirrorSGDRegressor",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
@@ -26,6 +32,7 @@ __all__ = [
     "mirror_path",
     "noise_exponents",
     "rescaling",
+    "stack_mirrors",
     "sum_zero",
     "trend",
 ]

@@ -1,21 +1,22 @@
-"""From strong mirrors to weak ones: a path of solutions, and alpha by cross-validation."""
-
-import warnings
+"""Paths of solutions, from strong mirrors to weak ones, and alpha by cross-validation."""
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
-from sksym._estimator import alpha_grid, weighted_splits
+from sksym._estimator import alpha_grid, on_copy, warn, weighted_splits
+from sksym.mirror.backends import LeastSquaresOnly
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
+
+_TIE = 1e-9  # relative difference of two errors that count as equal
 
 
 def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None, **parameters):
-    """Fits for many alphas, from strong to weak, each started from the one before.
+    """Fit a model for each of many alphas, from strong to weak, each started from the previous one.
 
-    What a warm start shows to be on its mirror, by a sphere that holds the dual solution, is left
-    out of the fit ("gap-safe" screening).
+    Mirrors that a warm start proves to hold, by a sphere about its dual point that contains the
+    dual solution, are left out of the fit ("gap-safe" screening).
 
     Parameters
     ----------
@@ -23,21 +24,25 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     y : array-like of shape (n,) or (n, q)
     mirrors : mirror or list of them, default=None
     alphas : int or array-like, default=100
-        That many, geometrically from the least alpha at which every mirror holds (where there is a
-        closed form: all but overlapping groups and graphs with cycles); or the values themselves.
+        The number of alphas, geometric from `alpha_max` down, or the values themselves.
     eps : float, default=1e-3
-        The least alpha of a grid over the greatest.
+        Ratio of the least alpha of a grid to the greatest.
     sample_weight : array-like of shape (n,), default=None
     **parameters
         Other parameters of `MirrorSparseRegressor`.
 
     Returns
     -------
-    Bunch
+    path : Bunch
         ``alphas`` (a,) descending, ``coefs`` (a, p) or (a, q, p), ``intercepts`` (a,) or (a, q),
         ``norms`` (a, m), the ``||O_k^T w||`` of the elementary mirrors and, for `low_rank`, the
         singular values; ``active`` (a, m), broken for any output; ``mirror_names`` of length
         m, ``dual_gaps`` (a,), ``n_iters`` (a,), ``mean_squared_error`` (a,) on these samples.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If some fits end above the tolerance.
 
     Examples
     --------
@@ -50,25 +55,27 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
            [ True, False, False]])
     """
     model = MirrorSparseRegressor(mirrors, **parameters)
-    problems, data, rows = model._prepared(X, y, sample_weight, many=True)
-    alphas = _grid(alphas, eps, problems)
-    fits = _along(problems, alphas)
-    missed = sum(not all(fit.converged for fit in one) for one in fits)
+    data, operators = model._prepared(X, y, sample_weight)
+    backends = model._backends(data, operators, many_fits=True)
+    alphas = _grid(alphas, eps, backends)
+    fits = _along(backends, alphas)
+    converged = [all(fit.converged for fit in of_alpha) for of_alpha in fits]
+    missed = converged.count(False)
+    # The gap of a concave penalty is that of a tangent, which bounds nothing for the path.
     if missed and model.depth == 2:
-        warnings.warn(
+        warn(
             f"{missed} of {len(alphas)} fits end above tol={model.tol}, see `dual_gaps`: increase "
             "`max_iter`, or `tol`.",
             ConvergenceWarning,
-            stacklevel=2,
         )
-    return _path(alphas, fits, data, rows)
+    return _path(alphas, fits, data, operators)
 
 
 def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
-    """The least alpha at which every mirror holds, in closed form.
+    """Return the least alpha at which every mirror holds, in closed form.
 
-    The dual norm of the gradient where all of them hold (`decay_threshold`). For overlapping groups
-    and graphs with cycles an alpha that may be greater than that.
+    It is the dual norm of the gradient where all of them hold (`decay_threshold`). For overlapping
+    groups and graphs with cycles the result is an upper bound of it.
 
     Parameters
     ----------
@@ -81,7 +88,7 @@ def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
 
     Returns
     -------
-    float
+    alpha : float
 
     Examples
     --------
@@ -92,47 +99,77 @@ def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
     1.0
     """
     model = MirrorSparseRegressor(mirrors, **parameters)
-    problems, _, _ = model._prepared(X, y, sample_weight)
-    return max(problem.largest_alpha() for problem in problems)
+    data, operators = model._prepared(X, y, sample_weight)
+    backends = model._backends(data, operators)
+    return float(max(backend.largest_alpha() for backend in backends))
 
 
-def _along(problems, alphas):
-    """Fits, a tuple of all problems for each alpha, each started from the one before."""
+def _grid(alphas, eps, backends):
+    """Return alphas (a,) in descending order, for a number of them or for values."""
+
+    def largest():
+        return max(backend.largest_alpha() for backend in backends)
+
+    return alpha_grid(alphas, largest, eps)
+
+
+def _along(backends, alphas):
+    """Return the fits of all back ends for each alpha, each started from the previous alpha."""
     fits = []
+    states = [None] * len(backends)
     for alpha in alphas:
-        starts = [fit.state for fit in fits[-1]] if fits else [None] * len(problems)
-        fits.append([one.fit(alpha, start) for one, start in zip(problems, starts, strict=True)])
+        # Zero comes last: the limit has no penalty, and other solvers.
+        if alpha == 0:
+            backends = [LeastSquaresOnly(backend.problem) for backend in backends]
+        pairs = zip(backends, states, strict=True)
+        fits.append([backend.solve(alpha, state) for backend, state in pairs])
+        states = [fit.state for fit in fits[-1]]
     return fits
 
 
-def _path(alphas, fits, data, rows):
-    """The Bunch of a path."""
-    X, Y, root, one_target, _ = data
-    W, b = _coefficients(fits)
+def _path(alphas, fits, data, operators):
+    """Return the Bunch of a path."""
+    # a alphas, p columns, q outputs, m mirrors
+    W, intercepts = _coefficients(fits)
+    coefs = W.transpose(0, 2, 1)
+    if data.one_target:
+        coefs = coefs[:, 0]
+    # With an output for each fit, a mirror is broken where one of them breaks it.
+    active = []
+    for of_alpha in fits:
+        by_output = [fit.lengths > 0 for fit in of_alpha]
+        active.append(np.any(by_output, axis=0))
     return Bunch(
         alphas=alphas,
-        coefs=W[:, :, 0] if one_target else W.transpose(0, 2, 1),
-        intercepts=b[:, 0] if one_target else b,
-        norms=np.array([rows.norms(one) for one in W]),
-        active=np.array([np.any([fit.active for fit in one], axis=0) for one in fits]),
-        mirror_names=rows.labels(Y.shape[1]),
-        dual_gaps=np.array([sum(fit.gap for fit in one) for one in fits]),
-        n_iters=np.array([sum(fit.n_iter for fit in one) for one in fits]),
-        mean_squared_error=_errors(W, b, X, Y, root**2),
+        coefs=coefs,
+        intercepts=intercepts[:, 0] if data.one_target else intercepts,
+        norms=np.array([operators.norms(W_of_alpha) for W_of_alpha in W]),
+        active=np.array(active),
+        mirror_names=operators.labels(data.Y.shape[1]),
+        dual_gaps=np.array([sum(fit.gap for fit in of_alpha) for of_alpha in fits]),
+        n_iters=np.array([sum(fit.n_iter for fit in of_alpha) for of_alpha in fits]),
+        mean_squared_error=_errors(W, intercepts, data),
     )
 
 
 def _coefficients(fits):
-    """Coefficients (a, p, q) and intercepts (a, q)."""
-    W = np.array([np.hstack([fit.W for fit in one]) for one in fits])
-    return W, np.array([np.concatenate([fit.intercept for fit in one]) for one in fits])
+    """Return coefficients (a, p, q) and intercepts (a, q)."""
+    W = []
+    intercepts = []
+    for of_alpha in fits:
+        W.append(np.hstack([fit.W for fit in of_alpha]))
+        intercepts.append(np.concatenate([fit.intercept for fit in of_alpha]))
+    return np.array(W), np.array(intercepts)
 
 
-def _errors(W, b, X, Y, weight):
-    """Weighted mean squared errors (a,)."""
-    share = weight / weight.sum()
-    left = [Y - X @ coef - shift for coef, shift in zip(W, b, strict=True)]
-    return np.array([np.mean(share @ one**2) for one in left])
+def _errors(W, intercepts, data):
+    """Return the weighted mean squared errors (a,) of coefficients (a, p, q) on some rows."""
+    share = data.weight / data.weight.sum()  # mean over rows and outputs
+    errors = []
+    for W_of_alpha, intercept in zip(W, intercepts, strict=True):
+        residual = data.Y - data.X @ W_of_alpha - intercept
+        errors.append(np.mean(share @ residual**2))
+    return np.array(errors)
 
 
 class MirrorSparseRegressorCV(MirrorRegressor):
@@ -142,25 +179,30 @@ class MirrorSparseRegressorCV(MirrorRegressor):
     ----------
     mirrors : mirror or list of them, default=None
     alphas : int or array-like, default=100
-        That many, geometrically from the least alpha at which every mirror holds; or the values.
+        The number of alphas, geometric from `alpha_max` down, or the values themselves.
     eps : float, default=1e-3
-        The least alpha of a grid over the greatest.
+        Ratio of the least alpha of a grid to the greatest.
     cv : int, splitter or iterable of (train, test), default=None
-        As in scikit-learn; None: 5 folds.
+        As in scikit-learn; None makes 5 folds.
     overlap, depth, fit_intercept, positive, multi_task, solver, max_iter, tol
         As in `MirrorSparseRegressor`.
     n_jobs : int, default=None
-        Folds fitted at a time, as in scikit-learn.
+        Number of folds fitted at a time, as in scikit-learn.
     verbose : int, default=0
-        1: prints the folds as they are done.
+        With 1, finished folds are printed.
 
     Attributes
     ----------
     alpha_ : float
-        Of the least mean squared error over the folds, the greatest of equals.
+        The alpha of least mean squared error over the folds, the greatest of several.
+    best_score_ : float
+        Minus that mean squared error.
+    cv_results_ : dict
+        ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
     alphas_ : ndarray of shape (a,)
         Descending.
-    mse_path_ : ndarray of shape (a, folds)
+    mse_path_ : ndarray of shape (a, n_folds)
+        As in LassoCV.
     path_ : Bunch
         What `mirror_path` gives for all samples.
     coef_, intercept_, dual_gap_, n_iter_, active_, satisfied_, mirror_names_
@@ -212,32 +254,49 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _fit(self, X, y, sample_weight, before):
-        problems, data, rows = self._prepared(X, y, sample_weight, many=True)
-        X, Y, root, one_target, dtype = data
-        alphas = _grid(self.alphas, self.eps, problems)
-        jobs = (
-            delayed(_fold_errors)(self, X, Y, root, rows, alphas, train, test)
-            for train, test in weighted_splits(self.cv, X, Y, root)
+    @on_copy
+    def fit(self, X, y, sample_weight=None):
+        """Choose alpha, and fit the model to all rows.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, p)
+        y : array-like of shape (n,) or (n, q)
+        sample_weight : array-like of shape (n,), default=None
+            A weight k counts as k equal rows, except that splits of `cv` are splits of rows.
+
+        Returns
+        -------
+        self : MirrorSparseRegressorCV
+        """
+        data, operators = self._prepared(X, y, sample_weight)
+        backends = self._backends(data, operators, many_fits=True)
+        alphas = _grid(self.alphas, self.eps, backends)
+        # Each fold compresses its rows once, and then fits all alphas.
+        folds = (
+            delayed(_fold_errors)(self, data, operators, alphas, train, test)
+            for train, test in weighted_splits(self.cv, data.X, data.Y, data.weight)
         )
-        errors = np.transpose(Parallel(n_jobs=self.n_jobs, verbose=10 * self.verbose)(jobs))
+        parallel = Parallel(n_jobs=self.n_jobs, verbose=10 * self.verbose)
+        errors = np.transpose(parallel(folds))
         mean = errors.mean(axis=1)
-        best = int(np.flatnonzero(mean <= mean.min() * (1 + 1e-9))[0])
-        fits = _along(problems, alphas)
-        self._set_fits(fits[best], rows, one_target, dtype)
-        self.alpha_, self.alphas_, self.mse_path_ = float(alphas[best]), alphas, errors
-        self.path_ = _path(alphas, fits, data, rows)
+        # Errors that differ by round-off are equal: the strongest penalty is taken.
+        least = mean.min() * (1 + _TIE)
+        best = int(np.flatnonzero(mean <= least)[0])
+        fits = _along(backends, alphas)
+        self._set_fits(fits[best], data, operators)
+        self.alpha_ = float(alphas[best])
+        self.best_score_ = -float(mean[best])
+        self.cv_results_ = {"alpha": alphas, "mean_squared_error": errors, "mean_test_error": mean}
+        self.alphas_ = alphas
+        self.mse_path_ = errors
+        self.path_ = _path(alphas, fits, data, operators)
 
 
-def _fold_errors(model, X, Y, root, rows, alphas, train, test):
-    """Mean squared errors (a,) on the test rows of one fold."""
-    if not root[train].any():
+def _fold_errors(model, data, operators, alphas, train, test):
+    """Return the mean squared errors (a,) on the test rows of one fold."""
+    if not data.weight[train].any():
         raise ValueError("A fold trains on no row of positive weight: use fewer folds in `cv`.")
-    options = model._checked_options()
-    problems = model._problems(X[train], Y[train], root[train], rows, options, many=True)
-    return _errors(*_coefficients(_along(problems, alphas)), X[test], Y[test], root[test] ** 2)
-
-
-def _grid(alphas, eps, problems):
-    """Alphas in descending order."""
-    return alpha_grid(alphas, lambda: max(one.largest_alpha() for one in problems), eps)
+    backends = model._backends(data.take(train), operators, many_fits=True)
+    W, intercepts = _coefficients(_along(backends, alphas))
+    return _errors(W, intercepts, data.take(test))

@@ -31,7 +31,7 @@ class SymmetryPathDisplay:
     ----------
     alphas : ndarray of shape (a,)
     singular_values : ndarray of shape (a, k)
-        Ascending for every alpha.
+        In any order for every alpha.
     n_symmetries : ndarray of shape (a,)
     error : ndarray of shape (a,)
         Mean squared error.
@@ -134,7 +134,7 @@ class SymmetryPathDisplay:
         if can_mark(self.alpha, self.alphas):
             nearest = np.abs(self.alphas - self.alpha).argmin()
             n_marked = n_symmetries[nearest]
-        for i, curve in enumerate(np.transpose(self.singular_values)):
+        for i, curve in enumerate(np.sort(self.singular_values, axis=1).T):
             color = SYMMETRIC if i < n_marked else OTHER
             ax.plot(self.alphas, curve, color=color, lw=1.2, clip_on=False)
         ax.set_ylabel("singular values")

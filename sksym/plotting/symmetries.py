@@ -37,7 +37,7 @@ class SymmetryDisplay:
     Parameters
     ----------
     singular_values : ndarray of shape (k,)
-        Ascending.
+        In any order; drawn ascending.
     n_symmetries : int
     noise_floor : float
     max_defect : float
@@ -169,7 +169,7 @@ class SymmetryDisplay:
 
     def _draw_spectrum(self, ax):
         """Draw the defects as stems, ascending from left to right, over the two limits."""
-        defects = np.asarray(self.singular_values, float)
+        defects = np.sort(np.asarray(self.singular_values, float))
         floor = self.noise_floor if np.isfinite(self.noise_floor) else 0.0
         drawn = [self.max_defect, *defects[defects > 0]]
         if floor > 0:

@@ -39,7 +39,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     -------
     Bunch
         ``alphas`` (a,) descending, ``coefs`` (a, q, p) in ``library``, ``singular_values`` (a, k)
-        of the symmetry matrix, ascending, ``n_symmetries`` (a,), ``mean_squared_error`` (a,) on
+        of the symmetry matrix, descending, ``n_symmetries`` (a,), ``mean_squared_error`` (a,) on
         these samples, ``dual_gaps`` (a,) in units of the objective, ``n_iters`` (a,).
 
     Examples
@@ -158,7 +158,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         best = int(np.flatnonzero(mean_error <= least)[0])
         alpha, ridge = penalties[best]
         fit = fit_promoted(samples, alpha, ridge, options, self.refit)
-        self._set_fit(fit, data)
+        self._set_fit(fit, problem.space.group.algebra, data)
         self.alpha_ = float(alpha)
         self.ridge_ = float(ridge)
         self.best_score_ = -float(mean_error[best])

@@ -91,10 +91,9 @@ class PromotedFit:
 
     @property
     def singular_values(self):
-        """Singular values of the symmetry matrix, ascending."""
+        """Singular values of the symmetry matrix, descending."""
         matrix = self.problem.symmetry_matrix(self.w)
-        s = np.linalg.svd(matrix, compute_uv=False)
-        return np.sort(s)
+        return np.linalg.svd(matrix, compute_uv=False)
 
 
 class PromotionSamples:

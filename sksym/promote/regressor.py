@@ -114,8 +114,8 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         return problem
 
-    def _set_fit(self, fit, data):
-        """Set the fitted attributes of a `PromotedFit`, and warn where it did not converge."""
+    def _set_fit(self, fit, enforced, data):
+        """Set the fitted attributes, from a fit and the algebra that was enforced all along."""
         # Checked here once: overflow anywhere before ends in the coefficients.
         if not np.isfinite(fit.coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
@@ -128,8 +128,8 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         self.library_ = fit.library
         # The symmetries of this function, not of the last convex problem.
-        self.algebra_ = fit.algebra
-        self.n_symmetries_ = fit.algebra.dim
+        self.algebra_ = enforced + fit.algebra
+        self.n_symmetries_ = self.algebra_.dim
         self.singular_values_ = fit.singular_values
         self.n_free_ = fit.problem.space.n_free
         self.dual_gap_ = fit.final.gap
@@ -194,10 +194,10 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     coef_ : ndarray of shape (p,) or (q, p)
         ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
     algebra_ : LieAlgebra
-        The candidates that are symmetries of the fitted function.
+        The symmetries of the fitted function: those enforced, and the candidates that hold.
     n_symmetries_ : int
     singular_values_ : ndarray
-        Of the symmetry matrix, ascending; their sum is the nuclear norm.
+        Of the symmetry matrix, descending; their sum is the nuclear norm.
     dual_gap_ : float
         Of the last convex problem, before the refit: an upper bound on the suboptimality, in units
         of the objective; for ``alpha = 0`` in units of the nuclear norm.
@@ -274,7 +274,7 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         problem = self._problem(data)
         samples = PromotionSamples(problem, data.X, data.Y, data.weight)
         fit = fit_promoted(samples, self.alpha, self.ridge, options, self.refit)
-        self._set_fit(fit, data)
+        self._set_fit(fit, problem.space.group.algebra, data)
 
 
 def _print_progress(n_iter, objective, gap):

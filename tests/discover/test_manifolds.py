@@ -117,7 +117,7 @@ def test_units_and_place_do_not_matter(scale):
     moved = SymmetryDiscoverer(aff, random_state=0).fit(scale * (X + np.array([3.0, -2, 1])))
     assert moved.n_symmetries_ == base.n_symmetries_ == 4
     assert moved.method_ == base.method_
-    assert_allclose(moved.singular_values_[4:], base.singular_values_[4:], rtol=0.02)
+    assert_allclose(moved.singular_values_[:-4], base.singular_values_[:-4], rtol=0.02)
 
 
 def test_an_ellipse_away_from_the_origin():

@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cases import MIRRORS
-from sksym import MirrorSparseRegressor
-from sksym.mirror import exchange, groups, low_rank, rescaling, sum_zero, trend
+from sksym import MirrorSGDRegressor, MirrorSparseRegressor, MirrorSparseRegressorCV, mirror_path
+from sksym.mirror import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
 
 
 def samples(n=30, q=1):
@@ -200,18 +200,59 @@ def test_grid_search_over_alpha_and_mirrors():
     assert search.best_estimator_[-1].feature_names_in_.tolist() == list("abcdef")
 
 
+def test_cross_validation_publishes_what_it_measured():
+    X, y = samples(n=60)
+    for alphas in (5, [0.3, 0.01, 0.1]):
+        model = MirrorSparseRegressorCV(alphas=alphas, cv=3).fit(X, y)
+        results = model.cv_results_
+        assert len(results["alpha"]) == np.size(model.alphas_) == (alphas if alphas == 5 else 3)
+        assert results["mean_squared_error"].shape == (len(model.alphas_), 3)
+        np.testing.assert_allclose(
+            results["mean_test_error"], results["mean_squared_error"].mean(axis=1)
+        )
+        best = np.flatnonzero(results["alpha"] == model.alpha_)[0]
+        assert model.best_score_ == -results["mean_test_error"].min()
+        assert model.best_score_ == -results["mean_test_error"][best]
+    zero = MirrorSparseRegressorCV(alphas=[0.1, 0.0], cv=3).fit(X, y)
+    plain = MirrorSparseRegressor(alpha=0.0).fit(X, y)
+    np.testing.assert_allclose(zero.path_.coefs[-1], plain.coef_, atol=1e-10)
+
+
+def test_warnings_name_the_line_of_the_caller():
+    X, y = samples()
+    ring = exchange([(j, (j + 1) % 6) for j in range(6)])
+    dependent = Mirror(np.ones((6, 2)))
+    short = {"alpha": 0.05, "max_iter": 1, "tol": 1e-12}
+    calls = [
+        lambda: MirrorSparseRegressor(ring, **short).fit(X, y),
+        lambda: MirrorSparseRegressor(dependent, alpha=0.1).fit(X, y),
+        lambda: mirror_path(X, y, ring, alphas=3, max_iter=1, tol=1e-12),
+        lambda: MirrorSGDRegressor(alpha=0.1, max_epochs=1, polish=False).fit(X, y),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match="gap|dependent|fits end") as said:
+            call()
+        assert {warning.filename for warning in said} == {__file__}
+
+
 # Bad input ----------------------------------------------------------------------------------------
 
 WRONG = {
     "negative alpha": ({"alpha": -1.0}, "`alpha` must be a finite number >= 0, got -1.0"),
     "alpha is text": ({"alpha": "auto"}, "`alpha` must be a finite number >= 0, got 'auto'"),
     "infinite alpha": ({"alpha": np.inf}, "`alpha` must be a finite number >= 0, got inf"),
-    "overlap": ({"overlap": "both"}, "`overlap` must be one of analysis, latent, got 'both'"),
-    "solver": ({"solver": "lbfgs"}, "`solver` must be one of auto, newton, cd, .*, got 'lbfgs'"),
+    "overlap": ({"overlap": "both"}, "`overlap` must be one of 'analysis', 'latent', got 'both'"),
+    "solver": (
+        {"solver": "lbfgs"},
+        "`solver` must be one of 'auto', 'newton', 'cd', .*, got 'lbfgs'",
+    ),
     "depth 1": ({"depth": 1}, "`depth` must be an integer >= 2, got 1"),
     "depth 2.5": ({"depth": 2.5}, "`depth` must be an integer >= 2, got 2.5"),
     "max_iter": ({"max_iter": 0}, "`max_iter` must be an integer >= 1, got 0"),
-    "tol": ({"tol": -1e-3}, "`tol` must be a finite number >= 0, got -0.001"),
+    "tol of 1": ({"tol": 1.0}, "`tol` must be a number between 0 and 1, got 1.0"),
+    "tol is text": ({"tol": "1e-3"}, "`tol` must be a number between 0 and 1, got '1e-3'"),
+    "max_iter is no integer": ({"max_iter": 2.0}, "`max_iter` must be an integer >= 1, got 2.0"),
+    "tol": ({"tol": -1e-3}, "`tol` must be a number between 0 and 1, got -0.001"),
     "depth with cd": ({"depth": 3, "solver": "cd"}, 'solver="cd" solves convex .* use depth=2'),
     "depth with cvxpy": (
         {"depth": 4, "solver": "cvxpy"},
@@ -252,6 +293,23 @@ def test_bad_parameters(name):
     X, y = samples()
     with pytest.raises(ValueError, match=message):
         MirrorSparseRegressor(**parameters).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"alphas": 0}, "`alphas` must be a number of values >= 1 or values, got 0"),
+        ({"alphas": [0.1, -1.0]}, "`alphas` must be a finite number >= 0, got -1.0"),
+        ({"alphas": [np.nan]}, "`alphas` must be a finite number >= 0, got nan"),
+        ({"eps": 1.0}, "`eps` must be a number between 0 and 1, got 1.0"),
+        ({"tol": np.nan}, "`tol` must be a number between 0 and 1, got nan"),
+        ({"max_iter": 0}, "`max_iter` must be an integer >= 1, got 0"),
+        ({"solver": 3}, "`solver` must be one of 'auto', .*, got 3"),
+    ],
+)
+def test_bad_parameters_of_cross_validation(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MirrorSparseRegressorCV(**parameters).fit(*samples())
 
 
 def test_several_outputs_that_cannot_be():

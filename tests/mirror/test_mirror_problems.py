@@ -17,7 +17,7 @@ from sksym.mirror import (
     sum_zero,
     trend,
 )
-from sksym.mirror.mirrors import mirror_rows
+from sksym.mirror.operators import mirror_operators
 
 N, P = 40, 12
 
@@ -82,7 +82,7 @@ def reference(X, Y, mirrors, alpha, overlap):
     """Least objective, by an interior-point method."""
     import cvxpy as cp
 
-    rows = mirror_rows(mirrors, [f"x{j}" for j in range(X.shape[1])])
+    rows = mirror_operators(mirrors, [f"x{j}" for j in range(X.shape[1])])
     W = cp.Variable((X.shape[1], Y.shape[1]))
     X, Y = X - X.mean(axis=0), Y - Y.mean(axis=0)  # as the intercept does
     penalty, links = penalty_in_cvxpy(cp, rows, W, overlap)
@@ -94,7 +94,7 @@ def reference(X, Y, mirrors, alpha, overlap):
 
 def objective(X, Y, model, mirrors, alpha):
     """Of a fitted model in the analysis meaning, from its public attributes."""
-    rows = mirror_rows(mirrors, [f"x{j}" for j in range(X.shape[1])])
+    rows = mirror_operators(mirrors, [f"x{j}" for j in range(X.shape[1])])
     W = np.atleast_2d(model.coef_).T
     loss = np.sum((Y - X @ W - model.intercept_) ** 2) / (2 * len(X))
     nuclear = rows.nuclear * np.linalg.norm(W, "nuc")
@@ -125,7 +125,7 @@ def test_objective_is_that_of_an_interior_point_method(data, kind, overlap, q):
 def latent_norm(W, mirrors):
     import cvxpy as cp
 
-    rows = mirror_rows(mirrors, [f"x{j}" for j in range(P)])
+    rows = mirror_operators(mirrors, [f"x{j}" for j in range(P)])
     if rows.nuclear:
         return np.linalg.norm(W, "nuc")
     held = cp.Variable(W.shape)

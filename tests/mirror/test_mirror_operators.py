@@ -10,14 +10,24 @@ from scipy.optimize import minimize
 
 from cases import MIRRORS
 from sksym import MirrorSparseRegressor
-from sksym.mirror import Mirror, exchange, groups, low_rank, rescaling, sum_zero, trend
-from sksym.mirror.mirrors import mirror_rows
+from sksym.mirror import (
+    Mirror,
+    MirrorKind,
+    exchange,
+    groups,
+    low_rank,
+    rescaling,
+    stack_mirrors,
+    sum_zero,
+    trend,
+)
+from sksym.mirror.operators import mirror_operators
 
 NAMES = list("abcdef")
 
 
 def rows_of(mirrors, names=NAMES):
-    return mirror_rows(mirrors, names)
+    return mirror_operators(mirrors, names)
 
 
 def blocks(rows):
@@ -150,6 +160,43 @@ def test_a_mirror_may_be_sparse():
         warnings.simplefilter("error")
         K = rows_of(Mirror(spanning)).K.toarray()
     np.testing.assert_allclose(K @ spanning, np.diag([np.sqrt(2), 2]), atol=1e-15)
+
+
+class Antisymmetric(MirrorKind):
+    """Coefficients that are opposite at opposite ends, as a user writes a kind of mirror."""
+
+    def operators(self, names):
+        identity = np.eye(len(names))
+        return stack_mirrors((identity + identity[::-1])[: len(names) // 2] / np.sqrt(2))
+
+
+class TwoRows(MirrorKind):
+    """Mirrors of two rows each, with weights and names."""
+
+    def operators(self, names):
+        return stack_mirrors(np.eye(6)[:4], [1.0, 2.0], ["first", "second"], [2, 2])
+
+
+def test_a_kind_of_ones_own_is_a_mirror(rng):
+    X, y = rng.normal(size=(40, 6)), rng.normal(size=40)
+    model = MirrorSparseRegressor(Antisymmetric(), alpha=0.5, tol=1e-10).fit(X, y)
+    pairs = [Mirror(row) for row in Antisymmetric().operators(NAMES).K.toarray()]
+    same = MirrorSparseRegressor(pairs, alpha=0.5, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(model.coef_, same.coef_, atol=1e-8)
+    np.testing.assert_array_equal(model.satisfied_, same.satisfied_)
+    assert model.mirror_names_ == ["mirror 0", "mirror 1", "mirror 2"]
+    held = np.flatnonzero(model.satisfied_)
+    np.testing.assert_array_equal(model.coef_[held], -model.coef_[::-1][held])
+
+
+def test_mirrors_of_several_rows_of_ones_own():
+    rows = rows_of([TwoRows(), rescaling([5])])
+    assert rows.sizes.tolist() == [2, 2, 1]
+    assert rows.weights.tolist() == [1.0, 2.0, 1.0]
+    assert rows.names == ["first", "second", "f"]
+    assert rows_of(groups([[0, 1], [2, 3]], [1.0, 2.0])).sizes.tolist() == [2, 2]
+    with pytest.raises(ValueError, match="one number for each of the 2 mirrors"):
+        stack_mirrors(np.eye(6)[:4], [1.0, 2.0, 3.0], sizes=[2, 2])
 
 
 # Which product has which penalty ------------------------------------------------------------------
