@@ -81,6 +81,11 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
 
     def _space_of(self, data):
         """Find the space that the parameters describe, placed on the rows that count."""
+        if self.symmetry is None and self.output is not None:
+            raise ValueError(
+                "`output` says how the outputs move, but no symmetry moves them: give `symmetry`, "
+                "or leave `output` out."
+            )
         X = data.counted().X
         return EquivariantSpace.of(
             resolve(self.symmetry, X),
@@ -318,7 +323,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
     best_score_ : float
         Minus the least mean test error.
-    coef_, library_, basis_, n_free_
+    coef_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
         As in `SymmetricRidge`.
     """
 

@@ -97,14 +97,10 @@ def output_matrices(output, group):
     Raises
     ------
     ValueError
-        If there is no symmetry, or an array is given for a finite group.
+        If an array is given for a finite group, or `output` does not represent the symmetry.
     """
     if output is None:
         return None, None, 1
-    if group.is_trivial:
-        raise ValueError(
-            "`output` says how outputs move, but there is no symmetry that moves them."
-        )
     B = None
     rho = None
     q = None

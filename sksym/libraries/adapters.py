@@ -47,6 +47,8 @@ class AdaptedLibrary(Library):
 
     Attributes
     ----------
+    columns_ : ndarray of int, or None
+        The columns taken; None: all.
     transformer_ : fitted clone
     complex_ : bool
         Whether derivatives are taken by complex step.

@@ -28,6 +28,8 @@ class FourierLibrary(Library):
 
     Attributes
     ----------
+    columns_ : ndarray of int, or None
+        The columns taken; None: all.
     frequencies_ : ndarray of shape (K, d)
         The wave vectors, in radians per unit of x.
     n_output_features_ : int

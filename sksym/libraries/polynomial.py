@@ -40,6 +40,8 @@ class PolynomialLibrary(Library):
 
     Attributes
     ----------
+    columns_ : ndarray of int, or None
+        The columns taken; None: all.
     center_, scale_ : ndarray of shape (d,)
     domain_ : ndarray of shape (2, d)
     n_output_features_ : int

@@ -34,6 +34,8 @@ class RadialLibrary(Library):
 
     Attributes
     ----------
+    columns_ : ndarray of int, or None
+        The columns taken; None: all.
     scale_ : float
     polynomials_ : PolynomialLibrary
         The polynomial factors, about the origin.

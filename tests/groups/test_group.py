@@ -167,6 +167,10 @@ def test_no_symmetry_is_legal_and_no_constraint(nothing, rng):
     assert model.equivariance_error(X) == 0
     parts = clone(model).partial_fit(X[:9], Y[:9]).partial_fit(X[9:], Y[9:])
     assert_allclose(parts.coef_, free.coef_, atol=1e-12)
+    if nothing is not None:
+        Y = rng.normal(size=(30, 3))
+        moving = sk.SymmetricRidge(nothing, output=sk.vector, alpha=0.1).fit(X, Y)
+        assert_allclose(moving.coef_, sk.SymmetricRidge(alpha=0.1).fit(X, Y).coef_, atol=1e-12)
 
 
 def test_what_users_call_a_symmetry(rng):
