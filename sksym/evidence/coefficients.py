@@ -1,6 +1,6 @@
 """Coefficients and their covariance: what a fit says of a function, and how sure that is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,8 @@ class Estimate:
         Degrees of freedom behind the noise; infinite where it is known, 0 where nothing is known.
     n : float
         Number of observations, outputs counted.
+    caution : float
+        Factor on the number of errors in tests of a subspace, 1 where the noise is known well.
     """
 
     coef: np.ndarray
@@ -45,6 +47,7 @@ class Estimate:
     noise: np.ndarray | float
     dof: float
     n: float
+    caution: float = 1.0
 
     @classmethod
     def least_squares(cls, statistics):
@@ -74,7 +77,7 @@ class Estimate:
         )
 
     @classmethod
-    def with_covariance(cls, coef, covariance, *, n, dof=np.inf):
+    def with_covariance(cls, coef, covariance, *, n, dof=np.inf, caution=1.0):
         """Take coefficients with any covariance: sandwich, clustered, inverse Fisher information.
 
         Parameters
@@ -86,6 +89,8 @@ class Estimate:
             Number of observations, outputs counted.
         dof : float, default=inf
             Degrees of freedom from which the covariance was estimated; infinite: it is known.
+        caution : float, default=1.0
+            2 suits sandwich and clustered covariances, see `FunctionSamples.robust_estimate`.
 
         Raises
         ------
@@ -101,19 +106,11 @@ class Estimate:
         factor = _covariance_factor(np.asarray(covariance, float), coef.size)
         identity = np.eye(coef.shape[1])
         undetermined = np.zeros((coef.shape[1], 0))
-        return cls(coef, identity, identity, undetermined, factor, dof, n)
+        return cls(coef, identity, identity, undetermined, factor, dof, n, caution)
 
-    def with_noise(self, noise):
+    def with_noise(self, noise, caution=1.0):
         """Return the same estimate with errors ``noise @ N(0, I)`` of ``u.ravel()``."""
-        return Estimate(
-            self.coef,
-            self.to_data,
-            self.from_data,
-            self.undetermined,
-            noise,
-            self.dof,
-            self.n,
-        )
+        return replace(self, noise=noise, caution=caution)
 
     @property
     def rank(self):
@@ -148,7 +145,8 @@ class Estimate:
         """
         residual, rank = self.misfit(basis)
         # Not the length of the residual: a covariance may have more sources of noise.
-        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        n_errors = self.caution * len(self.coef) * self.rank
+        n_constraints = n_errors - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         round_off = EXACT**2 * (self.observed @ self.observed)
