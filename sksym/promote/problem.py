@@ -64,7 +64,7 @@ class PromotionProblem:
                 "are given: use a representation such as vector, which knows how both move the "
                 "outputs."
             )
-        candidates, output = _independent(candidates, output)
+        candidates, output = without_dependent(candidates, output)
         of_enforced = None if symmetry.is_trivial else output
         space = EquivariantSpace.of(symmetry, library, of_enforced, X, n_outputs, names=names)
         L = _lie_derivative(space.library, candidates.algebra, output, X)
@@ -85,8 +85,9 @@ class PromotionProblem:
 
         None where nothing but constants is left.
         """
+        group = Group(self.candidates.algebra.combine(C)) + self.space.group
         space = EquivariantSpace.of(
-            Group(self.candidates.algebra.combine(C)) + self.space.group,
+            without_dependent(group)[0],  # that some depend on others was said before
             self.space.template,
             output_of(self.output, self.candidates.algebra, C),
             X,
@@ -146,7 +147,7 @@ def without_enforced(candidates, symmetry, say=True):
     """
     if symmetry.is_trivial:
         return candidates
-    candidates, _ = _independent(candidates)
+    candidates, _ = without_dependent(candidates)
     algebra = candidates.algebra
     enforced = symmetry.algebra
     n_before = algebra.dim
@@ -167,17 +168,17 @@ def without_enforced(candidates, symmetry, say=True):
     return Group(algebra, elements.take(new))
 
 
-def _independent(candidates, output=None):
-    """Return candidates without dependent generators, and how the others move the outputs."""
-    algebra = candidates.algebra
+def without_dependent(group, output=None):
+    """Return a group without dependent generators, and how the others move the outputs."""
+    algebra = group.algebra
     if not algebra.dim:
-        return candidates, output
+        return group, output
     independent = independent_rows(algebra.flat())
     if len(independent) == algebra.dim:
-        return candidates, output
+        return group, output
     if output is not None and not callable(output):
         output = represent(output, algebra)[independent]
-    return Group(algebra.take(independent), candidates.elements), output
+    return Group(algebra.take(independent), group.elements), output
 
 
 def _complement(algebra, enforced):
