@@ -148,7 +148,9 @@ def test_public_code_is_documented(name):
     assert all(inspect.getdoc(thing) for thing in own)
 
 
-@pytest.mark.parametrize("estimator", [*ESTIMATORS, *MORE_ESTIMATORS], ids=repr)
+@pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS, *MORE_ESTIMATORS], ids=lambda estimator: type(estimator).__name__
+)
 def test_estimators_only_store_what_they_are_given(estimator):
     """And all of it is reached by ``set_params``."""
     assert isinstance(estimator, BaseEstimator)
