@@ -97,7 +97,7 @@ def output_matrices(output, group):
     Raises
     ------
     ValueError
-        If there is no symmetry, or an array is given for a finite group.
+        If an array is given for a finite group, or `output` does not represent the symmetry.
     """
     if output is None:
         return None, None, 1

@@ -21,6 +21,16 @@ BAD = {
         ValueError,
         r"acts on R\^4, but X has 3 features",
     ),
+    "a function of d that makes none": (
+        sk.SymmetricRidge(np.eye),
+        TypeError,
+        "must be a LieAlgebra, a FiniteGroup, a Group",
+    ),
+    "fitted estimator as symmetry": (
+        sk.SymmetricRidge(sk.PolynomialLibrary()),
+        TypeError,
+        "must be a LieAlgebra, a FiniteGroup, a Group",
+    ),
     "wrong number of outputs": (
         sk.SymmetricRidge(sk.so(3), output=sk.trivial(2)),
         ValueError,

@@ -111,7 +111,7 @@ def test_motions_of_those_columns_are_exact(library, algebra, group, X):
     beside = sk.aff(1).on_columns([1], 4)
     both_kinds = algebra.on_columns(TAKEN, 4) + beside
     flips = group.on_columns(TAKEN, 4) + sk.reflections(1).on_columns([1], 4)
-    assert_closed(taking, X, algebra=both_kinds, group=flips)
+    assert_closed(taking, X, both_kinds + flips)
     assert taking.lie_matrices(beside).nnz == 0
 
 

@@ -284,7 +284,7 @@ def test_matrices_of_the_wrong_shape_are_refused(X):
 def test_names_and_pickles_of_plain_transformers(X):
     library = as_library(Linear()).fit(X)
     assert list(library.get_feature_names_out()) == ["linear 0", "linear 1", "linear 2"]
-    assert_closed(library, X, algebra=sk.gl(3), group=sk.cyclic(3, 5))
+    assert_closed(library, X, sk.gl(3) + sk.cyclic(3, 5))
     copied = pickle.loads(pickle.dumps(library))
     assert_array_equal(copied.transform(X), library.transform(X))
     model = sk.SymmetricRidge(sk.so(3), library=Linear(), output=sk.vector).fit(X, X)
