@@ -41,6 +41,8 @@ class Estimate:
         Degrees of freedom behind the noise; infinite where it is known, 0 where nothing is known.
     n : float
         Number of observations, outputs counted.
+    caution : float
+        Factor on the number of errors in tests of a subspace, 1 where the noise is known well.
     """
 
     coef: np.ndarray
@@ -50,6 +52,7 @@ class Estimate:
     noise: np.ndarray | float
     dof: float
     n: float
+    caution: float = 1.0
 
     @classmethod
     def least_squares(cls, statistics):
@@ -97,7 +100,7 @@ class Estimate:
         )
 
     @classmethod
-    def with_covariance(cls, coef, covariance, *, n, dof=np.inf):
+    def with_covariance(cls, coef, covariance, *, n, dof=np.inf, caution=1.0):
         """Take coefficients with any covariance: sandwich, clustered, inverse Fisher information.
 
         Parameters
@@ -109,6 +112,8 @@ class Estimate:
             Number of observations, outputs counted.
         dof : float, default=inf
             Degrees of freedom from which the covariance was estimated; infinite: it is known.
+        caution : float, default=1.0
+            2 suits sandwich and clustered covariances, see `FunctionSamples.robust_estimate`.
 
         Raises
         ------
@@ -132,11 +137,12 @@ class Estimate:
             noise=_covariance_factor(covariance, coef.size),
             dof=dof,
             n=n,
+            caution=caution,
         )
 
-    def with_noise(self, noise):
+    def with_noise(self, noise, caution=1.0):
         """Return the same estimate with errors ``noise @ N(0, I)`` of ``u.ravel()``."""
-        return replace(self, noise=noise)
+        return replace(self, noise=noise, caution=caution)
 
     @property
     def rank(self):
@@ -205,7 +211,8 @@ class Estimate:
         """
         residual, rank = self.misfit(basis)
         # Not the length of the residual: a covariance may have more sources of noise.
-        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        n_errors = self.caution * len(self.coef) * self.rank
+        n_constraints = n_errors - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         # Exact data have almost no noise, in whose units round-off is large.

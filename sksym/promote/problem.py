@@ -70,7 +70,7 @@ class PromotionProblem:
                 "are given: use a representation such as vector, which knows how both move the "
                 "outputs."
             )
-        candidates, output = _independent(candidates, output)
+        candidates, output = without_dependent(candidates, output)
         of_enforced = None if symmetry.is_trivial else output
         space = EquivariantSpace.of(
             symmetry,
@@ -103,9 +103,9 @@ class PromotionProblem:
         constants is left.
         """
         candidates = self.candidates.algebra
-        promoted = Group(candidates.combine(C))
+        group = Group(candidates.combine(C)) + self.space.group
         space = EquivariantSpace.of(
-            promoted + self.space.group,
+            without_dependent(group)[0],  # that some depend on others was said before
             self.space.template,
             output_of(self.output, candidates, C),
             X,
@@ -201,7 +201,7 @@ def without_enforced(candidates, symmetry, say=True):
     """
     if symmetry.is_trivial:
         return candidates
-    candidates, _ = _independent(candidates)
+    candidates, _ = without_dependent(candidates)
     algebra = candidates.algebra
     enforced = symmetry.algebra
     n_before = algebra.dim
@@ -225,22 +225,20 @@ def without_enforced(candidates, symmetry, say=True):
     return Group(algebra, elements.take(new))
 
 
-def _independent(candidates, output=None):
-    """Return candidates without dependent generators, and how the others move the outputs.
+def without_dependent(group, output=None):
+    """Return a group without dependent generators, and how the others move the outputs.
 
     A candidate that is counted twice would be penalised twice.
     """
-    algebra = candidates.algebra
+    algebra = group.algebra
     if not algebra.dim:
-        return candidates, output
+        return group, output
     independent = independent_rows(algebra.flat())
     if len(independent) == algebra.dim:
-        return candidates, output
+        return group, output
     if output is not None and not callable(output):
-        B = represent(output, algebra)
-        output = B[independent]
-    algebra = algebra.take(independent)
-    return Group(algebra, candidates.elements), output
+        output = represent(output, algebra)[independent]
+    return Group(algebra.take(independent), group.elements), output
 
 
 def _complement(algebra, enforced):

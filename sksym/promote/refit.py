@@ -19,7 +19,7 @@ from sksym.evidence import (
     readable,
     symmetries_of_function,
 )
-from sksym.promote.problem import PromotionProblem
+from sksym.promote.problem import PromotionProblem, without_dependent
 from sksym.promote.reweighting import promote
 from sksym.solvers import Solution
 
@@ -181,6 +181,7 @@ class PromotionSamples:
         weight = self.weight
         if self.operator is not None:
             weight = np.ones(len(self.X))
+        enforced, _ = without_dependent(self.problem.space.group)
         return FunctionSamples(
             library=self.problem.space.library,
             candidates=self.problem.candidates.algebra,
@@ -188,7 +189,7 @@ class PromotionSamples:
             X=self.X,
             Y=self.Y,
             weight=weight,
-            enforced=self.problem.space.group,
+            enforced=enforced,
             operator=self.operator,
             row_weight=self.weight,
         )

@@ -18,7 +18,7 @@ from sksym._estimator import (
     warn,
     with_callbacks,
 )
-from sksym._linalg import one_thread
+from sksym._linalg import independent_rows, one_thread
 from sksym.groups import resolve, se
 from sksym.libraries import PolynomialLibrary, fitted_values
 from sksym.promote.problem import PromotionProblem, without_enforced
@@ -128,7 +128,8 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         self.library_ = fit.library
         # The symmetries of this function, not of the last convex problem.
-        self.algebra_ = enforced + fit.algebra
+        symmetries = enforced + fit.algebra
+        self.algebra_ = symmetries.take(independent_rows(symmetries.flat()))
         self.n_symmetries_ = self.algebra_.dim
         self.singular_values_ = fit.singular_values
         self.n_free_ = fit.problem.space.n_free

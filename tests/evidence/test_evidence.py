@@ -100,6 +100,26 @@ def test_information_of_a_true_and_a_false_subspace():
     assert residual @ residual < 3 * (len(estimate.observed) - rank)
 
 
+def test_a_true_symmetry_survives_errors_of_unequal_size():
+    """With errors taken to be equal it is rejected in a third of the experiments."""
+    accepted, accepted_robustly = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(400, 2)) * [1, 0.6]
+        square = np.sum(X**2, axis=1)
+        y = square - 0.1 * square**2 + 0.2 * (0.2 + np.abs(X[:, 0])) * rng.normal(size=400)
+        library = PolynomialLibrary(4, center=0.0, scale=1.0).fit(X)
+        samples = FunctionSamples(library, gl(2), None, X, y[:, None], np.ones(400))
+        true = equivariant_basis(library, Group.of(so(2))).toarray()
+        false = equivariant_basis(library, Group.of(scaling([1, -1]))).toarray()
+        robust = samples.robust_estimate()
+        accepted.append(samples.estimate.information(true) < np.inf)
+        accepted_robustly.append(robust.information(true) < np.inf)
+        assert robust.information(false) == np.inf
+    assert np.mean(accepted) < 0.8
+    assert np.mean(accepted_robustly) > 0.97
+
+
 def test_sampled_evidence_counts_what_lies_within_its_floor(rng):
     rows = np.concatenate(
         [0.01 * rng.normal(size=(200, 1, 2)), rng.normal(size=(200, 1, 3))], axis=2

@@ -313,6 +313,32 @@ def test_discrete_candidates_are_not_searched(candidates):
         SymmetryDiscoverer(candidates).fit(X, y)
 
 
+def test_symmetries_of_the_fit_are_those_enforced_and_those_that_hold():
+    X, _, _ = samples()
+    y = (X[:, 0] ** 2 + X[:, 1] ** 2) * (1 + X[:, 0] ** 2 + X[:, 1] ** 2)
+    library = PolynomialLibrary(4, center=0.0)
+    for symmetry, candidates in ((AXIS, translations), (translations(3).take([2]), so)):
+        model = SymmetryPromotingRegressor(
+            candidates, symmetry=symmetry, library=library, alpha=1e-3
+        ).fit(X, y)
+        assert set(model.algebra_.names) == {"x0 ∂1 - x1 ∂0", "∂2"}
+        assert model.algebra_.names[0] == symmetry.names[0]
+        assert model.n_symmetries_ == 2
+        assert_symmetric(model, X, model.algebra_, rtol=1e-9)
+
+
+def test_enforced_generators_that_depend_on_each_other_count_once():
+    """They are said to depend once, although symmetries that hold are enforced beside them."""
+    X, _, _ = samples()
+    y = X[:, 0] ** 2 + X[:, 1] ** 2 + 0.01 * np.random.default_rng(1).normal(size=60)
+    model = SymmetryPromotingRegressor(translations, symmetry=AXIS + AXIS, alpha=1e-3)
+    with pytest.warns(UserWarning, match="2 generators span 1 dimensions") as record:
+        model.fit(X, y)
+    assert len(record) == 1
+    assert model.algebra_.names == ("x0 ∂1 - x1 ∂0", "∂2")
+    assert model.n_symmetries_ == model.algebra_.dim == 2
+
+
 # -------------------------------------------------------------------------- nothing continuous
 
 
