@@ -147,8 +147,7 @@ class Estimate:
         is known the test is by chi square and the likelihood is that of Gauss, else by F.
         """
         residual, rank = self.misfit(basis)
-        # Not the length of the residual: a covariance may have more sources of noise.
-        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        n_constraints = len(self.observed) - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         round_off = EXACT**2 * (self.observed @ self.observed)
