@@ -104,6 +104,7 @@ class LieDerivative:
         box = _box_of_measure(library) if X is None else library.box(X)
         p = D.shape[0]
         tests = library.orthonormal_coordinates(X)
+        # The tests of an exact library are its own functions, in which D is sparse.
         own = cls(
             D,
             sparse.eye_array(p, format="csr"),
@@ -337,6 +338,7 @@ class LieDerivative:
         rows = np.concatenate(rows)
         columns = np.concatenate(columns)
         values = np.concatenate(values)
+        # Entries of both parts at one place are added up.
         matrix = sparse.coo_array(
             (values, (rows, columns)),
             shape=(r * q * m, q * p),
@@ -360,12 +362,8 @@ class LieDerivative:
     def symmetric_coefficients(self, q=None, rtol=1e-10):
         """Enforce: solve ``L(xi, coef) = 0`` for every generator.
 
-        Parameters
-        ----------
-        q : int, default=None
-            Number of outputs where `B` is None; default 1.
-        rtol : float
-            Singular values of the constraints relative to the largest that count as zero.
+        Singular values of the constraints up to `rtol` of the largest count as zero; `q` is the
+        number of outputs where neither `B` nor `constant` tells.
 
         Returns
         -------
@@ -432,6 +430,7 @@ class LieDerivative:
     def __call__(self, xi, coef):
         """Return ``L(xi, coef)`` (q, m), `xi` in the algebra's own generators."""
         xi = np.asarray(xi, float)
+        # Of dependent generators the coordinates of least norm.
         eta = xi @ np.linalg.pinv(self.generators)
         change = self.symmetry_matrix(coef) @ eta
         return change.reshape(-1, self.n_tests)
@@ -456,17 +455,7 @@ class LieDerivative:
 def closed_lie_matrices(library, motions):
     """Return the library's own ``D_a`` side by side, (p, r p) sparse, checked.
 
-    Parameters
-    ----------
-    library : fitted Library
-    motions : LieAlgebra or VectorFields
-
-    Raises
-    ------
-    NotClosedError
-        If the library is not closed under the motions.
-    ValueError
-        If the library returns matrices of another shape.
+    Raises NotClosedError if it is not closed under the motions, which may be fields.
     """
     if not motions.is_affine:
         raise NotClosedError("Matrices are known for affine motions only: sample the fields.")
@@ -517,17 +506,7 @@ def evaluation(library, candidates, X):
 
 
 def _check_operator(values, moved, constant, shape, B):
-    """Raise unless what an operator returned has shapes that fit and finite entries.
-
-    Parameters
-    ----------
-    values : csr_array of shape (p, m)
-    moved : csr_array of shape (p, r m)
-    constant : ndarray of shape (r, q, m), or None
-    shape : (p, r)
-        Numbers of library functions and of generators.
-    B : ndarray of shape (r, q, q), or None
-    """
+    """Raise unless what an operator returned fits ``shape = (p, r)`` and is finite."""
     p, r = shape
     if values.ndim != 2 or values.shape[0] != p:
         raise ValueError(
@@ -557,15 +536,7 @@ def _check_operator(values, moved, constant, shape, B):
 
 
 def _streamed_tests(library, algebra, X, sample_weight):
-    """Compress the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]`` to (m, (r + 1) p).
-
-    Parameters
-    ----------
-    library : fitted Library
-    algebra : LieAlgebra or VectorFields
-    X : ndarray of shape (n, d)
-    sample_weight : array-like of shape (n,), or None
-    """
+    """Compress the rows ``sqrt(w) [phi, L_1 phi, .., L_r phi]`` to (m, (r + 1) p)."""
     n, d = X.shape
     p = library.n_output_features_
     r = algebra.dim
@@ -581,6 +552,7 @@ def _streamed_tests(library, algebra, X, sample_weight):
     )
     factor = np.zeros((0, width))
     with one_thread():
+        # A block holds the rows and the Jacobian that they are made of.
         for rows in row_blocks(n, width + p * d):
             fields = algebra.vector_field(X[rows])
             slopes = library.jacobian(X[rows])
@@ -594,16 +566,7 @@ def _streamed_tests(library, algebra, X, sample_weight):
 
 
 def _compressed(rows):
-    """Return fewer rows with the same Gram matrix: a rank-revealing QR of balanced columns.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, k)
-
-    Returns
-    -------
-    ndarray of shape (rank, k)
-    """
+    """Return fewer rows (m, k) with the same Gram matrix, by a rank-revealing QR."""
     # Columns of unit size: library functions differ by orders of magnitude.
     size = np.linalg.norm(rows, axis=0)
     size[size == 0] = 1

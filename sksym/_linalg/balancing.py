@@ -29,7 +29,9 @@ def balance(matrices):
     """
     d = matrices.shape[-1]
     size = matrix_norms(matrices)
-    if not size.any() or d < 2:
+    if d < 2:
+        return None
+    if not size.any():
         return None
     # Generators in different units count alike.
     unit = np.where(size > 0, size, 1.0)
@@ -52,13 +54,19 @@ def balance(matrices):
         inverse_step = expm(-H)
         P = step @ P
         A = step @ A @ inverse_step
-        if np.linalg.cond(P) > _FAR_FROM_BALANCED:
-            break
+        condition = np.linalg.cond(P)
+        if condition > _FAR_FROM_BALANCED:
+            return None
     return None
 
 
 def matrix_norms(matrices):
-    """Compute the Frobenius norms (r,) of a stack of matrices (r, d, d)."""
+    """Compute the Frobenius norms (r,) of a stack of matrices.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (r, d, d)
+    """
     squares = np.einsum("aij,aij->a", matrices, matrices)
     return np.sqrt(squares)
 
@@ -127,7 +135,8 @@ def _newton_direction(A):
     # Steps longer than one unit of the geodesic leave the region where the model is good.
     eigenvalues = np.linalg.eigvalsh(H)
     length = np.abs(eigenvalues).max()
-    H *= min(1.0, 1.0 / length)
+    if length > 1.0:
+        H *= 1.0 / length
     # Round-off would tie blocks that are separate.
     size = np.abs(H)
     is_round_off = size < _ROUND_OFF * size.max()

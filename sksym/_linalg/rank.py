@@ -65,7 +65,8 @@ def independent_rows(matrix, rtol=1e-10):
     # A row with an entry that no other row has depends on none of them.
     rows_of_column = is_nonzero.sum(axis=0)
     only_entry = is_nonzero & (rows_of_column == 1)
-    if only_entry.any(axis=1).all():
+    has_own_column = only_entry.any(axis=1)
+    if has_own_column.all():
         return np.arange(len(matrix))
     # Rows of unit size: they may differ in units.
     size = np.linalg.norm(matrix, axis=1)
@@ -114,17 +115,20 @@ def reduced_echelon(matrix, rtol=1e-9):
         if rank == len(rows):
             break
         # Partial pivoting by relative size, because rows may differ in units.
+        remaining_size = size[rank:]
         unit = np.where(
-            size[rank:] > 0,
-            size[rank:],
+            remaining_size > 0,
+            remaining_size,
             1.0,
         )
-        relative = np.abs(rows[rank:, column]) / unit
+        entries = np.abs(rows[rank:, column])
+        relative = entries / unit
         largest = relative.argmax()
         if relative[largest] <= _NO_PIVOT:
             continue
         pivot = rank + largest
-        rows[[rank, pivot]] = rows[[pivot, rank]]
+        swapped = [pivot, rank]
+        rows[[rank, pivot]] = rows[swapped]
         rows[rank] /= rows[rank, column]
         others = np.flatnonzero(rows[:, column])
         others = others[others != rank]

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._linalg import column_indices, one_thread
 from sksym.dynamics.trajectories import checked_times, refuse_lists
+from sksym.groups import linear_combination
 from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
 
 _FAR = 1e8  # times the first state, where a simulation ends
@@ -127,8 +128,8 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             change = f"{name}'"
             if self._discrete:
                 change = f"{name}[k+1] - {name}[k]"
-            terms = np.abs(row) > smallest
-            formula = _formula(row[terms], functions[terms], precision)
+            shown = np.where(np.abs(row) > smallest, row, 0.0)
+            formula = linear_combination(shown, functions, precision, most=None, ones=True)
             equations.append(f"{change} = {formula}")
         return equations
 
@@ -259,17 +260,3 @@ def _integrate(rate, x0, times, options):
             f"({path.message}): it may blow up there; ask for shorter times."
         )
     return path.y.T
-
-
-def _formula(coef, names, precision):
-    """Return the sum of terms as text, "0" where there are none."""
-    text = ""
-    for value, name in zip(coef, names, strict=True):
-        if text:
-            text += " - " if value < 0 else " + "
-        elif value < 0:
-            text += "-"
-        text += f"{abs(value):.{precision}g}"
-        if name != "1":
-            text += f" {name}"
-    return text or "0"

@@ -253,12 +253,7 @@ class _Motions:
     def _imposing_few(self, B, weights, rtol):
         """Return the functions with the generators that connect coordinates, and all elements.
 
-        Parameters
-        ----------
-        B : ndarray of shape (r, q, q)
-        weights : ndarray of shape (r,)
-            Inverse sizes of the generators.
-        rtol : float
+        Generators are taken in units of their sizes, by `weights` (r,).
         """
         q = B.shape[1]
         identity = np.eye(q)
@@ -314,12 +309,7 @@ class _Motions:
 
 
 class _OnClosedLibrary(_Motions):
-    """On a library that gives its own matrices; the tests are its own functions.
-
-    Attributes
-    ----------
-    elements : list of csr_array of shape (p, p)
-    """
+    """On a library that gives its own matrices; the tests are its own functions."""
 
     def __init__(self, library, group, B, rho):
         super().__init__(library, group, B, rho)
@@ -570,11 +560,6 @@ def _orthonormal_after(basis, change):
 
     Echelon form first: functions of very different size, such as monomials of several degrees in
     large units, must not be mixed when they are orthogonalised.
-
-    Parameters
-    ----------
-    basis : csr_array of shape (k, n)
-    change : sparse array of shape (n, n)
     """
     # Without rounding: small entries belong to functions of large size.
     separate = reduced_echelon(basis.toarray(), rtol=0.0)
@@ -585,16 +570,8 @@ def _orthonormal_after(basis, change):
 def _connecting(linear, offset):
     """Choose generators that each join two components of the coordinate graph; one at least.
 
-    Node 0 is the constant, so that translations connect too.
-
-    Parameters
-    ----------
-    linear : ndarray of shape (r, d, d)
-    offset : ndarray of shape (r, d)
-
-    Returns
-    -------
-    list of int
+    Of matrices (r, d, d) and translations (r, d). Node 0 is the constant, so that translations
+    connect too.
     """
     # Union and find: nodes of one component have the same label.
     d = offset.shape[1]

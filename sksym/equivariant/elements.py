@@ -32,23 +32,29 @@ def random_element(group, B, rho, box, rng):
     output : ndarray of shape (q, q), or None
         How it moves the outputs.
     """
-    M = np.eye(group.n_features)
-    t = np.zeros(group.n_features)
+    d = group.n_features
+    M = np.eye(d)
+    t = np.zeros(d)
     output = None
     if group.algebra.dim:
         xi = _random_generator(group, box, rng)
         M, t = group.algebra.exp(xi)
         if B is not None:
-            output = expm(np.tensordot(xi, B, 1))
+            generator = np.tensordot(xi, B, 1)
+            output = expm(generator)
     elements = group.elements
     if not elements.n_elements:
         return M, t, output
     if rho is not None and output is None:
-        output = np.eye(rho.shape[1])
+        q = rho.shape[1]
+        output = np.eye(q)
+    # A product of a few: generating elements reach the others so.
     length = rng.integers(1, _LONGEST_WORD + 1)
-    for k in rng.integers(elements.n_elements, size=length):
-        M = elements.matrices[k] @ M
-        t = elements.matrices[k] @ t
+    word = rng.integers(elements.n_elements, size=length)
+    for k in word:
+        g = elements.matrices[k]
+        M = g @ M
+        t = g @ t
         if rho is not None:
             output = rho[k] @ output
     return M, t, output
@@ -57,8 +63,13 @@ def random_element(group, B, rho, box, rng):
 def _random_generator(group, box, rng):
     """Draw a generator (r,) that moves points by about their distance from the fixed point."""
     algebra = group.algebra
-    _, unit = centre_and_scale(box[0], box[1], group)
-    size = np.linalg.norm(algebra.linear * (unit / unit[:, None]), axis=(1, 2))
-    size += np.linalg.norm(algebra.offset / unit, axis=1)
+    r = algebra.dim
+    low, high = box
+    _, unit = centre_and_scale(low, high, group)
+    # Sizes in the units of the data: generators may differ by orders of magnitude.
+    linear = algebra.linear * (unit / unit[:, None])
+    offset = algebra.offset / unit
+    size = np.linalg.norm(linear, axis=(1, 2)) + np.linalg.norm(offset, axis=1)
     size[size == 0] = 1.0
-    return _FAR * rng.normal(size=algebra.dim) / (size * np.sqrt(algebra.dim))
+    direction = rng.normal(size=r)
+    return _FAR * direction / (size * np.sqrt(r))

@@ -78,6 +78,7 @@ class EquivariantSpace:
                 f"`output` moves {q} outputs, but y has {n_outputs}: give a representation on "
                 f"R^{n_outputs}."
             )
+        # At the fixed point of the symmetry, where its constraints are sparse.
         placed, extremes = place(template, X, group, names=names)
         if group.is_trivial:
             require_factor(placed.n_output_features_)
@@ -272,6 +273,7 @@ class EquivariantSpace:
         library, extremes = place(self.template, extremes, self.group)
         K = self.library.change_to(library)
         space = replace(self, library=library, extremes=extremes)
+        # Exactly the identity where the place is the same, as it is for most chunks.
         identity = sparse.eye_array(K.shape[0])
         if (identity != K).nnz == 0:
             return space, None

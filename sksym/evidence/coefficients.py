@@ -1,4 +1,8 @@
-"""Coefficients and their covariance: what a fit says of a function, and how sure that is."""
+"""Coefficients and their covariance: what a fit says of a function, and how sure that is.
+
+Index legend: n observations, p library functions, q outputs, k rows of a subspace, e sources of
+noise; the rank is the number of functions that the data tell apart.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +17,7 @@ _REJECT = 0.001  # p value below which a subspace does not hold the fit
 _DETERMINED = 1e-11  # singular value of the data relative to the largest
 _DIFFER = 5.0  # standard errors by which the errors of two outputs differ
 _ROUND_OFF = 1e-12  # relative to the targets; is noise too
+_ASYMMETRIC = 1e-8  # difference of correlations that should be equal
 _SINGULAR = 1e-13  # eigenvalue of a covariance, in unit variances, that is round-off
 
 
@@ -51,27 +56,45 @@ class Estimate:
 
     @classmethod
     def least_squares(cls, statistics):
-        """Fit the targets of some `Statistics` by least squares, with errors of equal size."""
+        """Fit the targets of some `Statistics` by least squares, with errors of equal size.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of a regression on p functions, with q targets.
+        """
         n = statistics.weight
         p = statistics.n_unknowns
         q = statistics.n_targets
+        root = np.sqrt(n)
+        # Blocks of the triangular factor: design and target above, zero and remainder below.
         R = statistics.square_factor()
-        U, s, Vt = svd(R[:p, :p] / np.sqrt(n))
-        rank = int((s > _DETERMINED * s.max(initial=0)).sum())
-        to_data = Vt[:rank].T * s[:rank]
-        from_data = Vt[:rank].T / s[:rank]
-        u = (U[:, :rank].T @ R[:p, p:] / np.sqrt(n)).T
-        residual = np.vstack([U[:, rank:].T @ R[:p, p:], R[p:, p:]])
-        round_off = (_ROUND_OFF * np.linalg.norm(R[:, p:])) ** 2 / n
-        sigma = output_noise(np.sum(residual**2, axis=0), n - rank, round_off)
+        design = R[:p, :p]
+        target = R[:p, p:]
+        remainder = R[p:, p:]
+        U, s, Vt = svd(design / root)
+        is_determined = s > _DETERMINED * s.max(initial=0)
+        rank = int(is_determined.sum())
+        s = s[:rank]
+        V = Vt[:rank].T
+        from_data = V / s
+        projected = U[:, :rank].T @ target
+        u = (projected / root).T
+        # What no function of the library explains: beyond the rank, and below the design.
+        unexplained = U[:, rank:].T @ target
+        residual = np.vstack([unexplained, remainder])
+        rss = np.sum(residual**2, axis=0)
+        size = np.linalg.norm(R[:, p:])
+        round_off = (_ROUND_OFF * size) ** 2 / n
+        sigma = output_noise(rss, n - rank, round_off)
         if np.ndim(sigma):
             sigma = np.repeat(sigma, rank)
         return cls(
             coef=u @ from_data.T,
-            to_data=to_data,
+            to_data=V * s,
             from_data=from_data,
             undetermined=Vt[rank:].T,
-            noise=sigma / np.sqrt(n),
+            noise=sigma / root,
             dof=q * (n - rank),
             n=n * q,
         )
@@ -98,15 +121,24 @@ class Estimate:
             If the covariance is not finite, not symmetric, negative or singular, if the
             coefficients are not finite, or if `n` or `dof` is not positive.
         """
-        coef = np.atleast_2d(np.asarray(coef, float))
+        coef = np.asarray(coef, float)
+        coef = np.atleast_2d(coef)
         if not np.isfinite(coef).all():
             raise ValueError("`coef` holds NaN or infinity: estimates are finite.")
         if not n > 0 or not dof > 0:
             raise ValueError(f"`n` and `dof` must be positive, got n={n!r}, dof={dof!r}.")
-        factor = _covariance_factor(np.asarray(covariance, float), coef.size)
-        identity = np.eye(coef.shape[1])
-        undetermined = np.zeros((coef.shape[1], 0))
-        return cls(coef, identity, identity, undetermined, factor, dof, n, caution)
+        p = coef.shape[1]
+        covariance = np.asarray(covariance, float)
+        return cls(
+            coef=coef,
+            to_data=np.eye(p),
+            from_data=np.eye(p),
+            undetermined=np.zeros((p, 0)),
+            noise=_covariance_factor(covariance, coef.size),
+            dof=dof,
+            n=n,
+            caution=caution,
+        )
 
     def with_noise(self, noise, caution=1.0):
         """Return the same estimate with errors ``noise @ N(0, I)`` of ``u.ravel()``."""
@@ -120,28 +152,62 @@ class Estimate:
     @cached_property
     def observed(self):
         """The coefficients in coordinates of unit noise, (e,)."""
-        return self.whitened(self.coef.reshape(1, -1))[0]
+        row = self.coef.reshape(1, -1)
+        return self.whitened(row)[0]
 
     def whitened(self, basis):
-        """Return functions (k, q p) in coordinates of unit noise on the data: (k, e)."""
+        """Return functions in coordinates of unit noise on the data.
+
+        Parameters
+        ----------
+        basis : ndarray of shape (k, q p)
+
+        Returns
+        -------
+        ndarray of shape (k, e)
+        """
         k = len(basis)
-        q = len(self.coef)
-        u = (np.reshape(basis, (k * q, -1)) @ self.to_data).reshape(k, -1)
+        q, p = self.coef.shape
+        functions = np.reshape(basis, (k * q, p))
+        u = functions @ self.to_data
+        u = u.reshape(k, q * self.rank)
         if np.ndim(self.noise) == 2:
-            return np.linalg.lstsq(self.noise, u.T, rcond=None)[0].T
+            # A factor may have more columns than rows: the N of least norm with noise @ N = u.
+            N, *_ = np.linalg.lstsq(self.noise, u.T, rcond=None)
+            return N.T
         return u / self.noise
 
     def misfit(self, basis):
-        """Return what a subspace (k, q p) leaves of the fit, in unit noise, and its rank."""
+        """Return what a subspace leaves of the fit, in unit noise, and its rank.
+
+        Parameters
+        ----------
+        basis : ndarray of shape (k, q p)
+
+        Returns
+        -------
+        residual : ndarray of shape (e,)
+        rank : int
+        """
         design = self.whitened(basis).T
-        w, _, rank, _ = np.linalg.lstsq(design, self.observed, rcond=_DETERMINED)
+        w, _, rank, _ = np.linalg.lstsq(
+            design,
+            self.observed,
+            rcond=_DETERMINED,
+        )
         return self.observed - design @ w, rank
 
     def information(self, basis, n_tuned=0):
-        """Compute the BIC of a subspace (k, q p) against the full fit; infinite if rejected.
+        """Compute the BIC of a subspace against the full fit; infinite if rejected.
 
-        The full fit has 0. `n_tuned` parameters of the subspace were fitted too. Where the noise
-        is known the test is by chi square and the likelihood is that of Gauss, else by F.
+        The full fit has 0. Where the noise is known the test is by chi square and the likelihood
+        is that of Gauss, else by F.
+
+        Parameters
+        ----------
+        basis : ndarray of shape (k, q p)
+        n_tuned : int
+            Parameters of the subspace that were fitted too.
         """
         residual, rank = self.misfit(basis)
         # Not the length of the residual: a covariance may have more sources of noise.
@@ -149,35 +215,51 @@ class Estimate:
         n_constraints = n_errors - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
-        round_off = EXACT**2 * (self.observed @ self.observed)
+        # Exact data have almost no noise, in whose units round-off is large.
+        size = self.observed @ self.observed
+        round_off = EXACT**2 * size
         miss = max(residual @ residual - round_off, 0.0)
         penalty = n_constraints * np.log(self.n)
         if np.isinf(self.dof):
             p_value = stats.chi2.sf(miss, n_constraints)
-            gain = miss - penalty
+            bic = miss - penalty
         else:
-            p_value = stats.f.sf(miss / n_constraints, n_constraints, self.dof)
-            gain = self.n * np.log1p(miss / self.dof) - penalty
-        return gain if p_value > _REJECT else np.inf
+            ratio = miss / n_constraints
+            p_value = stats.f.sf(ratio, n_constraints, self.dof)
+            bic = self.n * np.log1p(miss / self.dof) - penalty
+        return bic if p_value > _REJECT else np.inf
 
 
 def output_noise(rss, dof, round_off):
-    """Estimate the standard deviation of the errors from residual sums of squares (q,).
+    """Estimate the standard deviation of the errors from residual sums of squares.
 
-    Of each output (q,) where they differ, else of all: a float.
+    Parameters
+    ----------
+    rss : ndarray of shape (q,)
+    dof : float
+        Of each output.
+    round_off : float
+        Variance that is noise too.
+
+    Returns
+    -------
+    float or ndarray of shape (q,)
+        Of each output where they differ, else of all.
     """
     if dof <= 0:
         return 0.0
     variance = np.maximum(rss / dof, round_off)
     # The logarithm of an estimated variance has the variance 2 / dof.
-    ratio = np.exp(_DIFFER * np.sqrt(2 / dof))
+    standard_error = np.sqrt(2 / dof)
+    ratio = np.exp(_DIFFER * standard_error)
     if variance.max() > variance.min() * ratio:
         return np.sqrt(variance)
-    return np.sqrt(max(rss.mean() / dof, round_off))
+    pooled = rss.mean() / dof
+    return np.sqrt(max(pooled, round_off))
 
 
 def _covariance_factor(covariance, size):
-    """Return the lower Cholesky factor of a covariance, in the units of its variances."""
+    """Return the lower Cholesky factor of a covariance (size, size), checked."""
     if covariance.shape != (size, size):
         raise ValueError(
             f"`covariance` has shape {covariance.shape} for {size} coefficients: it must be "
@@ -185,12 +267,16 @@ def _covariance_factor(covariance, size):
         )
     if not np.isfinite(covariance).all():
         raise ValueError("`covariance` holds NaN or infinity.")
-    deviation = np.sqrt(np.abs(np.diag(covariance)))
+    # In units of the standard errors, so that functions of different size count alike.
+    variance = np.abs(np.diag(covariance))
+    deviation = np.sqrt(variance)
     unit = np.where(deviation > 0, deviation, 1.0)
     correlation = covariance / unit / unit[:, None]
-    if np.abs(correlation - correlation.T).max(initial=0) > 1e-8:
+    asymmetry = np.abs(correlation - correlation.T)
+    if asymmetry.max(initial=0) > _ASYMMETRIC:
         raise ValueError("`covariance` is not symmetric.")
-    least = np.linalg.eigvalsh(correlation).min(initial=1.0)
+    eigenvalues = np.linalg.eigvalsh(correlation)
+    least = eigenvalues.min(initial=1.0)
     if least < -_SINGULAR * size:
         raise ValueError(
             f"`covariance` is not positive: its least eigenvalue is {least:.2g} in units of the "
@@ -202,4 +288,6 @@ def _covariance_factor(covariance, size):
             "functions that the data do not determine, or add the round-off of the estimate."
         )
     factor, _ = cho_factor(correlation, lower=True)
-    return unit[:, None] * np.tril(factor)
+    # `cho_factor` leaves the upper triangle as it was.
+    lower = np.tril(factor)
+    return unit[:, None] * lower

@@ -1,4 +1,8 @@
-"""Evidence from a fitted function: its Lie derivatives and their errors."""
+"""Evidence from a fitted function: its Lie derivatives, and how sure they are.
+
+Index legend: r candidates, k generators, q outputs, p library functions, m tests, e sources of
+noise; ``xi`` (r,) are coordinates in the candidates.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,70 +53,111 @@ class FittedEvidence:
 
     @cached_property
     def spectrum(self):
+        """The candidates in the order of how little the function changes along them."""
         matrix = self.L.symmetry_matrix(self.coef) / self.output_scale
         return Spectrum.of(matrix, self.motion, self._hidden)
 
     @property
     def _hidden(self):
         """How functions that vanish on the data change, (.., r): there dF was never seen."""
-        outputs = np.eye(1 if self.L.B is None else len(self.coef))
-        changes = [
-            self.L.symmetry_matrix(np.outer(e, c))
-            for c in self.estimate.undetermined.T
-            for e in outputs
-        ]
-        return np.concatenate(changes) if changes else None
+        # Outputs that do not move change alike, so that one of them shows it.
+        n_outputs = 1 if self.L.B is None else len(self.coef)
+        changes = []
+        for function in self.estimate.undetermined.T:
+            for output in np.eye(n_outputs):
+                coef = np.outer(output, function)
+                changes.append(self.L.symmetry_matrix(coef))
+        if not changes:
+            return None
+        return np.concatenate(changes)
 
     def perturbation(self, xi):
-        """Compute the change of ``vec L(xi, coef)`` for unit noise: (q m, e)."""
+        """Compute the change of ``vec L(xi, coef)`` for unit noise.
+
+        L is linear in coef, so the change is ``L(xi, error of coef)``.
+
+        Parameters
+        ----------
+        xi : ndarray of shape (r,)
+
+        Returns
+        -------
+        ndarray of shape (q m, e)
+        """
+        L = self.L
         q = len(self.coef)
         from_data = self.estimate.from_data
-        change = np.kron(np.eye(q), self.L.along(xi).T @ from_data)
-        if self.L.B is not None:
-            B = np.tensordot(xi, self.L.B, 1)
-            change = change - np.kron(B, self.L.values.T @ from_data)
+        moved = L.along(xi).T @ from_data
+        # Outputs do not mix but by B.
+        change = np.kron(np.eye(q), moved)
+        if L.B is not None:
+            B = np.tensordot(xi, L.B, 1)
+            values = L.values.T @ from_data
+            change = change - np.kron(B, values)
         change = change / self.output_scale
         noise = self.estimate.noise
-        return change @ noise if np.ndim(noise) == 2 else change * noise
+        if np.ndim(noise) == 2:  # a factor of the covariance
+            return change @ noise
+        return change * noise
 
     def floor_test(self, k):
-        """Test whether the k smallest singular values may be zero; return that and their floor.
+        """Test whether the k smallest singular values may be zero.
 
         Under the hypothesis that the k generators are symmetries, the sum of the squares of their
         singular values is the part of the coefficient noise that the other generators do not
         take up, a weighted sum of chi squares (Satterthwaite's approximation).
+
+        Returns
+        -------
+        consistent : bool
+        floor : float
+            What noise contributes to each, in the root mean square.
         """
-        spectrum = self.spectrum
-        if k > len(spectrum.generators) or not self.is_testable:
+        s = self.spectrum.singular_values
+        dof = self.estimate.dof
+        if k > len(s) or not self.is_testable:
             return True, np.inf  # nothing to test, or to test with
         floor = self._floors.floor(k)
         mean = floor.mean
+        freedom = floor.freedom
+        # Noise that does not touch the generators at all: every function has such symmetries.
         if mean <= EXACT**2 * floor.total:
             return True, 0.0 if self.common else np.inf
-        defect = np.sum(spectrum.singular_values[:k] ** 2)
-        freedom = floor.freedom
-        if np.isinf(self.estimate.dof):
+        defect = np.sum(s[:k] ** 2)
+        if np.isinf(dof):
             p_value = stats.chi2.sf(freedom * defect / mean, freedom)
         else:
-            p_value = stats.f.sf(defect / mean, freedom, self.estimate.dof)
-        return p_value > REJECT or np.sqrt(defect) <= EXACT, np.sqrt(mean / k)
+            p_value = stats.f.sf(defect / mean, freedom, dof)
+        is_exact = np.sqrt(defect) <= EXACT
+        return p_value > REJECT or is_exact, np.sqrt(mean / k)
 
     @cached_property
     def _floors(self):
+        """The noise floors of k = 1, 2, .., computed as they are asked for."""
         return FloorRecursion(self)
 
     def noise_of(self, generators):
         """Compute the root mean square that noise contributes to generators (k, r)."""
         if not self.is_testable:
             return np.inf
-        squares = [np.sum(self.perturbation(xi) ** 2) for xi in generators]
+        squares = []
+        for xi in generators:
+            change = self.perturbation(xi)
+            squares.append(np.sum(change**2))
         return np.sqrt(np.mean(squares))
 
     def changes(self, k):
-        """Compute the change (r, k, e) of the k smallest generators for unit noise, or None."""
+        """Compute the change (r, k, e) of the k smallest generators for unit noise, or None.
+
+        To first order by perturbation of the singular vectors, see `Spectrum.turned`.
+        """
         if not self.is_testable:
             return None
         spectrum = self.spectrum
         U1 = spectrum.left[:, k:]
-        pull = [U1.T @ self.perturbation(xi) for xi in spectrum.generators[:k]]
-        return spectrum.turned(k, np.stack(pull, axis=1))
+        pull = []
+        for xi in spectrum.generators[:k]:
+            change = self.perturbation(xi)
+            pull.append(U1.T @ change)
+        pull = np.stack(pull, axis=1)
+        return spectrum.turned(k, pull)

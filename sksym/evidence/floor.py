@@ -1,4 +1,7 @@
-"""The noise floor of the k smallest generators, for k = 1, 2, .. one after the other."""
+"""The noise floor of the k smallest generators, for k = 1, 2, .. one after the other.
+
+Index legend: r candidates, k generators, q outputs, p library functions, e sources of noise.
+"""
 
 from dataclasses import dataclass
 
@@ -51,6 +54,7 @@ class FloorRecursion:
         return self._floors[k - 1]
 
     def _advance(self):
+        """Add the floor of one generator more."""
         spectrum = self._evidence.spectrum
         k = len(self._floors)
         released = spectrum.left[:, k]
@@ -61,29 +65,54 @@ class FloorRecursion:
         change = self._evidence.perturbation(spectrum.generators[k])
         self._total += np.sum(change**2)
         # Projected before it is squared: differences of squares would lose half of the digits.
-        change = change - others @ (others.T @ change)
+        along_others = others.T @ change
+        change = change - others @ along_others
         self._gram = self._gram + change.T @ change
+        # Satterthwaite: the chi square with the mean and the variance of the weighted sum.
         mean = max(np.trace(self._gram), 0.0)
         square = np.sum(self._gram**2)
         freedom = mean**2 / square if square > 0 else 1.0
-        self._floors.append(NoiseFloor(mean, freedom, self._total))
+        floor = NoiseFloor(mean, freedom, self._total)
+        self._floors.append(floor)
 
     def _rows_of_earlier(self, u, generators):
-        """Compute ``u^T N_j`` for generators (k, r) at once: (k, e)."""
+        """Compute ``u^T N_j`` for several generators at once.
+
+        Parameters
+        ----------
+        u : ndarray of shape (q m,)
+        generators : ndarray of shape (k, r)
+
+        Returns
+        -------
+        ndarray of shape (k, e)
+        """
         L = self._evidence.L
         estimate = self._evidence.estimate
+        from_data = estimate.from_data
         q = len(estimate.coef)
         p = L.n_functions
         k, r = generators.shape
         tests = u.reshape(q, -1).T  # (m, q)
         if L.T is not None:
             tests = L.T @ tests
-        # a: candidate, j: generator, i: output, p: library function
-        seen = L.D @ sparse.kron(sparse.eye_array(r), sparse.csr_array(tests))
-        seen = seen.toarray().reshape(p, r, q)
-        rows = np.einsum("ja,pai,pu->jiu", generators, seen, estimate.from_data, optimize=True)
+        # Taken to the few tests first, D stays sparse and small.
+        in_every_block = sparse.kron(
+            sparse.eye_array(r),
+            sparse.csr_array(tests),
+        )
+        moved = L.D @ in_every_block
+        moved = moved.toarray().reshape(p, r, q)
+        # a: candidate, j: generator, i: output, p: library function, u: direction in the data
+        rows = np.einsum(
+            "ja,pai,pu->jiu",
+            generators,
+            moved,
+            from_data,
+            optimize=True,
+        )
         if L.B is not None:
-            values = (L.E @ tests).T @ estimate.from_data
+            values = (L.E @ tests).T @ from_data
             B = np.tensordot(generators, L.B, 1)
             rows = rows - np.einsum("jil,iu->jlu", B, values)
         rows = rows.reshape(k, -1) / self._evidence.output_scale

@@ -1,4 +1,8 @@
-"""Evidence from samples of a function: a least-squares fit in a library, and its covariance."""
+"""Evidence from samples of a function: a least-squares fit in a library, and its covariance.
+
+Index legend: n rows of X, m rows of Y (other than n where an operator makes them), d coordinates,
+p library functions, q outputs, r candidates.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -78,12 +82,16 @@ class FunctionSamples:
     @cached_property
     def B(self):
         """How the candidates move the outputs, (r, q, q) or None."""
-        return None if self.output is None else represent(self.output, self.candidates)
+        if self.output is None:
+            return None
+        return represent(self.output, self.candidates)
 
     @property
     def weight_of_rows(self):
         """Weights (m,) of the rows that are fitted."""
-        return self.weight if self.row_weight is None else self.row_weight
+        if self.row_weight is None:
+            return self.weight
+        return self.row_weight
 
     @cached_property
     def statistics(self):
@@ -122,30 +130,38 @@ class FunctionSamples:
             estimate.from_data,
             self.operator,
         )
-        noise = np.hstack([errors, round_off * np.eye(len(errors))])
+        # Round-off in every direction, so that exact data have a covariance that is not singular.
+        identity = np.eye(len(errors))
+        noise = np.hstack([errors, round_off * identity])
         return estimate.with_noise(noise, _SANDWICH_CAUTION)
 
     def evidence(self, estimate):
         """Return what an estimate of the function says about the candidates."""
-        share = self.weight_of_rows
+        weight = self.weight_of_rows
         n = self.statistics.weight
+        design = self.statistics.design
         # Defects are relative to what the fit varies, not to noise that it leaves.
-        fitted = self.statistics.design @ estimate.coef.T  # whose squares are those of the rows
-        mean = share @ self.Y / n
-        varied = np.sqrt(max(np.mean(np.sum(fitted**2, axis=0) / n - mean**2), 0.0))
-        scale = output_scale(self.Y, share)
+        fitted = design @ estimate.coef.T  # whose squares are those of the rows
+        square = np.sum(fitted**2, axis=0) / n
+        mean = weight @ self.Y / n
+        variance = np.mean(square - mean**2)
+        varied = np.sqrt(max(variance, 0.0))
+        scale = output_scale(self.Y, weight)
         if varied > _VARIED * scale:
             scale = varied
-        outputs = None if self.B is None else (self.B, self.Y, share)
+        outputs = None
+        if self.B is not None:
+            outputs = (self.B, self.Y, weight)
+        L = derivative_on_data(
+            self.library,
+            self.candidates,
+            self.B,
+            self.X,
+            self.weight,
+            tests=design.T / np.sqrt(n),
+        )
         return FittedEvidence(
-            L=derivative_on_data(
-                self.library,
-                self.candidates,
-                self.B,
-                self.X,
-                self.weight,
-                tests=self.statistics.design.T / np.sqrt(n),
-            ),
+            L=L,
             estimate=estimate,
             motion=motion(self.candidates, self.X, self.weight, outputs, scale),
             output_scale=scale,
@@ -156,18 +172,28 @@ class FunctionSamples:
 
         None where no function with them varies. Those enforced hold besides.
         """
+        library = self.library
         group = Group(self.candidates.combine(C))
         output = self.output
+        # An array belongs to the candidates, so their combinations have combinations of it.
         if output is not None and not callable(output):
             output = np.tensordot(C, self.B, 1)
         if self.enforced is not None:
             group = group + self.enforced
-        basis = equivariant_basis(self.library, group, output, points=self.X)
+        basis = equivariant_basis(
+            library,
+            group,
+            output,
+            points=self.X,
+        )
+        # Invariant outputs share one basis.
         if self.B is None:
-            basis = sparse.kron(sparse.eye_array(self.Y.shape[1]), basis)
+            q = self.Y.shape[1]
+            basis = sparse.kron(sparse.eye_array(q), basis)
         basis = basis.toarray()
-        functions = basis.reshape(-1, self.library.n_output_features_)
-        varying = np.delete(functions, constant_functions(self.library, self.X), axis=1)
+        functions = basis.reshape(-1, library.n_output_features_)
+        constant = constant_functions(library, self.X)
+        varying = np.delete(functions, constant, axis=1)
         return basis if varying.any() else None
 
 
@@ -191,9 +217,11 @@ def symmetries_of_function(samples, rule, robust="auto"):
     estimate = samples.robust_estimate() if robust is True else samples.estimate
     evidence = samples.evidence(estimate)
     found = _decide(samples, evidence, rule)
+    n_rows = samples.weight.sum()
     n_functions = samples.library.n_output_features_
-    plenty = samples.weight.sum() >= _ROWS_PER_FUNCTION * n_functions
-    if robust == "auto" and plenty and not len(found.generators):
+    # With fewer rows a sandwich underestimates the errors, and finds what is not there.
+    may_be_robust = robust == "auto" and n_rows >= _ROWS_PER_FUNCTION * n_functions
+    if may_be_robust and not len(found.generators):
         robust_evidence = samples.evidence(samples.robust_estimate())
         found_robustly = _decide(samples, robust_evidence, rule)
         if len(found_robustly.generators):
@@ -202,21 +230,36 @@ def symmetries_of_function(samples, rule, robust="auto"):
 
 
 def _decide(samples, evidence, rule):
-    """Count the symmetries by enforcing them, or by the noise floor where they are not exact."""
+    """Count the symmetries by enforcing them, or by the noise floor where they are not exact.
+
+    Returns
+    -------
+    Verdict
+    """
     if not rule.snap:
         with one_thread():
             return verdict(evidence, rule.count, rule.max_defect)
     candidates = in_units_of(samples.X, samples.candidates)
 
     def tune(C):
-        return fitted_conjugate(candidates, C, evidence.estimate, samples.symmetric_functions)
+        return fitted_conjugate(
+            candidates,
+            C,
+            evidence.estimate,
+            samples.symmetric_functions,
+        )
 
     def proposals(form, errors):
         return exact_forms(candidates, form, errors, tune)
 
     with one_thread():
         if rule.count == "auto":
-            return select(evidence, samples.symmetric_functions, rule.max_defect, proposals)
+            return select(
+                evidence,
+                samples.symmetric_functions,
+                rule.max_defect,
+                proposals,
+            )
         return verdict(evidence, rule.count, rule.max_defect, proposals)
 
 
@@ -263,7 +306,9 @@ def sandwich(library, X, Y, weight, coef, from_data, operator=None):
         As in `FunctionSamples`.
     """
     n = weight.sum()
-    q_rank = Y.shape[1] * from_data.shape[1]
+    q = Y.shape[1]
+    rank = from_data.shape[1]
+    q_rank = q * rank
     if operator is None:
         blocks = row_blocks(len(X), library.n_output_features_ + q_rank)
     else:
@@ -275,56 +320,100 @@ def sandwich(library, X, Y, weight, coef, from_data, operator=None):
             if operator is not None:
                 phi = operator(phi)
             u = phi @ from_data
-            leverage = np.minimum(np.sum(u**2, axis=1) / n, _LARGEST_LEVERAGE)
-            residual = (Y[rows] - phi @ coef.T) / (1 - leverage)[:, None]
-            residual = residual * np.sqrt(weight[rows])[:, None] / n
+            leverage = np.sum(u**2, axis=1) / n
+            leverage = np.minimum(leverage, _LARGEST_LEVERAGE)
+            # Residuals as if each row had been left out: HC3.
+            residual = Y[rows] - phi @ coef.T
+            residual = residual / (1 - leverage)[:, None]
+            sqrt_weight = np.sqrt(weight[rows])
+            residual = residual * sqrt_weight[:, None] / n
             score = residual[:, :, None] * u[:, None]
-            factor = merge_rows(factor, score.reshape(-1, q_rank))
+            score = score.reshape(-1, q_rank)
+            factor = merge_rows(factor, score)
     return factor.T
 
 
 def library_statistics(library, X, Y, weight):
-    """Stream rows into the `Statistics` of a regression on all functions of a library."""
+    """Stream rows into the `Statistics` of a regression on all functions of a library.
+
+    Parameters
+    ----------
+    library : fitted Library
+    X : ndarray of shape (n, d)
+    Y : ndarray of shape (n, q)
+    weight : ndarray of shape (n,)
+    """
     p = library.n_output_features_
     # Factorising is fastest in blocks that fit the cache but are four times as long as wide.
-    width = max(min(8 * p, 2**18 // p), 1)
+    width = min(8 * p, 2**18 // p)
+    width = max(width, 1)
 
     def values(rows):
         return library_values(library, rows)
 
-    return regression_statistics(values, X, Y, weight, p, block_width=width)
+    return regression_statistics(
+        values,
+        X,
+        Y,
+        weight,
+        p,
+        block_width=width,
+    )
 
 
 def motion(candidates, X, weight, outputs=None, scale=1.0):
     """Compute the mean square (r, r) of the candidate fields, in units of the data's spread.
 
-    Of their outputs ``B y`` too, in units of `scale`: ``outputs = (B, Y, weight of its rows)``.
+    Of their outputs ``B y`` too, in units of `scale`.
+
+    Parameters
+    ----------
+    candidates : LieAlgebra or VectorFields
+    X : ndarray of shape (n, d)
+    weight : ndarray of shape (n,)
+    outputs : (B, Y, weight of its rows), default=None
+        Of shapes (r, q, q), (m, q), (m,).
+    scale : float
+        Of the outputs.
     """
     with one_thread():
         square = candidates.mean_square(X, weight)
     spread = pooled_spread(X, weight) or 1.0
     square = square / spread**2
     if outputs is not None:
-        B, Y, share = outputs
-        R = merge_rows(None, Y * np.sqrt(share / share.sum())[:, None])
-        moved = (B @ R.T).reshape(len(B), B.shape[1] * len(R)) / scale
+        B, Y, row_weight = outputs
+        # The triangular factor has the mean squares of Y, in q rows.
+        fraction = row_weight / row_weight.sum()
+        sqrt_weight = np.sqrt(fraction)
+        R = merge_rows(None, Y * sqrt_weight[:, None])
+        moved = B @ R.T
+        r, q, n_rows = moved.shape
+        moved = moved.reshape(r, q * n_rows) / scale
         square = square + moved @ moved.T
     return square
 
 
 def pooled_spread(values, weight):
-    """Compute the standard deviation, pooled over the columns."""
+    """Compute the standard deviation of weighted rows (n, c), pooled over the columns.
+
+    In two passes: a difference of squares would lose the spread of values far from zero.
+    """
+    n, n_columns = values.shape
     total = weight.sum()
     mean = weight @ values / total
     square = 0.0
-    for rows in row_blocks(len(values), values.shape[1]):
-        square = square + weight[rows] @ (values[rows] - mean) ** 2
-    return np.sqrt(np.mean(square) / total)
+    for rows in row_blocks(n, n_columns):
+        deviation = values[rows] - mean
+        square = square + weight[rows] @ deviation**2
+    variance = np.mean(square) / total
+    return np.sqrt(variance)
 
 
 def output_scale(Y, weight):
-    """Compute the spread of the outputs; of a constant field, its size."""
+    """Compute the spread of the outputs (n, q); of a constant field, its size."""
     spread = pooled_spread(Y, weight)
     mean = weight @ Y / weight.sum()
     size = np.sqrt(spread**2 + np.mean(mean**2))
-    return (spread if spread > _CONSTANT * size else size) or 1.0
+    is_constant = spread <= _CONSTANT * size
+    scale = size if is_constant else spread
+    return scale or 1.0

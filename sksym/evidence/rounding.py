@@ -27,12 +27,16 @@ _NEAR = 0.15  # relative distance of an eigenvalue from the simple ratio that it
 _DEGENERATE = 1e-2
 _GAP = 0.3  # between the smallest singular value of a condition on G and the next
 _MAX_ENTRIES = 3000  # of all generators
+_CLOSED = 1e-6  # relative distance of brackets from the span of a rounded algebra
+_MOVING = 1e-6  # size of the motion of an algebra, relative to the largest, that is none
+_MOST_EVALUATIONS = 12  # of the misfit of a conjugate
 _EXACT = 1e-8  # relative distance of an algebra from the span of the candidates
 
 
 def _with_signs(*numbers):
-    """Return numbers and their negatives."""
-    return np.array([*numbers, *np.negative(numbers)], dtype=float)
+    """Return numbers and their negatives, as an array."""
+    numbers = np.array(numbers, dtype=float)
+    return np.concatenate([numbers, -numbers])
 
 
 # Tables of simple numbers, the simplest first, and all ratios of numbers up to 10.
@@ -41,7 +45,8 @@ _SIMPLE = [
     _with_signs(2, 1 / 2, 3, 1 / 3),
     _with_signs(4, 1 / 4, 3 / 2, 2 / 3),
 ]
-_RATIONAL = np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1, 11)])
+_UP_TO_TEN = np.arange(1, 11)
+_RATIONAL = np.unique(_with_signs(*np.divide.outer(_UP_TO_TEN, _UP_TO_TEN).ravel()))
 _RATIOS = _with_signs(0, 1, 1 / 2, 1 / 3, 2 / 3)  # of eigenvalues
 
 
@@ -65,11 +70,14 @@ def exact_forms(candidates, form, errors, tune=None):
     n_tuned : int
         Number of parameters that were fitted.
     """
-    affine = candidates.is_affine
+    is_affine = candidates.is_affine
     simple = rounded(form, errors)
-    if simple is not None and (not affine or _stays_closed(candidates, simple)):
+    # Brackets of other fields are not in the span of finitely many, so there is no test.
+    if simple is not None and is_affine and not _stays_closed(candidates, simple):
+        simple = None
+    if simple is not None:
         yield simple, 0
-    if not affine:
+    if not is_affine:
         return
     exact = nearest_exact(candidates, form)
     if exact is None:
@@ -84,19 +92,30 @@ def in_units_of(X, candidates):
     """Return the same generators in coordinates in which the box of the data is a unit cube.
 
     The change of coordinates improves the condition and leaves the meaning.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    candidates : LieAlgebra or VectorFields
     """
     low = X.min(axis=0)
     high = X.max(axis=0)
+    center = (low + high) / 2
     half_width = (high - low) / 2
-    half_width[half_width == 0] = half_width.max() or 1.0
-    return candidates.in_units_of((low + high) / 2, half_width)
+    largest = half_width.max() or 1.0
+    half_width[half_width == 0] = largest
+    return candidates.in_units_of(center, half_width)
 
 
 def _stays_closed(candidates, C):
-    """Whether rounding kept the brackets in the span, as for the symmetries of any function."""
+    """Tell whether rounding kept the brackets in the span, as for the symmetries of any function.
+
+    Where the candidates are not closed themselves, brackets may leave them.
+    """
     if len(C) == 1 or not candidates.is_closed():
         return True
-    return candidates.combine(C).is_closed(1e-6)
+    algebra = candidates.combine(C)
+    return algebra.is_closed(_CLOSED)
 
 
 def readable(candidates, generators):
@@ -144,17 +163,20 @@ def rounded(form, errors, partly=False, size=1.0):
     if not np.isfinite(errors).all():
         return None
     size = np.broadcast_to(size, form.shape[1:])
-    largest_motion = np.abs(form * size).max(axis=1, initial=0)
+    motions = np.abs(form * size)
+    largest_motion = motions.max(axis=1, initial=0)
     divisor = np.where(size > 0, size, np.inf)
+    # The entry of each candidate that would move the data as much as the whole generator.
     unit = largest_motion[:, None] / divisor
     simple = np.empty_like(form)
     for index, value in np.ndenumerate(form):
+        error = errors[index]
         scale = max(min(unit[index], 1.0), abs(value))
-        reach = SNAP * errors[index] + _ROUND_OFF * scale
+        reach = SNAP * error + _ROUND_OFF * scale
         number = _simplest_within(reach, value)
         if number is None:
-            certain = errors[index] <= _CERTAIN * max(1.0, abs(value))
-            if not (partly or certain):
+            is_certain = error <= _CERTAIN * max(1.0, abs(value))
+            if not partly and not is_certain:
                 return None
             number = value
         simple[index] = number
@@ -162,7 +184,12 @@ def rounded(form, errors, partly=False, size=1.0):
 
 
 def _simplest_within(reach, value):
-    """Return the simplest number at most `reach` from a value, or None."""
+    """Return the simplest number at most `reach` from a value, or None.
+
+    Parameters
+    ----------
+    reach, value : float
+    """
     tables = _SIMPLE
     if reach < _DENSE:
         # Ratios of larger numbers lie dense: they mean something only for values known well.
@@ -204,18 +231,26 @@ def fitted_conjugate(candidates, start, evidence, enforced):
     generators = np.tensordot(directions, candidates.homogeneous(), 1)
 
     def conjugate(eta):
-        motion = expm(np.tensordot(eta, generators, 1))
-        moved = motion @ H @ np.linalg.inv(motion)
-        return _coordinates(candidates, moved)
+        generator = np.tensordot(eta, generators, 1)
+        motion = expm(generator)
+        inverse = np.linalg.inv(motion)
+        return _coordinates(candidates, motion @ H @ inverse)
 
     def misfit(eta):
         basis = enforced(conjugate(eta))
         if basis is None:
             return evidence.observed
-        return evidence.misfit(basis)[0]
+        residual, _ = evidence.misfit(basis)
+        return residual
 
-    # Twelve evaluations: the start is near, and a poor conjugate is rejected by its misfit.
-    fit = least_squares(misfit, np.zeros(n_tuned), diff_step=1e-6, x_scale="jac", max_nfev=12)
+    # Few evaluations: the start is near, and a poor conjugate is rejected by its misfit.
+    fit = least_squares(
+        misfit,
+        np.zeros(n_tuned),
+        diff_step=1e-6,
+        x_scale="jac",
+        max_nfev=_MOST_EVALUATIONS,
+    )
     return conjugate(fit.x), n_tuned
 
 
@@ -238,14 +273,25 @@ def nearest_exact(candidates, form):
     span = exact.reshape(k, -1)
     combined = candidates.combine(C).homogeneous()
     combined = combined.reshape(k, -1)
-    outside = _outside(combined, span)
-    if np.abs(outside).max() > _EXACT * np.abs(combined).max():
+    outside = np.abs(_outside(combined, span))
+    size = np.abs(combined)
+    if outside.max() > _EXACT * size.max():
         return None
     return C
 
 
 def _preserving_a_form(H):
-    """Return the motions that preserve a quadratic form, from generators that nearly do."""
+    """Return the motions that preserve a quadratic form, from generators that nearly do.
+
+    Parameters
+    ----------
+    H : ndarray of shape (k, d + 1, d + 1)
+
+    Returns
+    -------
+    ndarray of shape (k, d + 1, d + 1), or None
+        None where no form is clearly preserved.
+    """
     linear = H[:, 1:, 1:]
     offset = H[:, 1:, 0]
     size = np.linalg.norm(linear, axis=(1, 2))
@@ -257,8 +303,11 @@ def _preserving_a_form(H):
     if G is None:
         return None
     # A = G^-1 S with S skew solves A^T G + G A = -S + S = 0.
-    exact = np.linalg.inv(G) @ _units(len(G), sign=-1)
-    return _about(_center(linear, offset), exact)
+    d = len(G)
+    inverse = np.linalg.inv(G)
+    exact = inverse @ _units(d, sign=-1)
+    center = _center(linear, offset)
+    return _about(center, exact)
 
 
 def _preserved_form(linear):
@@ -267,7 +316,8 @@ def _preserved_form(linear):
     units = _units(d, sign=1)
     if linear.size > _MAX_ENTRIES:
         # A few random combinations preserve the same forms.
-        weights = np.random.default_rng(0).normal(size=(8, len(linear)))
+        rng = np.random.default_rng(0)
+        weights = rng.normal(size=(8, len(linear)))
         linear = np.tensordot(weights, linear, 1)
     conditions = []
     for A in linear:
@@ -275,14 +325,16 @@ def _preserved_form(linear):
         columns = changes.reshape(len(units), -1)
         conditions.append(columns.T)
     # The rows outnumber the columns by far: the R factor has the same singular vectors.
-    R = np.linalg.qr(np.concatenate(conditions), mode="r")
+    conditions = np.concatenate(conditions)
+    R = np.linalg.qr(conditions, mode="r")
     _, s, Vt = np.linalg.svd(R)
     coordinates = Vt[-1]
     G = np.tensordot(coordinates, units, 1)
-    eigenvalues = np.abs(np.linalg.eigvalsh(G))
-    ambiguous = s[-1] > _GAP * s[-2]
-    degenerate = eigenvalues.min() < _DEGENERATE * eigenvalues.max()
-    if ambiguous or degenerate:
+    eigenvalues = np.linalg.eigvalsh(G)
+    size = np.abs(eigenvalues)
+    is_ambiguous = s[-1] > _GAP * s[-2]
+    is_degenerate = size.min() < _DEGENERATE * size.max()
+    if is_ambiguous or is_degenerate:
         return None
     return G
 
@@ -302,7 +354,12 @@ def _center(linear, offset):
     """Return the point (d,) where ``A_a x + b_a`` is closest to 0, for A (.., d, d)."""
     d = linear.shape[-1]
     equations = linear.reshape(-1, d)
-    center, *_ = np.linalg.lstsq(equations, -offset.ravel(), rcond=1e-6)
+    # A tolerance, because estimated generators have no exact null space.
+    center, *_ = np.linalg.lstsq(
+        equations,
+        -offset.ravel(),
+        rcond=1e-6,
+    )
     return center
 
 
@@ -316,14 +373,26 @@ def _about(center, linear):
 
 
 def _semisimple(H):
-    """Return one generator with eigenvalues in simple ratios, all real or all imaginary."""
+    """Return one generator with eigenvalues in simple ratios, all real or all imaginary.
+
+    Parameters
+    ----------
+    H : ndarray of shape (1, d + 1, d + 1)
+
+    Returns
+    -------
+    ndarray of shape (1, d + 1, d + 1), or None
+        None where the ratios are not simple, or the generator cannot be diagonalised.
+    """
     linear = H[0, 1:, 1:]
     offset = H[0, 1:, 0]
     eigenvalues, vectors = np.linalg.eig(linear)
     size = np.abs(eigenvalues).max()
-    nearly_nilpotent = not size > _DEGENERATE * np.linalg.norm(linear)
-    nearly_defective = np.linalg.cond(vectors) > _DEGENERATE**-2
-    if nearly_nilpotent or nearly_defective:
+    norm = np.linalg.norm(linear)
+    condition = np.linalg.cond(vectors)
+    is_nearly_nilpotent = not size > _DEGENERATE * norm
+    is_nearly_defective = condition > _DEGENERATE**-2
+    if is_nearly_nilpotent or is_nearly_defective:
         return None
     rates = _simple_ratios(eigenvalues.real / size)
     frequencies = _simple_ratios(eigenvalues.imag / size)
@@ -332,43 +401,54 @@ def _semisimple(H):
     if (rates * frequencies).any():
         return None  # a spiral
     exact_eigenvalues = rates + 1j * frequencies
-    linear = (vectors * exact_eigenvalues) @ np.linalg.inv(vectors)
+    inverse = np.linalg.inv(vectors)
+    linear = (vectors * exact_eigenvalues) @ inverse
     linear = linear.real
     offset = offset / size
     center = _center(linear, offset)
     exact = _about(center, linear[None])
     # A screw also moves along its axis: no centre explains that part of the offset.
     along_axis = offset + linear @ center
-    if np.linalg.norm(along_axis) > _NEAR * np.linalg.norm(offset):
+    pitch = np.linalg.norm(along_axis)
+    if pitch > _NEAR * np.linalg.norm(offset):
         exact[0, 1:, 0] += along_axis
     return exact
 
 
 def _simple_ratios(values):
-    """Return the nearest simple ratios, or None if one is too far."""
+    """Return the simple ratios nearest to values (d,), or None if one is too far."""
     distances = np.abs(values[:, None] - _RATIOS)
+    nearest = distances.argmin(axis=1)
     if (distances.min(axis=1) > _NEAR).any():
         return None
-    return _RATIOS[distances.argmin(axis=1)]
+    return _RATIOS[nearest]
 
 
 def _moving_directions(candidates, H):
-    """Return orthonormal directions (m, r) of the candidates' group that move the span of H."""
+    """Return orthonormal directions (m, r) of the candidates' group that move the span of H.
+
+    Generator M_a moves it where a bracket ``[M_a, H_b]`` leaves it.
+    """
     M = candidates.homogeneous()
     r = len(M)
     k = len(H)
     # Entry (a, b) is the bracket of M_a and H_b.
     products = np.einsum("aij,bjk->abik", M, H)
     reversed_products = np.einsum("bij,ajk->abik", H, M)
-    brackets = (products - reversed_products).reshape(r, k, -1)
-    outside = _outside(brackets, H.reshape(k, -1))
+    brackets = products - reversed_products
+    outside = _outside(
+        brackets.reshape(r, k, -1),
+        span=H.reshape(k, -1),
+    )
+    # Candidates may differ in units.
     size = np.linalg.norm(M, axis=(1, 2))
     motions = outside.reshape(r, -1) / size[:, None]
     U, s, _ = np.linalg.svd(motions, full_matrices=False)
     if not s.any():
         return np.zeros((0, r))
-    moving = s > 1e-6 * s.max()
-    return U[:, moving].T / size
+    is_moving = s > _MOVING * s.max()
+    directions = U[:, is_moving].T
+    return directions / size
 
 
 def _outside(rows, span):
@@ -378,11 +458,19 @@ def _outside(rows, span):
 
 
 def _coordinates(candidates, H):
-    """Return coordinates C of the matrices H in echelon form about their large entries."""
+    """Return coordinates C (k, r) of the matrices H in echelon form about their large entries.
+
+    By least squares: what is outside of the candidates is left out.
+    """
     generators = candidates.flat()
-    linear = H[:, 1:, 1:]
-    offset = H[:, 1:, 0]
-    rows = flat_generators(linear, offset)
-    solution, *_ = np.linalg.lstsq(generators.T, rows.T, rcond=None)
+    rows = flat_generators(
+        linear=H[:, 1:, 1:],
+        offset=H[:, 1:, 0],
+    )
+    solution, *_ = np.linalg.lstsq(
+        generators.T,
+        rows.T,
+        rcond=None,
+    )
     C, _ = pivoted_echelon(solution.T)
     return C

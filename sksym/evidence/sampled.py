@@ -32,15 +32,24 @@ class SampledEvidence:
 
     @cached_property
     def spectrum(self):
+        """The candidates in the order of how little the samples change along them."""
         n, c, r = self.rows.shape
-        return Spectrum.of(self.rows.reshape(n * c, r), self.motion)
+        matrix = self.rows.reshape(n * c, r)
+        return Spectrum.of(matrix, self.motion)
 
     def floor_test(self, k):
-        """Test whether the k smallest singular values may be zero; return that and their floor."""
-        spectrum = self.spectrum
-        if k > len(spectrum.generators):
+        """Test whether the k smallest singular values may be zero.
+
+        Returns
+        -------
+        consistent : bool
+        floor : float
+            What errors contribute to each, in the root mean square.
+        """
+        if k > len(self.spectrum.generators):
             return True, np.inf
         floor, defect = self._root_means[:, k - 1]
+        # The floor is an estimate itself: a defect of up to twice as much is not rejected.
         return defect <= BEYOND * floor + EXACT, floor
 
     @cached_property
@@ -48,32 +57,60 @@ class SampledEvidence:
         """Root mean squares over the k smallest, for every k: of the errors, of the defects."""
         V = self.spectrum.generators
         s = self.spectrum.singular_values
-        chance = np.cumsum(np.sum((V @ self.noise) * V, axis=1))
-        systematic = np.cumsum(np.sum((V @ self.bias) * V, axis=1))
-        errors = np.maximum(chance, 0) + np.maximum(systematic, 0)
+        # xi^T noise xi and xi^T bias xi, for every generator xi
+        noise_of_each = np.sum((V @ self.noise) * V, axis=1)
+        bias_of_each = np.sum((V @ self.bias) * V, axis=1)
+        chance = np.cumsum(noise_of_each)
+        systematic = np.cumsum(bias_of_each)
+        # Differences of estimates may be negative, which says that there is nothing.
+        chance = np.maximum(chance, 0)
+        systematic = np.maximum(systematic, 0)
+        defects = np.cumsum(s**2)
+        squares = np.stack(
+            [
+                chance + systematic,
+                defects,
+            ]
+        )
         k = np.arange(1, len(s) + 1)
-        return np.sqrt(np.stack([errors, np.cumsum(s**2)]) / k)
+        return np.sqrt(squares / k)
 
     def noise_of(self, generators):
         """Compute the root mean square that errors contribute to generators (k, r)."""
+        k = len(generators)
         chance = np.sum((generators @ self.noise) * generators)
         systematic = np.sum((generators @ self.bias) * generators)
-        return np.sqrt(max(chance + max(systematic, 0.0), 0.0) / len(generators))
+        square = chance + max(systematic, 0.0)
+        return np.sqrt(max(square, 0.0) / k)
 
     def changes(self, k):
-        """Compute the change (r, k, e) of the k smallest generators, a column per cluster."""
+        """Compute the change (r, k, e) of the k smallest generators, a column per cluster.
+
+        To first order by perturbation of the singular vectors, see `Spectrum.turned`.
+        """
         spectrum = self.spectrum
         V = spectrum.generators[:k]
         V1 = spectrum.generators[k:]
         s1 = np.maximum(spectrum.singular_values[k:], EXACT)
+        n_others = len(V1)
         at_zero = self.rows @ V.T
         others = self.rows @ V1.T / s1
-        label, index = np.unique(self.clusters, return_inverse=True)
         # n: sample, c: component, l: other generator, k: one of the smallest
-        pull = np.zeros((len(label), len(V1), k))
-        np.add.at(pull, index, np.einsum("ncl,nck->nlk", others, at_zero))
+        pull_of_sample = np.einsum("ncl,nck->nlk", others, at_zero)
+        label, cluster = np.unique(self.clusters, return_inverse=True)
+        n_clusters = len(label)
+        pull = np.zeros((n_clusters, n_others, k))
+        np.add.at(pull, cluster, pull_of_sample)
         # Errors common to all clusters: as large as a defect that passes, in any direction.
-        size = BEYOND * self.noise_of(V) / np.sqrt(max(len(V1), 1))
-        common = np.eye(len(V1)) * size
-        common = np.broadcast_to(common[:, None], (len(V1), k, len(V1)))
-        return spectrum.turned(k, np.concatenate([pull.transpose(1, 2, 0), common], axis=2))
+        largest = BEYOND * self.noise_of(V)
+        size = largest / np.sqrt(max(n_others, 1))
+        directions = np.eye(n_others) * size
+        common = np.broadcast_to(
+            directions[:, None],
+            (n_others, k, n_others),
+        )
+        pull = np.concatenate(
+            [pull.transpose(1, 2, 0), common],
+            axis=2,
+        )
+        return spectrum.turned(k, pull)

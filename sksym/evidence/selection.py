@@ -1,4 +1,7 @@
-"""How many symmetries, and which: counting, rounding, enforcing, comparing."""
+"""How many symmetries, and which: counting, rounding, enforcing, comparing.
+
+Index legend: r candidates, k generators, q outputs, p library functions, e sources of noise.
+"""
 
 from dataclasses import dataclass
 
@@ -38,9 +41,20 @@ class Verdict:
 
 
 def check_rule(name, count, largest, max_defect):
-    """Raise unless a number to be found, and the largest noise floor for it, make sense."""
-    auto = isinstance(count, str) and count == "auto"
-    if not auto and (not is_integer(count) or not 0 <= count <= largest):
+    """Raise unless a number to be found, and the largest noise floor for it, make sense.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter that is the count, for messages.
+    count : "auto" or int
+    largest : int
+        Number of candidates.
+    max_defect : float
+    """
+    is_auto = isinstance(count, str) and count == "auto"
+    is_count = is_integer(count) and 0 <= count <= largest
+    if not is_auto and not is_count:
         raise ValueError(f"`{name}` must be 'auto' or an integer in 0..{largest}, got {count!r}.")
     if not is_real(max_defect) or not max_defect > 0:
         raise ValueError(f"`max_defect` must be a positive number, got {max_defect!r}.")
@@ -64,36 +78,61 @@ def within_floor(evidence, max_defect):
     s = np.append(evidence.spectrum.singular_values, 1.0)
     count = 0
     n_consistent = 0
-    floor = evidence.floor_test(1)[1]
+    _, floor = evidence.floor_test(1)
     for k in range(1, len(s)):
         consistent, noise = evidence.floor_test(k)
         if not consistent:
             break
         n_consistent = k
-        if max(s[k - 1], noise) <= _GAP * s[k] and noise <= max_defect:
+        # A gap, because a spectrum that grows steadily has no last zero.
+        size = max(s[k - 1], noise)
+        is_apart = size <= _GAP * s[k]
+        if is_apart and noise <= max_defect:
             count = k
             floor = noise
     return count, floor, n_consistent - count
 
 
 def echelon(evidence, k):
-    """Return the reduced echelon form (k, r) of the k smallest generators, and standard errors."""
+    """Return the reduced echelon form of the k smallest generators, and standard errors.
+
+    Returns
+    -------
+    form : ndarray of shape (k, r)
+    errors : ndarray of shape (k, r)
+        Infinite where nothing is known of the noise.
+    """
     V = evidence.spectrum.generators[:k]
     # Pivots in units of motion, so that candidates of different size compete fairly.
-    form, pivots = pivoted_echelon(V, np.sqrt(np.diag(evidence.motion)))
+    size_of_candidates = np.sqrt(np.diag(evidence.motion))
+    form, pivots = pivoted_echelon(V, size_of_candidates)
     change = evidence.changes(k)
     if change is None:
         return form, np.full_like(form, np.inf)
+    # form = V_p^-1 V with V_p (k, k) at the pivots: d form = V_p^-1 (dV - dV_p form)
     # r: candidate, k: generator, e: source of noise, i: pivot, j: row of the echelon form
-    change = np.einsum("rke,kj->rje", change, np.linalg.inv(V[:, pivots]).T)
+    to_form = np.linalg.inv(V[:, pivots])
+    change = np.einsum("rke,kj->rje", change, to_form.T)
     change -= np.einsum("ir,ije->rje", form, change[pivots])
-    return form, np.sqrt(np.sum(change**2, axis=2)).T
+    variance = np.sum(change**2, axis=2)
+    return form, np.sqrt(variance).T
 
 
 def verdict(evidence, count, max_defect, proposals=None):
     """Take the `count` smallest generators; "auto": as many as lie within the noise floor.
 
     Where there are `proposals` (see `select`), in the first exact form that fits as well.
+
+    Parameters
+    ----------
+    evidence : FittedEvidence or SampledEvidence
+    count : "auto" or int
+    max_defect : float
+    proposals : callable, default=None
+
+    Returns
+    -------
+    Verdict
     """
     spectrum = evidence.spectrum
     undecided = 0
@@ -101,12 +140,14 @@ def verdict(evidence, count, max_defect, proposals=None):
         count, floor, undecided = within_floor(evidence, max_defect)
     else:
         count = min(count, len(spectrum.generators))
-        floor = evidence.floor_test(max(count, 1))[1]
+        _, floor = evidence.floor_test(max(count, 1))
     if not count:
-        return Verdict(np.zeros((0, spectrum.n_candidates)), None, floor, undecided)
+        none = np.zeros((0, spectrum.n_candidates))
+        return Verdict(none, None, floor, undecided)
     form, errors = echelon(evidence, count)
     if proposals is not None:
-        defect = np.sqrt(np.mean(spectrum.singular_values[:count] ** 2))
+        s = spectrum.singular_values[:count]
+        defect = np.sqrt(np.mean(s**2))
         noise = evidence.noise_of(spectrum.generators[:count])
         allowed = BEYOND * max(noise, defect) + EXACT
         for exact, _ in proposals(form, errors):
@@ -154,23 +195,36 @@ def select(evidence, symmetric_functions, max_defect, proposals):
         if floor > max_defect:
             undecided = k
             continue
-        if k < len(s) and s[k] <= EXACT:
+        is_last = k == len(s)
+        if not is_last and s[k] <= EXACT:
             continue  # exact zeros come together
         form, errors = echelon(evidence, k)
-        basis, bic = _first_that_fits(evidence, symmetric_functions, proposals(form, errors))
+        basis, bic = _first_that_fits(
+            evidence,
+            symmetric_functions,
+            proposals(form, errors),
+        )
         if bic < least:
             least = bic
             best = (errors, floor, basis)
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
-        return Verdict(none, None, evidence.floor_test(1)[1], undecided)
+        _, floor = evidence.floor_test(1)
+        return Verdict(none, None, floor, undecided)
     errors, floor, basis = best
     generators = saturated(evidence, basis)
-    return Verdict(generators, errors, floor, max(undecided - len(generators), 0))
+    undecided = max(undecided - len(generators), 0)
+    return Verdict(generators, errors, floor, undecided)
 
 
 def _first_that_fits(evidence, symmetric_functions, proposals):
-    """Return the functions with the first proposal that keeps the fit, and their BIC."""
+    """Return the functions with the first proposal that keeps the fit, and their BIC.
+
+    Returns
+    -------
+    basis : ndarray of shape (k, q p), or None
+    bic : float
+    """
     for generators, n_tuned in proposals:
         if n_tuned and _has_drifted(evidence, generators):
             continue
@@ -186,8 +240,9 @@ def _first_that_fits(evidence, symmetric_functions, proposals):
 def _has_drifted(evidence, generators):
     """Tell whether generators (k, r) were tuned away to where the data say much less."""
     spectrum = evidence.spectrum
+    k = len(generators)
     noise = evidence.noise_of(spectrum.unit_span(generators))
-    measured = evidence.noise_of(spectrum.generators[: len(generators)])
+    measured = evidence.noise_of(spectrum.generators[:k])
     return noise > _DRIFT * measured
 
 
@@ -198,25 +253,40 @@ def saturated(evidence, basis):
     """
     L = evidence.L
     generators = evidence.spectrum.generators  # of unit motion: units do not matter
-    q = len(evidence.coef)
+    q, p = evidence.coef.shape
     factor = None
-    for coef in basis:  # of many functions and tests: one after the other
-        change = L.symmetry_matrix(coef.reshape(q, -1)) @ generators.T
+    # One function after the other: changes of all in all tests may not fit into memory.
+    for row in basis:
+        matrix = L.symmetry_matrix(row.reshape(q, p))
+        change = matrix @ generators.T
         factor = merge_rows(factor, change)
     _, s, Vt = svd(factor)
     size = _size_of_changes(L, generators, basis)
-    unchanged = Vt[int((s > _UNCHANGED * size).sum()) :]
+    n_broken = np.count_nonzero(s > _UNCHANGED * size)
+    unchanged = Vt[n_broken:]
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
     form, _ = pivoted_echelon(unchanged @ generators, size_of_candidates)
-    return rounded(form, np.zeros_like(form), partly=True, size=size_of_candidates)
+    # Symmetries of exact functions are exact: numbers that are not simple remain.
+    return rounded(
+        form,
+        errors=np.zeros_like(form),
+        partly=True,
+        size=size_of_candidates,
+    )
 
 
 def _size_of_changes(L, generators, basis):
-    """Estimate how much functions of the size of a basis (k, q p) change along any generator."""
+    """Estimate how much functions of the size of a basis (k, q p) change along any generator.
+
+    From a few random functions: the changes of all of them would be as large as the library.
+    """
     rng = np.random.default_rng(0)
+    size = np.linalg.norm(basis, axis=1).max(initial=0)
+    n_unknowns = basis.shape[1]
     largest = 0.0
-    for direction in rng.normal(size=(_FEW, basis.shape[1])):
-        coef = direction / np.linalg.norm(direction) * np.linalg.norm(basis, axis=1).max(initial=0)
-        change = L.symmetry_matrix(coef.reshape(-1, L.n_functions)) @ generators.T
+    for direction in rng.normal(size=(_FEW, n_unknowns)):
+        row = direction / np.linalg.norm(direction) * size
+        coef = row.reshape(-1, L.n_functions)
+        change = L.symmetry_matrix(coef) @ generators.T
         largest = max(largest, np.linalg.norm(change))
     return largest

@@ -1,4 +1,8 @@
-"""Generators in the order of how little changes along them."""
+"""Generators in the order of how little changes along them.
+
+Index legend: r candidates, k generators, e sources of noise; ``xi`` (r,) are coordinates in the
+candidates.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +14,7 @@ EXACT = 1e-11  # relative defect of what is zero but for round-off
 BEYOND = 2.0  # a mean defect this many times an estimated floor is not noise
 _UNMOVED = 1e-13  # size of a motion relative to the largest that is round-off
 _DEPENDENT = 1e-12  # eigenvalue of the motion relative to the largest
-_HIDDEN = 1e-8
+_HIDDEN = 1e-8  # change of a function that the data did not show, relative to the largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,57 +39,92 @@ class Spectrum:
 
     @classmethod
     def of(cls, matrix, motion, hidden=None):
-        """Compute the spectrum of a matrix (.., r) against the motion (r, r), its units alike.
+        """Compute the spectrum of a matrix against the motion.
 
-        Where ``hidden @ xi`` does not vanish, the data say nothing about xi.
+        Parameters
+        ----------
+        matrix : ndarray of shape (.., r)
+        motion : ndarray of shape (r, r)
+            Positive semidefinite.
+        hidden : ndarray of shape (.., r), default=None
+            Where ``hidden @ xi`` does not vanish, the data say nothing about xi.
         """
         # Candidates may differ in units by orders of magnitude, but round-off does not move.
-        size = np.sqrt(np.maximum(np.diag(motion), 0))
+        square = np.maximum(np.diag(motion), 0)
+        size = np.sqrt(square)
         largest = size.max(initial=0) or 1.0
-        size = np.where(size > _UNMOVED * largest, size, largest)
-        weight, axes = np.linalg.eigh(motion / size / size[:, None])
-        moving = weight > _DEPENDENT * weight.max(initial=0)
-        white = axes[:, moving] / np.sqrt(weight[moving]) / size[:, None]
+        is_moving = size > _UNMOVED * largest
+        size = np.where(is_moving, size, largest)
+        # whitening (r, k): coordinates in which the motion is the identity
+        correlation = motion / size / size[:, None]
+        weight, axes = np.linalg.eigh(correlation)
+        is_independent = weight > _DEPENDENT * weight.max(initial=0)
+        weight = weight[is_independent]
+        axes = axes[:, is_independent]
+        whitening = axes / np.sqrt(weight) / size[:, None]
         if hidden is not None and hidden.size:
-            white = white @ _null_space(hidden @ white)
-        M = matrix @ white
-        # A tall matrix has all its right vectors.
-        missing = max(M.shape[1] - M.shape[0], 0)
-        U, s, Vt = svd(np.pad(M, ((0, missing), (0, 0))), full_matrices=False)
+            whitening = whitening @ _null_space(hidden @ whitening)
+        M = matrix @ whitening
+        # A matrix with as many rows as columns has all its right vectors.
+        n_rows, k = M.shape
+        n_missing = max(k - n_rows, 0)
+        zeros = np.zeros((n_missing, k))
+        padded = np.concatenate([M, zeros])
+        U, s, Vt = svd(padded, full_matrices=False)
         order = np.argsort(s)
-        generators = (white @ Vt[order].T).T
-        return cls(s[order], U[: len(M), order], generators, len(motion))
+        V = Vt[order].T
+        return cls(
+            singular_values=s[order],
+            left=U[:n_rows, order],
+            generators=(whitening @ V).T,
+            n_candidates=len(motion),
+        )
 
     def unidentified(self):
         """Return the candidates (k, r) that the data say nothing about."""
-        if not len(self.generators):
+        k = len(self.generators)
+        if not k:
             return np.eye(self.n_candidates)
-        return svd(self.generators)[2][len(self.generators) :]
+        # The right vectors beyond the rank span what the generators leave out.
+        _, _, Vt = svd(self.generators)
+        return Vt[k:]
 
     def defect(self, C):
         """Compute the root mean square defect of the span of generators (k, r)."""
-        return np.linalg.norm(self._coordinates(C) * self.singular_values) / np.sqrt(len(C))
+        defects = self._coordinates(C) * self.singular_values
+        return np.linalg.norm(defects) / np.sqrt(len(C))
 
     def unit_span(self, C):
         """Return the span of generators (k, r) by others, orthonormal in motion."""
         return self._coordinates(C) @ self.generators
 
     def _coordinates(self, C):
-        return np.linalg.qr((C @ np.linalg.pinv(self.generators)).T)[0].T
+        """Return an orthonormal basis of the span of C (k, r), in the spectrum's generators."""
+        coordinates = C @ np.linalg.pinv(self.generators)
+        Q, _ = np.linalg.qr(coordinates.T)
+        return Q.T
 
     def turned(self, k, pull):
         """Compute the first-order change (r, k, e) of the k smallest generators.
 
-        `pull` (others, k, e) is ``U1^T (change of M) v_j`` for the others' left vectors ``U1``:
-        generator j moves by ``-V1 S1^-1 pull_j``.
+        Generator j moves by ``-V1 S1^-1 pull_j``, towards the other generators ``V1``.
+
+        Parameters
+        ----------
+        k : int
+        pull : ndarray of shape (others, k, e)
+            ``U1^T (change of M) v_j`` for the others' left vectors ``U1``.
         """
-        others = self.generators[k:].T
-        s = np.maximum(self.singular_values[k:], EXACT)
-        return -np.tensordot(others / s, pull, 1)
+        V1 = self.generators[k:].T
+        s1 = np.maximum(self.singular_values[k:], EXACT)
+        return -np.tensordot(V1 / s1, pull, 1)
 
 
 def _null_space(matrix):
-    """Return columns that span the null space of a tall matrix."""
-    _, s, Vt = svd(np.linalg.qr(matrix, mode="r"))
-    rank = int((s > _HIDDEN * s.max(initial=0)).sum())
+    """Return columns that span the null space of a tall matrix (m, k)."""
+    # The triangular factor has the same right vectors, and fewer rows.
+    R = np.linalg.qr(matrix, mode="r")
+    _, s, Vt = svd(R)
+    threshold = _HIDDEN * s.max(initial=0)
+    rank = np.count_nonzero(s > threshold)
     return Vt[rank:].T

@@ -108,7 +108,7 @@ class LieAlgebra:
 
     def __add__(self, other):
         if not isinstance(other, LieAlgebra):
-            return NotImplemented
+            return NotImplemented  # a finite group knows how to be added
         require_same_space(self, other)
         return LieAlgebra(
             np.concatenate([self.linear, other.linear]),

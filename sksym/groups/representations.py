@@ -86,6 +86,7 @@ class Vector(Representation):
         if not distinct or not exists.all():
             raise ValueError(f"columns{self.columns} must be distinct and in 0..{d - 1}.")
         others = np.setdiff1d(np.arange(d), columns)
+        # Matrices (columns, others): by which other inputs would move these outputs.
         mixing = matrices[:, columns[:, None], others]
         if mixing.any():
             raise ValueError(

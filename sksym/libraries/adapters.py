@@ -94,6 +94,7 @@ class AdaptedLibrary(Library):
 
     def jacobian(self, X):
         """Differentiate by the coordinates of x: shape (n, p, d)."""
+        # Steps are below single precision.
         X = self.transform_input(X).astype(float)
         n, d = X.shape
         p = self.n_output_features_

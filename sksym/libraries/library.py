@@ -116,9 +116,10 @@ class Library(TransformerMixin, BaseEstimator, ABC):
         """
         low = X.min(axis=0)
         high = X.max(axis=0)
+        center = (low + high) / 2
+        # Columns that do not vary have a width above round-off, so that units stay finite.
         least = 1e-8 * np.abs(high + low).max() + np.finfo(float).tiny
         half_width = np.maximum((high - low) / 2, least)
-        center = (low + high) / 2
         box = np.array([center - half_width, center + half_width])
         if self.domain_ is None:
             return box

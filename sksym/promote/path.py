@@ -50,6 +50,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     >>> symmetry_path(X, X[:, 2] + X[:, 0] * X[:, 1], so, alphas=3).n_symmetries
     array([3, 0, 0])
     """
+    # The convex problem alone, whose solutions are a path; rounds and refits jump.
     parameters = {"adaptive": False, "refit": False, **parameters}
     model = SymmetryPromotingRegressor(candidates, **parameters)
     options = model._solver_options(nullcontext, model.verbose)
@@ -60,12 +61,13 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
         penalties = [(alpha, model.ridge) for alpha in alphas]
         fits = list(_along(samples, penalties, options, model.refit))
     n_numbers = samples.n * samples.Y.shape[1]
+    errors = [fit.samples.rss(fit.w) / n_numbers for fit in fits]
     return Bunch(
         alphas=alphas,
         coefs=np.array([fit.coef for fit in fits]),
         singular_values=np.array([fit.singular_values for fit in fits]),
         n_symmetries=np.array([len(fit.C) for fit in fits]),
-        mean_squared_error=np.array([fit.samples.rss(fit.w) / n_numbers for fit in fits]),
+        mean_squared_error=np.array(errors),
         dual_gaps=np.array([fit.final.gap for fit in fits]),
         n_iters=np.array([fit.n_iter for fit in fits]),
         library=samples.problem.space.library,
@@ -140,19 +142,23 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     def _fit(self, X, y, sample_weight, task):
         options = self._solver_options(nullcontext, self.verbose - 1)
         data = training_data(self, X, y, sample_weight)
-        samples = PromotionSamples(self._problem(data), data.X, data.Y, data.weight)
+        problem = self._problem(data)
+        samples = PromotionSamples(problem, data.X, data.Y, data.weight)
         alphas = _grid(self.alphas, samples, 0.0)
-        ridges = descending(_RIDGES if self.ridges is None else self.ridges, "ridges")
+        ridges = _RIDGES if self.ridges is None else self.ridges
+        ridges = descending(ridges, "ridges")
+        # Ridge penalties without promotion last: for functions that have no symmetry.
         penalties = [(alpha, 0.0) for alpha in alphas]
         penalties += [(0.0, ridge) for ridge in ridges]
         rough = replace(options, tol=max(options.tol, _ROUGH))
-        errors = self._cross_validate(samples.problem, data, penalties, rough, task)
+        errors = self._cross_validate(problem, data, penalties, rough, task)
         mean_error = errors.mean(axis=1)
         # The first of equals: the strongest promotion.
-        best = int(np.flatnonzero(mean_error <= mean_error.min() * (1 + _EQUAL))[0])
+        least = mean_error.min() * (1 + _EQUAL)
+        best = int(np.flatnonzero(mean_error <= least)[0])
         alpha, ridge = penalties[best]
         fit = fit_promoted(samples, alpha, ridge, options, self.refit)
-        self._set_fit(fit, samples.problem.space.group.algebra, data)
+        self._set_fit(fit, problem.space.group.algebra, data)
         self.alpha_ = float(alpha)
         self.ridge_ = float(ridge)
         self.best_score_ = -float(mean_error[best])
@@ -164,7 +170,10 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         }
 
     def _cross_validate(self, problem, data, penalties, options, task):
-        """Compute mean squared test errors, (penalties, folds)."""
+        """Compute mean squared test errors, (penalties, folds).
+
+        The problem is placed on all rows once, so that alphas mean the same in every fold.
+        """
         splits = weighted_splits(self.cv, data.X, data.Y, data.weight)
         errors = np.empty((len(penalties), len(splits)))
         for k, (train, test) in enumerate(splits):
@@ -179,8 +188,10 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
                 )
             with task(f"fold {k}"):
                 samples = PromotionSamples(problem, training.X, training.Y, training.weight)
-                for i, fit in enumerate(_along(samples, penalties, options, self.refit)):
-                    residual = held_out.Y - evaluate(fit.library, fit.coef, held_out.X)
+                fits = _along(samples, penalties, options, self.refit)
+                for i, fit in enumerate(fits):
+                    predicted = evaluate(fit.library, fit.coef, held_out.X)
+                    residual = held_out.Y - predicted
                     square = np.mean(residual**2, axis=1)
                     errors[i, k] = square @ held_out.weight / held_out.weight.sum()
         return errors
@@ -205,7 +216,10 @@ def _grid(alphas, samples, ridge):
     check_number(ridge, "ridge")
     terms = samples.problem.terms
 
+    # Called only where no alphas are given; without candidates any alpha is as good.
     def largest():
-        return largest_alpha(samples.least_squares(ridge), terms) if terms else 1.0
+        if not terms:
+            return 1.0
+        return largest_alpha(samples.least_squares(ridge), terms)
 
     return alpha_grid(alphas, largest, _RANGE)

@@ -1,4 +1,9 @@
-"""The convex problem: where it is placed, its unknowns, what of them is penalised."""
+"""The convex problem: where it is placed, its unknowns, what of them is penalised.
+
+Index legend: n rows, d coordinates, p library functions, q outputs, r continuous candidates, k
+functions of the enforced space, m tests. The symmetry matrix is the transpose of
+`LieDerivative`'s, (r, q m), so that its rows are the candidates.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -13,6 +18,7 @@ from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
 from sksym.solvers import GroupNorm, LeastSquares, NuclearNorm, Term
 
+_COMMON = 1e-8  # size of a combination relative to the largest entry that is not round-off
 _MORE_POINTS = 50  # beside one for each function, where a library is tested at points
 
 
@@ -66,16 +72,26 @@ class PromotionProblem:
             )
         candidates, output = without_dependent(candidates, output)
         of_enforced = None if symmetry.is_trivial else output
-        space = EquivariantSpace.of(symmetry, library, of_enforced, X, n_outputs, names=names)
+        space = EquivariantSpace.of(
+            symmetry,
+            library,
+            of_enforced,
+            X,
+            n_outputs,
+            names=names,
+        )
         L = _lie_derivative(space.library, candidates.algebra, output, X)
         if L.B is not None and L.B.shape[1] != n_outputs:
             raise ValueError(
                 f"`output` moves {L.B.shape[1]} outputs, but y has {n_outputs}: give a "
                 f"representation on R^{n_outputs}."
             )
-        if symmetry.is_trivial:  # functions of unit norm, whatever they are scaled to
-            size = np.sqrt(L.values.power(2).sum(axis=1))
-            unit = sparse.diags_array(1 / np.where(size > 0, size, 1.0), format="csr")
+        # Functions of unit norm, so that their scale in the library means nothing to the solver.
+        if symmetry.is_trivial:
+            square = L.values.power(2)
+            size = np.sqrt(square.sum(axis=1))
+            size = np.where(size > 0, size, 1.0)
+            unit = sparse.diags_array(1 / size, format="csr")
             space = replace(space, basis=sparse.csr_array(unit))
         problem = cls(space, candidates, output, L, [])
         return replace(problem, terms=problem._terms(X))
@@ -83,59 +99,88 @@ class PromotionProblem:
     def enforcing(self, C, X):
         """Return the same problem with the candidates C (k, r) enforced too.
 
-        None where nothing but constants is left.
+        The library is placed anew, at the fixed point of both symmetries. None where nothing but
+        constants is left.
         """
-        group = Group(self.candidates.algebra.combine(C)) + self.space.group
+        candidates = self.candidates.algebra
+        group = Group(candidates.combine(C)) + self.space.group
         space = EquivariantSpace.of(
             without_dependent(group)[0],  # that some depend on others was said before
             self.space.template,
-            output_of(self.output, self.candidates.algebra, C),
+            output_of(self.output, candidates, C),
             X,
             self.space.n_outputs,
         )
         if not space.varies():
             return None
-        L = _lie_derivative(space.library, self.candidates.algebra, self.output, X)
+        L = _lie_derivative(space.library, candidates, self.output, X)
         problem = replace(self, space=space, L=L, terms=[])
         return replace(problem, terms=problem._terms(X))
 
     def least_squares(self, statistics, ridge):
-        """Return ``1/(2n) |Y - Phi coef^T|^2 + ridge/2 |coef|^2`` as a function of w."""
-        k = self.space.basis.shape[0]
+        """Return ``1/(2n) |Y - Phi coef^T|^2 + ridge/2 |coef|^2`` as a function of w.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of the rows, in the basis of the space.
+        ridge : float
+        """
+        basis = self.space.basis
+        k, n_unknowns = basis.shape
         unit = np.sqrt(statistics.weight)
+        # Rows below the k-th are residuals that no w changes.
         R = statistics.design[:k] / unit
         Y = statistics.targets[:k] / unit
         if ridge > 0:
+            # The penalty as further rows of the data: sqrt(ridge) coef = 0, constants left out.
             p = self.space.library.n_output_features_
-            functions = np.arange(self.space.basis.shape[1]) % p
+            functions = np.arange(n_unknowns) % p
             varies = ~np.isin(functions, self.space.constant)
-            penalty = np.sqrt(ridge) * self.space.basis[:, varies].T.toarray()
-            rows = np.hstack([penalty, np.zeros((len(penalty), Y.shape[1]))])
-            merged = merge_rows(np.hstack([R, Y]), rows)[:k]
-            R = merged[:, :k]
-            Y = merged[:, k:]
+            varying = basis[:, varies].T.toarray()
+            penalty = np.sqrt(ridge) * varying
+            zeros = np.zeros((len(penalty), Y.shape[1]))
+            merged = merge_rows(
+                np.hstack([R, Y]),
+                np.hstack([penalty, zeros]),
+            )
+            R = merged[:k, :k]
+            Y = merged[:k, k:]
         return LeastSquares(R, Y)
 
     def coef(self, w):
         """Return coefficients (q, p) in the library."""
-        return np.reshape(w @ self.space.basis, (self.space.n_outputs, -1))
+        coef = w @ self.space.basis
+        return np.reshape(coef, (self.space.n_outputs, -1))
 
     def symmetry_matrix(self, w):
-        """Return that of the candidates, (r, m): the transpose of `LieDerivative`'s."""
-        return self.L.symmetry_matrix(self.coef(w)).T
+        """Return that of the candidates, (r, q m): the transpose of `LieDerivative`'s."""
+        coef = self.coef(w)
+        return self.L.symmetry_matrix(coef).T
 
     def _terms(self, X):
         """Return what is penalised, as linear maps of w with a norm."""
+        L = self.L
         q = self.space.n_outputs
         basis = self.space.full_basis()
         elements = self.candidates.elements
         terms = []
-        if self.L.n_generators:
-            K = self.L.constraint_matrix(q) @ basis.T
-            terms.append(_term(K, self.L.n_generators, NuclearNorm()))
+        if L.n_generators:
+            along_generators = L.constraint_matrix(q)
+            term = _term(along_generators @ basis.T, L.n_generators, NuclearNorm())
+            terms.append(term)
         if elements.n_elements:
-            K = _differences(self.space.library, elements, self.output, q, self.L, X) @ basis.T
-            terms.append(_term(K, elements.n_elements, GroupNorm()))
+            differences = _differences(
+                self.space.library,
+                elements,
+                self.output,
+                q,
+                L,
+                X,
+            )
+            term = _term(differences @ basis.T, elements.n_elements, GroupNorm())
+            terms.append(term)
+        # What the enforced symmetry makes zero already is no term.
         return [term for term in terms if term.K.nnz]
 
 
@@ -143,7 +188,16 @@ def without_enforced(candidates, symmetry, say=True):
     """Return candidates without what is enforced already.
 
     Along an enforced generator nothing changes, so that it would be a candidate without content.
-    With `say` a warning tells how many were left out.
+
+    Parameters
+    ----------
+    candidates, symmetry : Group
+    say : bool
+        Whether a warning tells how many were left out.
+
+    Returns
+    -------
+    Group
     """
     if symmetry.is_trivial:
         return candidates
@@ -153,13 +207,16 @@ def without_enforced(candidates, symmetry, say=True):
     n_before = algebra.dim
     if algebra.dim and enforced.dim:
         algebra = _complement(algebra, enforced)
+    # Of elements only those that are listed: products of them are not looked for.
     elements = candidates.elements
-    new = [
-        k
-        for k, g in enumerate(elements.matrices)
-        if not any(np.allclose(g, h) for h in symmetry.elements.matrices)
-    ]
-    n_removed = n_before - algebra.dim + elements.n_elements - len(new)
+    new = []
+    for k, g in enumerate(elements.matrices):
+        is_enforced = any(np.allclose(g, h) for h in symmetry.elements.matrices)
+        if not is_enforced:
+            new.append(k)
+    n_generators_removed = n_before - algebra.dim
+    n_elements_removed = elements.n_elements - len(new)
+    n_removed = n_generators_removed + n_elements_removed
     if n_removed and say:
         warn(
             f"{n_removed} of the candidates are enforced by `symmetry` already: they are left "
@@ -169,7 +226,10 @@ def without_enforced(candidates, symmetry, say=True):
 
 
 def without_dependent(group, output=None):
-    """Return a group without dependent generators, and how the others move the outputs."""
+    """Return a group without dependent generators, and how the others move the outputs.
+
+    A candidate that is counted twice would be penalised twice.
+    """
     algebra = group.algebra
     if not algebra.dim:
         return group, output
@@ -182,39 +242,71 @@ def without_dependent(group, output=None):
 
 
 def _complement(algebra, enforced):
-    """Return an algebra without its intersection with another one."""
+    """Return an algebra without its intersection with another one.
+
+    Parameters
+    ----------
+    algebra, enforced : LieAlgebra
+
+    Returns
+    -------
+    LieAlgebra
+        Some of the generators where the others are enforced; else combinations.
+    """
     both = np.concatenate([enforced.flat(), algebra.flat()])
     size = np.linalg.norm(both, axis=1)
     size[size == 0] = 1.0
-    relations = null_space(sparse.csr_array((both / size[:, None]).T)).toarray() / size
+    unit_rows = both / size[:, None]
+    # Rows: combinations of both that vanish, so that those of the two are equal and opposite.
+    relations = null_space(sparse.csr_array(unit_rows.T))
+    relations = relations.toarray() / size
     if not len(relations):
         return algebra
-    # Rows: combinations of the algebra's generators that lie in the enforced span.
+    # Their coordinates in the algebra: combinations that lie in the enforced span.
     common = relations[:, enforced.dim :]
-    common = common[np.linalg.norm(common, axis=1) > 1e-8 * np.abs(common).max(initial=0)]
-    touched = np.flatnonzero(np.abs(common).max(axis=0, initial=0) > 0)
+    size = np.linalg.norm(common, axis=1)
+    largest_entry = np.abs(common).max(initial=0)
+    common = common[size > _COMMON * largest_entry]
+    is_touched = (common != 0).any(axis=0)
+    touched = np.flatnonzero(is_touched)
     rank = np.linalg.matrix_rank(common) if len(common) else 0
     if len(touched) == rank:  # whole generators
-        return algebra.take(np.setdiff1d(np.arange(algebra.dim), touched))
-    complement = null_space(sparse.csr_array(common)).toarray()
-    return algebra.combine(reduced_echelon(complement))
+        others = np.flatnonzero(~is_touched)
+        return algebra.take(others)
+    complement = null_space(sparse.csr_array(common))
+    readable = reduced_echelon(complement.toarray())
+    return algebra.combine(readable)
 
 
 def output_of(output, algebra, C):
     """Return how combinations C (k, r) of generators move outputs, as `output` is given."""
     if output is None or callable(output):
         return output
-    return np.tensordot(C, represent(output, algebra), 1)
+    B = represent(output, algebra)
+    return np.tensordot(C, B, 1)
 
 
-def _term(K, rows, norm):
-    """Return a term without the tests that see nothing."""
+def _term(K, n_rows, norm):
+    """Return a term without the tests that see nothing: they would only cost time.
+
+    Parameters
+    ----------
+    K : sparse array of shape (n_rows m, k)
+        From the unknowns to a matrix (n_rows, m).
+    n_rows : int
+        Candidates.
+    norm : NuclearNorm or GroupNorm
+        Of that matrix.
+    """
     K = sparse.csr_array(K)
     K.eliminate_zeros()
-    n_tests = K.shape[0] // max(rows, 1)
-    sees = (np.diff(K.indptr) > 0).reshape(rows, n_tests).any(axis=0)
-    K = K[np.flatnonzero(np.tile(sees, rows))]
-    return Term(sparse.csr_array(K), (rows, np.count_nonzero(sees)), norm)
+    m = K.shape[0] // max(n_rows, 1)
+    n_entries = np.diff(K.indptr).reshape(n_rows, m)
+    sees = (n_entries > 0).any(axis=0)
+    seeing_rows = np.flatnonzero(np.tile(sees, n_rows))
+    shape = (n_rows, np.count_nonzero(sees))
+    K = K[seeing_rows]
+    return Term(sparse.csr_array(K), shape, norm)
 
 
 def _lie_derivative(library, algebra, output, X):
@@ -227,25 +319,49 @@ def _lie_derivative(library, algebra, output, X):
 
 
 def _points(library, X):
-    """Return points where a library is tested; however often a row is repeated."""
-    return probe_points(np.unique(X, axis=0), library.n_output_features_ + _MORE_POINTS)
+    """Return points (m, d) where a library is tested; however often a row is repeated."""
+    n_points = library.n_output_features_ + _MORE_POINTS
+    distinct = np.unique(X, axis=0)
+    return probe_points(distinct, n_points)
 
 
 def _differences(library, elements: FiniteGroup, output, q, L, X):
-    """Return rows (element, output, test) of ``rho(g)^-1 F(g x) - F(x)``, on ``coef.ravel()``."""
-    rho = np.tile(np.eye(q), (elements.n_elements, 1, 1))
+    """Return rows (element, output, test) of ``rho(g)^-1 F(g x) - F(x)``, on ``coef.ravel()``.
+
+    Parameters
+    ----------
+    library : fitted Library
+    elements : FiniteGroup
+    output : representation or None
+    q : int
+    L : LieDerivative
+        Whose tests serve where the library is closed under an element.
+    X : ndarray of shape (n, d)
+        Near which it is tested where it is not.
+
+    Returns
+    -------
+    sparse array of shape (elements q m, q p)
+    """
+    identity = np.eye(q)
+    rho = np.tile(identity, (elements.n_elements, 1, 1))
     if output is not None:
         rho = represent_elements(output, elements, q)
     points = _points(library, X)
     rows = []
     for g, rho_g in zip(elements.matrices, rho, strict=True):
+        # there, here: the library functions at the mapped tests and at the tests, (p, m)
         try:
-            there = sparse.csr_array(library.group_matrix(g)) @ L.values
+            K = sparse.csr_array(library.group_matrix(g))
+            there = K @ L.values
             here = L.values
         except NotClosedError:
             unit = np.sqrt(len(points))
-            there = sparse.csr_array(library_values(library, points @ g.T).T / unit)
-            here = sparse.csr_array(library_values(library, points).T / unit)
+            values_there = library_values(library, points @ g.T) / unit
+            values_here = library_values(library, points) / unit
+            there = sparse.csr_array(values_there.T)
+            here = sparse.csr_array(values_here.T)
         inverse = np.linalg.inv(rho_g)
-        rows.append(sparse.kron(inverse, there.T) - sparse.kron(np.eye(q), here.T))
+        mapped = sparse.kron(inverse, there.T)
+        rows.append(mapped - sparse.kron(identity, here.T))
     return sparse.vstack(rows)

@@ -1,4 +1,8 @@
-"""One fit: which candidates to keep, from the data where they say it, else from the solution."""
+"""One fit: which candidates to keep, from the data where they say it, else from the solution.
+
+Index legend: n rows, q outputs, p library functions, r candidates, k those that are kept; w are
+unknowns as in `PromotionProblem`.
+"""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -22,6 +26,7 @@ from sksym.solvers import Solution
 _ZERO = 1e-3  # singular value of a symmetry relative to the largest
 _NOTHING = 1e-5  # and relative to the function, where all are small
 _LARGEST_FIT = 4000  # coefficients up to which their covariance is formed
+_NOTHING_IN_FORM = 1e-12  # entries of generators relative to the largest that are round-off
 _GAP = 0.4  # of a singular value to the next, where the fit will judge
 _ROUNDING = 1e-3  # of the entries of generators, where the fit will judge
 _LEAST_ERROR = 1e-7  # of generators that are read from singular vectors
@@ -54,6 +59,7 @@ class PromotedFit:
 
     @property
     def problem(self):
+        """The convex problem that `w` solves."""
         return self.samples.problem
 
     @property
@@ -63,6 +69,7 @@ class PromotedFit:
 
     @property
     def library(self):
+        """The fitted library of `coef`."""
         return self.problem.space.library
 
     @property
@@ -85,7 +92,8 @@ class PromotedFit:
     @property
     def singular_values(self):
         """Singular values of the symmetry matrix, descending."""
-        return np.linalg.svd(self.problem.symmetry_matrix(self.w), compute_uv=False)
+        matrix = self.problem.symmetry_matrix(self.w)
+        return np.linalg.svd(matrix, compute_uv=False)
 
 
 class PromotionSamples:
@@ -103,10 +111,12 @@ class PromotionSamples:
     """
 
     def __init__(self, problem, X, Y, weight, operator=None):
+        # An operator needs all rows of X: weights are those of what it returns.
         if operator is None and not weight.all():
-            X = X[weight > 0]
-            Y = Y[weight > 0]
-            weight = weight[weight > 0]
+            is_counted = weight > 0
+            X = X[is_counted]
+            Y = Y[is_counted]
+            weight = weight[is_counted]
         self.problem: PromotionProblem = problem
         self.X = X
         self.Y = Y
@@ -116,18 +126,29 @@ class PromotionSamples:
         self._least_squares = {}
 
     def seen_by(self, problem):
-        """Return the same rows for another problem."""
+        """Return the same rows for another problem, whose basis the statistics are in."""
         return PromotionSamples(problem, self.X, self.Y, self.weight, self.operator)
 
     def least_squares(self, ridge):
-        """Return the quadratic part of the objective; paths ask for it again and again."""
+        """Return the quadratic part of the objective; paths ask for it again and again.
+
+        Parameters
+        ----------
+        ridge : float
+
+        Returns
+        -------
+        LeastSquares
+        """
         if ridge not in self._least_squares:
             self._least_squares[ridge] = self.problem.least_squares(self.statistics, ridge)
         return self._least_squares[ridge]
 
     def rss(self, w):
-        """Compute the residual sum of squares."""
-        return np.sum((self.statistics.design @ w.T - self.statistics.targets) ** 2)
+        """Compute the residual sum of squares of unknowns `w`, as in `PromotionProblem`."""
+        predicted = self.statistics.design @ w.T
+        residual = predicted - self.statistics.targets
+        return np.sum(residual**2)
 
     @property
     def n(self):
@@ -138,12 +159,16 @@ class PromotionSamples:
     def is_noisy(self):
         """Whether least squares leaves residuals."""
         p = self.problem.space.library.n_output_features_
-        return self.n > p and p * self.Y.shape[1] <= _LARGEST_FIT
+        q = self.Y.shape[1]
+        return self.n > p and p * q <= _LARGEST_FIT
 
     @cached_property
     def is_overdetermined(self):
         """Whether least squares is determined and leaves residuals that show the noise."""
-        return self.is_noisy and not self.evidence[0].estimate.undetermined.size
+        if not self.is_noisy:
+            return False
+        evidence, _ = self.evidence
+        return not evidence.estimate.undetermined.size
 
     @cached_property
     def evidence(self):
@@ -170,9 +195,13 @@ class PromotionSamples:
         )
 
     def largest_rss_as_good_as(self, w):
-        """Return the largest residual sum of squares that explains the data as well as w does."""
-        size = np.sum(self.weight[:, None] * self.Y**2)
-        return _AS_GOOD * self.rss(w) + _ROUND_OFF**2 * size
+        """Return the largest residual sum of squares that explains the data as well as w does.
+
+        A fifth more than that of w, because more symmetry means fewer free coefficients.
+        """
+        squares = self.weight[:, None] * self.Y**2
+        round_off = _ROUND_OFF**2 * np.sum(squares)
+        return _AS_GOOD * self.rss(w) + round_off
 
 
 def fit_promoted(samples, alpha, ridge, options, refit, start=None):
@@ -197,8 +226,10 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     PromotedFit
     """
     can_refit = refit and samples.problem.L.n_generators and samples.Y.any()
-    if can_refit and samples.is_overdetermined and len(samples.evidence[1].generators):
-        options = replace(options, adaptive=False)  # the refit is known already
+    if can_refit and samples.is_overdetermined:
+        _, found = samples.evidence
+        if len(found.generators):
+            options = replace(options, adaptive=False)  # the refit is known already
     least_squares = samples.least_squares(ridge)
     solutions = promote(samples.problem, least_squares, alpha, options, start)
     w = solutions[-1].coef
@@ -207,36 +238,70 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
             fit = _enforced_fit(samples, w, C, by_data, ridge, options)
             if fit is not None:
                 return replace(fit, solutions=solutions)
-    return PromotedFit(samples, w, _symmetries_of(samples, w), solutions)
+    C = _symmetries_of(samples, w)
+    return PromotedFit(samples, w, C, solutions)
 
 
 def _enforced_fit(samples, w, C, by_data, ridge, options):
-    """Fit with the candidates C (k, r) enforced; None where that does not explain the data."""
+    """Fit with the candidates C (k, r) enforced; None where that does not explain the data.
+
+    Parameters
+    ----------
+    samples : PromotionSamples
+    w : ndarray
+        The promoted fit, whose residuals are the measure.
+    C : ndarray of shape (k, r)
+    by_data : bool
+        Whether the data decided for C: nothing is left to judge then.
+    ridge : float
+    options : SolverOptions
+
+    Returns
+    -------
+    PromotedFit or None
+    """
     problem = samples.problem.enforcing(C, samples.X)
     if problem is None:
         return None
     # With as many unknowns as numbers the fit could not fail.
-    may_fail = problem.space.n_free < samples.n * samples.Y.shape[1]
+    n_numbers = samples.n * samples.Y.shape[1]
+    may_fail = problem.space.n_free < n_numbers
     if not by_data and not may_fail:
         return None
     enforced = samples.seen_by(problem)
     with options.task("refit"):
         quiet = replace(options, task=nullcontext)
-        refitted = promote(problem, enforced.least_squares(ridge), 0.0, quiet)[-1].coef
-    if by_data or samples.is_overdetermined:
-        return PromotedFit(enforced, refitted, C, [], by_data)
-    if enforced.rss(refitted) <= samples.largest_rss_as_good_as(w):
-        return PromotedFit(enforced, refitted, C, [], by_data)
-    return None
+        solutions = promote(
+            problem,
+            enforced.least_squares(ridge),
+            0.0,
+            quiet,
+        )
+    refitted = solutions[-1].coef
+    # An overdetermined fit was judged by its evidence, before it was enforced.
+    is_judged = by_data or samples.is_overdetermined
+    if not is_judged:
+        explains = enforced.rss(refitted) <= samples.largest_rss_as_good_as(w)
+        if not explains:
+            return None
+    return PromotedFit(enforced, refitted, C, [], by_data)
 
 
 def _worth_enforcing(samples, w):
-    """Yield candidates (k, r) that may be symmetries, and whether the data decided so."""
+    """Yield candidates that may be symmetries, the most trustworthy first.
+
+    Yields
+    ------
+    C : ndarray of shape (k, r)
+    by_data : bool
+        Whether the data decided so, or only the promoted function w.
+    """
     if samples.is_overdetermined:
         evidence, found = samples.evidence
         if len(found.generators):
             yield found.generators, True
             return
+        # A BIC below zero: better than the full fit, which has none of the symmetries.
         for C in _forms(samples, w, judged=True):
             basis = samples.function_samples.symmetric_functions(C)
             if basis is not None and evidence.estimate.information(basis) < 0:
@@ -244,13 +309,20 @@ def _worth_enforcing(samples, w):
         return
     for C in _forms(samples, w, judged=True, guess=True):
         yield C, False
-    if samples.is_noisy and len(samples.evidence[1].generators):  # of what the data determine
-        yield samples.evidence[1].generators, True
+    # Evidence of what the data determine, where they do not determine all.
+    if samples.is_noisy:
+        _, found = samples.evidence
+        if len(found.generators):
+            yield found.generators, True
 
 
 def _symmetries_of(samples, w):
-    """Return the candidates (k, r) that leave the function w unchanged, in a readable form."""
-    none = np.zeros((0, samples.problem.candidates.algebra.dim))
+    """Return the candidates (k, r) that leave the function w unchanged, in a readable form.
+
+    None of them, (0, r), where it breaks all.
+    """
+    r = samples.problem.candidates.algebra.dim
+    none = np.zeros((0, r))
     return next(_forms(samples, w), none)
 
 
@@ -262,27 +334,40 @@ def _forms(samples, w, judged=False, guess=False):
     next.
     """
     problem = samples.problem
+    algebra = problem.candidates.algebra
     M = problem.symmetry_matrix(w)
-    if not len(M):
+    r = len(M)
+    if not r:
         return
-    U, s, _ = np.linalg.svd(M, full_matrices=M.shape[0] > M.shape[1])
+    # Left vectors are generators; ascending, with a zero for each that no test sees.
+    is_tall = M.shape[0] > M.shape[1]
+    U, s, _ = np.linalg.svd(M, full_matrices=is_tall)
     U = U[:, ::-1]
-    s = np.append(s, np.zeros(len(M) - len(s)))[::-1]
+    unseen = np.zeros(r - len(s))
+    s = np.append(s, unseen)[::-1]
     size = np.linalg.norm(problem.coef(w) @ problem.L.values)
-    n_zero = np.count_nonzero(s <= max(_ZERO * s[-1], _NOTHING * size))
-    if n_zero == len(s):
-        yield np.eye(problem.candidates.algebra.dim)
+    largest_zero = max(_ZERO * s[-1], _NOTHING * size)
+    n_zero = np.count_nonzero(s <= largest_zero)
+    if n_zero == r:
+        yield np.eye(algebra.dim)
         return
     counts = [n_zero] if n_zero else []
     if guess:
-        counts += [k for k in range(len(s) - 1, n_zero, -1) if s[k - 1] <= _GAP * s[k]]
-    candidates = in_units_of(samples.X, problem.candidates.algebra)
+        for k in range(r - 1, n_zero, -1):
+            if s[k - 1] <= _GAP * s[k]:
+                counts.append(k)
+    roundings = [0.0, _ROUNDING] if judged else [0.0]
+    candidates = in_units_of(samples.X, algebra)
     for k in counts:
-        form, _ = pivoted_echelon(problem.L.coordinates(U[:, :k].T))
-        form[np.abs(form) <= 1e-12 * np.abs(form).max()] = 0
-        for rounding in (0.0, _ROUNDING) if judged else (0.0,):
+        generators = problem.L.coordinates(U[:, :k].T)
+        form, _ = pivoted_echelon(generators)
+        size = np.abs(form)
+        form[size <= _NOTHING_IN_FORM * size.max()] = 0
+        for rounding in roundings:
+            # First-order perturbation: vectors turn by the ratio of the singular values.
             error = max(s[k - 1] / s[k], rounding, _LEAST_ERROR)
-            for exact, _ in exact_forms(candidates, form, np.full(form.shape, error)):
+            errors = np.full(form.shape, error)
+            for exact, _ in exact_forms(candidates, form, errors):
                 yield exact
         if k == n_zero:
             yield form

@@ -60,6 +60,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def predict(self, X):
         """Predict targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
+        # Single precision is kept, so that predictions take no more memory than the data.
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return fitted_values(self.library_, self.coef_, X)
 
@@ -79,6 +80,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _problem(self, data):
         """Place the problem that the parameters describe on the rows that count."""
+        # Rows without weight may lie anywhere, so the library is not placed on them.
         X = data.counted().X
         if len(X) < 2:
             raise ValueError("No function can be told from 1 sample: give more samples.")
@@ -88,12 +90,14 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "`symmetry` beyond affine motions cannot be enforced beside candidates: give a "
                 "LieAlgebra, a FiniteGroup or a Group, or enforce fields with SymmetricRidge."
             )
-        candidates = resolve(se if self.candidates is None else self.candidates, X, "candidates")
+        given = se if self.candidates is None else self.candidates
+        candidates = resolve(given, X, "candidates")
         if not candidates.algebra.is_affine:
             raise TypeError(
                 "`candidates` beyond affine motions cannot be promoted: give a LieAlgebra, a "
                 "FiniteGroup or a Group, or search among fields with SymmetryDiscoverer."
             )
+        # The default candidates may overlap with what is enforced without a warning.
         problem = PromotionProblem.of(
             without_enforced(candidates, symmetry, say=self.candidates is not None),
             symmetry,
@@ -112,6 +116,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _set_fit(self, fit, enforced, data):
         """Set the fitted attributes, from a fit and the algebra that was enforced all along."""
+        # Checked here once: overflow anywhere before ends in the coefficients.
         if not np.isfinite(fit.coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
         if fit.final.relative_gap > self.tol:
@@ -122,6 +127,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 ConvergenceWarning,
             )
         self.library_ = fit.library
+        # The symmetries of this function, not of the last convex problem.
         symmetries = enforced + fit.algebra
         self.algebra_ = symmetries.take(independent_rows(symmetries.flat()))
         self.n_symmetries_ = self.algebra_.dim
@@ -261,6 +267,7 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         self.verbose = verbose
 
     def _fit(self, X, y, sample_weight, task):
+        # Parameters before data, so that a wrong one is reported at once.
         check_number(self.alpha, "alpha")
         check_number(self.ridge, "ridge")
         options = self._solver_options(task, self.verbose)
@@ -272,4 +279,5 @@ class SymmetryPromotingRegressor(PromotingRegressor):
 
 
 def _print_progress(n_iter, objective, gap):
+    """Print one line; what ``verbose=1`` gives the solver as its callback."""
     print(f"iteration {n_iter:5d}: objective {objective:.6g}, relative gap {gap:.1e}")

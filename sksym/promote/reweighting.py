@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from sksym.solvers import penalised_least_squares, solve_with_cvxpy
 
-_FIRST, _SHRINK, _ROUNDS = 0.3, 0.6, 8  # eps relative to the largest singular value
+_FIRST = 0.3  # eps of the first round relative to the largest singular value
+_SHRINK = 0.6  # of eps from round to round
+_ROUNDS = 8
 _ROUGH = 1e-2  # gap of all but the last problem
 _ZERO = 1e-6  # singular value relative to eps that is not reweighted
 
@@ -65,9 +67,11 @@ def promote(problem, least_squares, alpha, options, start=None):
     n_rounds = _ROUNDS if options.adaptive and terms else 0
     for k in range(n_rounds + 1):
         is_last = k == n_rounds
+        # All rounds but the last only choose weights, which need no precision.
         tol = options.tol if is_last else max(options.tol, _ROUGH)
         with options.task(f"round {k}"):
-            start = _solve(least_squares, terms, alpha, replace(options, tol=tol), start)
+            of_round = replace(options, tol=tol)
+            start = _solve(least_squares, terms, alpha, of_round, start)
             all_zero = bool(start.state) and not any(Z.any() for Z in start.state[0])
             if all_zero and not is_last:  # every candidate is a symmetry: the rest is round-off
                 start = _solve(least_squares, terms, alpha, options, start)
@@ -79,6 +83,7 @@ def promote(problem, least_squares, alpha, options, start=None):
 
 
 def _solve(least_squares, terms, alpha, options, start):
+    """Solve one convex problem by the solver that the options name."""
     if options.solver == "cvxpy" and terms:
         return solve_with_cvxpy(least_squares, terms, alpha)
     return penalised_least_squares(
