@@ -198,10 +198,23 @@ def test_through_an_operator(rows, rng):
     mixing = rng.normal(size=(20, 90))
     Y, weight = rng.normal(size=(20, T)), rng.uniform(size=20)
     weight[::4] = 0
-    statistics = statistics_through(lambda Z: mixing @ Z, functions, X, Y, weight)
+    statistics = statistics_through(mixing @ functions(X), X, Y, weight)
     both = np.hstack([mixing @ functions(X), Y]) * np.sqrt(weight)[:, None]
     assert_allclose(statistics.R.T @ statistics.R, both.T @ both, rtol=1e-11, atol=1e-11)
     assert_allclose(statistics.weight, weight.sum())
     assert (statistics.n_unknowns, statistics.n_targets, statistics.n_rows) == (K, T, 90)
     assert_array_equal(statistics.low, X.min(axis=0))
     assert_allclose(statistics.deviation, X.std(axis=0))
+
+
+def test_through_an_operator_with_outputs_that_are_tied(rows, rng):
+    """Several rows of the design for each row of Y, whose entries make one target."""
+    X, _, _ = rows
+    design = rng.normal(size=(20 * T, K))
+    Y, weight = rng.normal(size=(20, T)), rng.uniform(size=20)
+    weight[::4] = 0
+    statistics = statistics_through(design, X, Y, weight)
+    both = np.column_stack([design, Y.ravel()]) * np.sqrt(np.repeat(weight, T))[:, None]
+    assert_allclose(statistics.R.T @ statistics.R, both.T @ both, rtol=1e-11, atol=1e-11)
+    assert_allclose(statistics.weight, weight.sum())
+    assert (statistics.n_unknowns, statistics.n_targets) == (K, 1)
