@@ -204,8 +204,7 @@ class Estimate:
             Parameters of the subspace that were fitted too.
         """
         residual, rank = self.misfit(basis)
-        # Not the length of the residual: a covariance may have more sources of noise.
-        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        n_constraints = len(self.observed) - rank - n_tuned
         if n_constraints <= 0:
             return np.inf
         # Exact data have almost no noise, in whose units round-off is large.
