@@ -346,6 +346,7 @@ class Monomials:
         alpha = np.concatenate([[0], alpha])
         n_lower = self.level[self.degree]
         lower = np.arange(n_lower)
+        # Multiplication by u_i in the Legendre basis: symmetric, up by one degree and down by one.
         multiply = []
         for i in range(self.d):
             raised = self.up[:, i]
