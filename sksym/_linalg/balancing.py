@@ -72,7 +72,16 @@ def matrix_norms(matrices):
 
 
 def _imbalance(A):
-    """Compute the size of the gradient relative to the objective: zero at the minimum."""
+    """Compute the size of the gradient relative to the objective: zero at the minimum.
+
+    Parameters
+    ----------
+    A : ndarray of shape (r, d, d)
+
+    Returns
+    -------
+    float
+    """
     gradient = _gradient(A)
     size = np.linalg.norm(gradient)
     objective = np.vdot(A, A)

@@ -1,4 +1,8 @@
-"""Null spaces of sparse matrices, block by block, and solutions of sparse affine equations."""
+"""Null spaces of sparse matrices, block by block, and solutions of sparse affine equations.
+
+Index legend: m rows and n columns of the matrix, k components of the graph of its columns, b
+blocks of one shape (nr, nc).
+"""
 
 import numpy as np
 from scipy import sparse
@@ -93,7 +97,8 @@ def affine_solution(matrix, target, rtol=1e-10, scale=None):
         return x, basis
     # The column of the constant in the size of the others, so that one tolerance serves both.
     unit = (scale or 1.0) / size
-    constant = sparse.csr_array(-unit * target[:, None])
+    column = -unit * target[:, None]
+    constant = sparse.csr_array(column)
     homogeneous = null_space(
         sparse.hstack([matrix, constant]),
         rtol,
@@ -114,7 +119,16 @@ def affine_solution(matrix, target, rtol=1e-10, scale=None):
 
 
 def spectral_bound(matrix):
-    """Return ``sqrt(norm_1 norm_inf)``, an upper bound of the largest singular value."""
+    """Return ``sqrt(norm_1 norm_inf)``, an upper bound of the largest singular value.
+
+    Parameters
+    ----------
+    matrix : sparse array of shape (m, n)
+
+    Returns
+    -------
+    float
+    """
     size = abs(sparse.csr_array(matrix))
     if size.nnz == 0:
         return 0.0
@@ -126,8 +140,21 @@ def spectral_bound(matrix):
 
 
 def _more_than_round_off(entries, scale):
-    """Return rows, columns and values of the entries that are more than round-off."""
-    genuine = np.abs(entries.data) > _ROUND_OFF * scale
+    """Return rows, columns and values of the entries that are more than round-off.
+
+    Parameters
+    ----------
+    entries : coo_array of shape (m, n)
+    scale : float
+        Size of the matrix.
+
+    Returns
+    -------
+    row, column : ndarray of shape (nnz,) of int
+    data : ndarray of shape (nnz,)
+    """
+    size = np.abs(entries.data)
+    genuine = size > _ROUND_OFF * scale
     row = entries.row[genuine]
     column = entries.col[genuine]
     data = entries.data[genuine]
@@ -167,10 +194,11 @@ def _tied_columns(matrix, tolerance):
     n = matrix.shape[1]
     length = np.diff(matrix.indptr)
     start = matrix.indptr[:-1]
+    m = len(length)
     # Entries between round-off and tolerance would tie columns by ratios of noise.
-    row = np.repeat(np.arange(len(length)), length)
+    row = np.repeat(np.arange(m), length)
     is_reliable = np.abs(matrix.data) > tolerance
-    n_reliable = np.bincount(row[is_reliable], minlength=len(length))
+    n_reliable = np.bincount(row[is_reliable], minlength=m)
     single = (length == 1) & (n_reliable == 1)
     double = (length == 2) & (n_reliable == 2)
     # Each double row is one link, a x_i + b x_j = 0, of the graph of columns.
@@ -185,7 +213,8 @@ def _tied_columns(matrix, tolerance):
         shape=(n, n),
     )
     k, component = connected_components(links, directed=False)
-    value = _along_links(i, j, -a / b, component, k)
+    ratio = -a / b
+    value = _along_links(i, j, ratio, component, k)
     square = np.bincount(component, value**2, minlength=k)
     norm = np.sqrt(square)
     value /= norm[component]
@@ -275,8 +304,22 @@ def _along_links(i, j, ratio, component, k):
 
 
 def _null_space_by_blocks(matrix, tolerance, scale):
-    """Return the null vectors of every connected component of a sparse matrix: (nullity, n)."""
-    row, column, data = _more_than_round_off(sparse.coo_array(matrix), scale)
+    """Return the null vectors of every connected component of a sparse matrix.
+
+    Parameters
+    ----------
+    matrix : sparse array of shape (m, n)
+    tolerance : float
+        Largest singular value that counts as zero.
+    scale : float
+        Size of the matrix.
+
+    Returns
+    -------
+    csr_array of shape (nullity, n)
+    """
+    entries = sparse.coo_array(matrix)
+    row, column, data = _more_than_round_off(entries, scale)
     m, n = matrix.shape
     # Bipartite graph: nodes 0..m-1 are the rows, nodes m..m+n-1 the columns.
     ones = np.ones(len(row), np.int8)
@@ -365,7 +408,8 @@ def _equal_blocks(row, column, data, row_block, column_block, n_blocks):
         b = position[block_of_entry[entries]]
         i = row_in_block[row[entries]]
         j = column_in_block[column[entries]]
-        dense = np.zeros((len(blocks), nr, nc))
+        shape_of_batch = (len(blocks), nr, nc)
+        dense = np.zeros(shape_of_batch)
         dense[b, i, j] = data[entries]
         first = first_column[blocks]
         places = first[:, None] + np.arange(nc)
@@ -373,20 +417,40 @@ def _equal_blocks(row, column, data, row_block, column_block, n_blocks):
 
 
 def _grouped(labels, n_labels):
-    """Return the order of elements by label, and where each label begins in it."""
+    """Return the order of elements by label, and where each label begins in it.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,) of int
+    n_labels : int
+
+    Returns
+    -------
+    order : ndarray of shape (n,) of int
+    bounds : ndarray of shape (n_labels + 1,) of int
+    """
     order = np.argsort(labels, kind="stable")
     sorted_labels = labels[order]
-    bounds = np.searchsorted(sorted_labels, np.arange(n_labels + 1))
+    every_label = np.arange(n_labels + 1)
+    bounds = np.searchsorted(sorted_labels, every_label)
     return order, bounds
 
 
 def _rank_within(labels, counts):
-    """Return the rank of every element among those of its label."""
+    """Return the rank (n,) of every element among those of its label.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,) of int
+    counts : ndarray of shape (n_labels,) of int
+        Number of elements with each label.
+    """
     order = np.argsort(labels, kind="stable")
     first_of_label = np.cumsum(counts) - counts
     first = np.repeat(first_of_label, counts)
     rank = np.empty(len(labels), int)
-    rank[order] = np.arange(len(labels)) - first
+    place = np.arange(len(labels))
+    rank[order] = place - first
     return rank
 
 
@@ -422,8 +486,9 @@ def _null_space_of_blocks(columns, dense, tolerance):
     if nr > nc:
         distinct = np.linalg.qr(distinct, mode="r")
     _, s, Vt = np.linalg.svd(distinct)
+    n_values = s.shape[1]
     is_null = np.ones(Vt.shape[:2], bool)
-    is_null[:, : s.shape[1]] = s <= tolerance
+    is_null[:, :n_values] = s <= tolerance
     chosen_block, chosen_vector = np.nonzero(is_null[which])
     factored_block = which[chosen_block]
     vectors = Vt[factored_block, chosen_vector]

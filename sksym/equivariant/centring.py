@@ -95,11 +95,13 @@ def _nearest_fixed_point(A, b, point):
     distance = np.abs(fixed) + np.abs(point)
     terms = np.abs(A) @ distance + np.abs(b)
     residual = np.abs(A @ fixed + b)
-    if (residual > _FIXED * terms.max(initial=0)).any():
+    tolerance = _FIXED * terms.max(initial=0)
+    if (residual > tolerance).any():
         return point
     # Round-off at the origin would tie the degrees of polynomials together.
-    largest = max(np.abs(fixed).max(), np.abs(point).max())
-    is_round_off = np.abs(fixed) <= _AT_ORIGIN * largest
+    size = np.abs(fixed)
+    largest = max(size.max(), np.abs(point).max())
+    is_round_off = size <= _AT_ORIGIN * largest
     fixed[is_round_off] = 0
     return fixed
 
@@ -186,7 +188,11 @@ def _centre(library, low, high, group, near, columns):
         above = np.abs(high - origin)
         below = np.abs(low - origin)
         reach = np.maximum(above, below)
-        _, scale = centre_and_scale(origin - reach, origin + reach, group)
+        _, scale = centre_and_scale(
+            origin - reach,
+            origin + reach,
+            group,
+        )
         library.set_params(scale=scale[taken])
 
 

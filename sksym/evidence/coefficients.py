@@ -170,7 +170,8 @@ class Estimate:
         q, p = self.coef.shape
         functions = np.reshape(basis, (k * q, p))
         u = functions @ self.to_data
-        u = u.reshape(k, q * self.rank)
+        rank = u.shape[1]
+        u = u.reshape(k, q * rank)
         if np.ndim(self.noise) == 2:
             # A factor may have more columns than rows: the N of least norm with noise @ N = u.
             N, *_ = np.linalg.lstsq(self.noise, u.T, rcond=None)

@@ -45,8 +45,7 @@ _SIMPLE = [
     _with_signs(2, 1 / 2, 3, 1 / 3),
     _with_signs(4, 1 / 4, 3 / 2, 2 / 3),
 ]
-_UP_TO_TEN = np.arange(1, 11)
-_RATIONAL = np.unique(_with_signs(*np.divide.outer(_UP_TO_TEN, _UP_TO_TEN).ravel()))
+_RATIONAL = np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1, 11)])
 _RATIOS = _with_signs(0, 1, 1 / 2, 1 / 3, 2 / 3)  # of eigenvalues
 
 
@@ -340,7 +339,12 @@ def _preserved_form(linear):
 
 
 def _units(d, sign):
-    """Return a basis of the symmetric matrices (sign 1), or of the skew ones (sign -1)."""
+    """Return a basis of the symmetric matrices (sign 1), or of the skew ones (sign -1).
+
+    Returns
+    -------
+    ndarray of shape (d (d + sign) / 2, d, d)
+    """
     first_diagonal = 0 if sign > 0 else 1
     i, j = np.triu_indices(d, first_diagonal)
     number = np.arange(len(i))
@@ -364,7 +368,7 @@ def _center(linear, offset):
 
 
 def _about(center, linear):
-    """Return linear motions (k, d, d) about a centre, as homogeneous matrices."""
+    """Return linear motions (k, d, d) about a centre (d,), as homogeneous matrices."""
     k, d, _ = linear.shape
     H = np.zeros((k, d + 1, d + 1))
     H[:, 1:, 1:] = linear

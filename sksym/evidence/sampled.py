@@ -1,4 +1,8 @@
-"""Evidence from Lie derivatives that are known sample by sample, with estimated errors."""
+"""Evidence from Lie derivatives that are known sample by sample, with estimated errors.
+
+Index legend: n samples, c components of the Lie derivative, r candidates, k generators, e sources
+of noise.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,9 +88,14 @@ class SampledEvidence:
         return np.sqrt(max(square, 0.0) / k)
 
     def changes(self, k):
-        """Compute the change (r, k, e) of the k smallest generators, a column per cluster.
+        """Compute the change of the k smallest generators, a column per cluster.
 
-        To first order by perturbation of the singular vectors, see `Spectrum.turned`.
+        To first order by perturbation of the singular vectors, see `Spectrum.turned`. The squares
+        of the changes add up to variances as those of clusters in a sandwich covariance do.
+
+        Returns
+        -------
+        ndarray of shape (r, k, e)
         """
         spectrum = self.spectrum
         V = spectrum.generators[:k]

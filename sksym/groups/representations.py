@@ -286,6 +286,7 @@ def represent_elements(output, elements, q=None):
             "`output` as an array speaks of an algebra only: with a finite group give a "
             "representation such as vector, which knows how finite elements act too."
         )
+    # Users may pass a function of their own, so shapes are checked.
     rho = np.asarray(output(elements), dtype=float)
     k = elements.n_elements
     is_square = rho.ndim == 3 and rho.shape[1] == rho.shape[2]

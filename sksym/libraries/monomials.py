@@ -40,7 +40,7 @@ class Monomials:
     degree: int
 
     def __post_init__(self):
-        p = comb(self.d + self.degree, self.degree)
+        p = self.p
         bytes_per_monomial = 8.0 * self.degree + 24.0 * (self.d + 1)
         require_memory(
             min(p, 10**30) * bytes_per_monomial,  # larger integers overflow a float
@@ -68,7 +68,8 @@ class Monomials:
     @cached_property
     def exponents(self):
         """Exponents of the coordinates, (p, d)."""
-        counts = np.zeros((self.p, self.d + 1), np.int32)
+        shape = (self.p, self.d + 1)
+        counts = np.zeros(shape, np.int32)
         rows = np.arange(self.p)
         np.add.at(
             counts,
@@ -81,8 +82,9 @@ class Monomials:
     def fischer(self):
         """Scales ``1 / sqrt(a!)``, (p,)."""
         # Factorials by their logarithms: those of large degrees overflow.
-        log_factorial = gammaln(self.exponents + 1.0)
-        return np.exp(-0.5 * log_factorial.sum(axis=1))
+        log_factorials = gammaln(self.exponents + 1.0)
+        log_factorial = log_factorials.sum(axis=1)
+        return np.exp(-0.5 * log_factorial)
 
     @cached_property
     def level(self):
@@ -146,10 +148,12 @@ class Monomials:
         if not self.degree:
             return np.zeros(tuples.shape[:-1], int)
         # table[v, k]: sorted k-tuples of v indices
-        table = np.ones((self.d + 1, self.degree + 1), int)
+        shape = (self.d + 1, self.degree + 1)
+        table = np.ones(shape, int)
         for v in range(self.d + 1):
             for k in range(1, self.degree + 1):
-                table[v, k] = comb(v + k - 1, k)
+                n_tuples = comb(v + k - 1, k)
+                table[v, k] = n_tuples
         n_places = np.arange(self.degree, 0, -1)
         n_larger = self.d - tuples
         n_following = table[n_larger, n_places]
@@ -213,10 +217,12 @@ class Monomials:
         )
         # times: component i of the field, A_ij u_j + b_i, times a monomial of lower degree
         a, i, j = np.nonzero(linear)
-        row = i[:, None] * n_lower + lower
-        column = a[:, None] * p + self.up[:, j].T
+        raised = self.up[:, j].T
+        factor = self.up_factor[:, j].T
         A_ij = linear[a, i, j]
-        value = A_ij[:, None] * self.up_factor[:, j].T
+        row = i[:, None] * n_lower + lower
+        column = a[:, None] * p + raised
+        value = A_ij[:, None] * factor
         rows = [row.ravel()]
         columns = [column.ravel()]
         values = [value.ravel()]
@@ -335,10 +341,12 @@ class Monomials:
         n = np.arange(1, self.degree + 1)
         # Recurrence of the orthonormal Legendre polynomials:
         # x P_k = alpha_k P_(k-1) + alpha_(k+1) P_(k+1)
-        alpha = n / np.sqrt(4.0 * n**2 - 1)
+        square = 4.0 * n**2 - 1
+        alpha = n / np.sqrt(square)
         alpha = np.concatenate([[0], alpha])
         n_lower = self.level[self.degree]
         lower = np.arange(n_lower)
+        # Multiplication by u_i in the Legendre basis: symmetric, up by one degree and down by one.
         multiply = []
         for i in range(self.d):
             raised = self.up[:, i]

@@ -64,7 +64,8 @@ class RadialLibrary(Library):
         X = self.fit_input(X)
         powers = np.asarray(self.powers, float)
         is_sequence = powers.ndim == 1 and len(powers) > 0
-        if not is_sequence or not np.isfinite(powers).all():
+        is_finite = np.isfinite(powers).all()
+        if not is_sequence or not is_finite:
             raise ValueError(f"`powers` must be a sequence of finite numbers, got {self.powers!r}.")
         d = X.shape[1]
         radius = np.linalg.norm(X.astype(float), axis=1)
@@ -83,7 +84,8 @@ class RadialLibrary(Library):
         self.n_output_features_ = len(self.functions_)
         # Without a point away from the origin the shell is that of one unit of length.
         longest = longest or self.scale_
-        self.domain_ = np.array([[-longest] * d, [longest] * d])
+        corner = np.full(d, longest)
+        self.domain_ = np.array([-corner, corner])
         has_shell = 0 < shortest < _THICK * longest
         inner = shortest if has_shell else 0.5 * longest
         shell = np.array([inner, longest])
@@ -102,7 +104,8 @@ class RadialLibrary(Library):
         ndarray of shape (2, d)
         """
         X = np.asarray(X)
-        radius = np.linalg.norm(self.taken(X), axis=1)
+        position = self.taken(X)
+        radius = np.linalg.norm(position, axis=1)
         nearest = radius.argmin()
         farthest = radius.argmax()
         return X[[nearest, farthest]]
@@ -117,7 +120,9 @@ class RadialLibrary(Library):
         for rows in row_blocks(n, p):
             radial = self._radial(X[rows])
             polynomials = library_values(self.polynomials_, X[rows])
-            out[rows] = radial[:, power] * polynomials[:, function]
+            radial = radial[:, power]
+            polynomials = polynomials[:, function]
+            out[rows] = radial * polynomials
         return out
 
     def jacobian(self, X):
@@ -137,18 +142,21 @@ class RadialLibrary(Library):
         for rows in row_blocks(n, p * d):
             # Product rule: once the power is differentiated, once the polynomial.
             values = library_values(self.polynomials_, X[rows])
+            values = values[:, function]
             derivatives = self.polynomials_.jacobian(X[rows])
+            derivatives = derivatives[:, function]
             slope_of_power = slope[rows][:, power]
-            along = slope_of_power * values[:, function]
+            along = slope_of_power * values
             direction = u[rows, None]
             out[rows] = along[:, :, None] * direction / self.scale_
             factor = radial[rows][:, power, None]
-            out[rows] += factor * derivatives[:, function]
+            out[rows] += factor * derivatives
         return self.on_all_columns(out)
 
     def _radial(self, X):
         """Compute ``|u|^k``, (n, number of powers); at the origin only k = 0 is not zero."""
-        radius = np.linalg.norm(X / self.scale_, axis=1)
+        u = X / self.scale_
+        radius = np.linalg.norm(u, axis=1)
         radius = radius[:, None]
         is_away = radius > 0
         safe = np.where(is_away, radius, 1.0)
@@ -193,9 +201,11 @@ class RadialLibrary(Library):
         check_is_fitted(self)
         A = self.on_taken_columns(algebra.linear)
         b = self.taken(algebra.offset)
-        symmetric_part = np.abs(A + A.transpose(0, 2, 1))
-        round_off = _ORTHOGONAL * np.abs(A).max(initial=0)
-        if b.any() or symmetric_part.max(initial=0) > round_off:
+        symmetric_part = A + A.transpose(0, 2, 1)
+        stretch = np.abs(symmetric_part).max(initial=0)
+        size = np.abs(A).max(initial=0)
+        is_skew = stretch <= _ORTHOGONAL * size
+        if b.any() or not is_skew:
             raise NotClosedError(
                 f"RadialLibrary is closed under rotations about the origin only, got {algebra!r}: "
                 "use LieDerivative.sampled, or put the origin at the centre of rotation."
@@ -215,7 +225,8 @@ class RadialLibrary(Library):
         check_is_fitted(self)
         g = self.on_taken_columns(g)
         identity = np.eye(len(g))
-        if np.abs(g @ g.T - identity).max() > _ORTHOGONAL:
+        distance = np.abs(g @ g.T - identity)
+        if distance.max() > _ORTHOGONAL:
             raise NotClosedError(
                 "RadialLibrary is closed under orthogonal maps about the origin only, "
                 f"got the element\n{g}"
@@ -242,9 +253,11 @@ class RadialLibrary(Library):
         # Mean of u^c over the unit sphere: Gamma(d/2) prod Gamma((c_i + 1)/2) over
         # pi^(d/2) Gamma((|c| + d)/2) where all c are even, else zero.
         log_volume = gammaln((degree + d) / 2)
-        log_mean = gammaln(d / 2) - log_volume - d / 2 * np.log(np.pi)
+        log_pi = d / 2 * np.log(np.pi)
+        log_mean = gammaln(d / 2) - log_volume - log_pi
         log_factors = gammaln((total + 1) / 2)
-        sphere = np.exp(log_mean + log_factors.sum(axis=2))
+        log_product = log_factors.sum(axis=2)
+        sphere = np.exp(log_mean + log_product)
         is_odd = (total % 2).any(axis=2)
         sphere[is_odd] = 0
         inner, outer = self.shell_
@@ -291,7 +304,8 @@ class RadialLibrary(Library):
         p = self.n_output_features_
         # position[k, i]: index of the function with power k and polynomial i, -1 where left out
         power, function = self.functions_.T
-        position = np.full((len(self.powers), p0), -1)
+        shape = (len(self.powers), p0)
+        position = np.full(shape, -1)
         position[power, function] = np.arange(p)
         # Entries of D for every power: the same polynomials times the same power.
         a, column = np.divmod(D.col, p0)
