@@ -62,8 +62,7 @@ def assert_symmetric(f, X, symmetry, output=None, *, rtol=1e-10, n_elements=20, 
     X = np.asarray(X, float)
     group = resolve(symmetry, X)
     B, rho, n_outputs = output_matrices(output, group)
-    evaluate = getattr(f, "predict", f)
-    values = np.asarray(evaluate(X)).reshape(len(X), -1)
+    values = _values_of(f, X)
     if output is not None and n_outputs != values.shape[1]:
         raise ValueError(
             f"`output` moves {n_outputs} outputs, but f has {values.shape[1]}: give a "
@@ -73,10 +72,21 @@ def assert_symmetric(f, X, symmetry, output=None, *, rtol=1e-10, n_elements=20, 
     rng = np.random.default_rng(random_state)
     for _ in range(n_elements):
         M, t, rho_g = random_element(group, B, rho, box, rng)
-        there = np.asarray(evaluate(X @ M.T + t)).reshape(len(X), -1)
-        expected = values if rho_g is None else values @ rho_g.T
-        size = max(_largest(there), _largest(expected))
-        _require(_largest(there - expected), rtol * size, "f(g x) differs from rho(g) f(x)")
+        images = X @ M.T + t
+        values_there = _values_of(f, images)
+        expected = values
+        if rho_g is not None:
+            expected = values @ rho_g.T
+        size = max(_largest(values_there), _largest(expected))
+        error = _largest(values_there - expected)
+        _require(error, rtol * size, "f(g x) differs from rho(g) f(x)")
+
+
+def _values_of(f, X):
+    """Return the values of a function, or of an estimator's `predict`: (n, q)."""
+    evaluate = getattr(f, "predict", f)
+    values = np.asarray(evaluate(X))
+    return values.reshape(len(X), -1)
 
 
 def _require(error, allowed, difference):

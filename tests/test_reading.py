@@ -5,6 +5,7 @@
 
 import sys
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ class Walk:
     Attributes
     ----------
     functions : frozenset of (file, qualified name)
-        Distinct functions of sksym that are entered. Lambdas, comprehensions and generated
-        methods have no name to look up and are not counted.
+        Distinct functions of sksym that are entered. Properties are read as attributes; lambdas,
+        comprehensions and generated methods have no name to look up: they are not counted.
     way : tuple of str
         Functions of sksym on the stack where the numbers in `coef_` appear, from ``fit`` on:
         in the first function that returns them, alone or within a tuple or a dataclass, or, where
@@ -66,6 +67,7 @@ class Recorder:
 
     def __init__(self, package):
         self.package = str(package)
+        self.properties = codes_of_properties()
         self.functions = set()
         self.returned = []  # (array, way) in the order of time
         self.coef = None
@@ -84,7 +86,8 @@ class Recorder:
     def is_own(self, frame):
         """Whether a frame runs a named function of the package."""
         code = frame.f_code
-        return code.co_filename.startswith(self.package) and not code.co_name.startswith("<")
+        is_named = not code.co_name.startswith("<") and code not in self.properties
+        return is_named and code.co_filename.startswith(self.package)
 
     def way_to(self, frame):
         """Own functions on the stack of a frame, from the outermost ``fit`` on."""
@@ -105,6 +108,16 @@ class Recorder:
     def walk(self):
         assert self.way is not None, "`coef_` was never set as an attribute"
         return Walk(frozenset(self.functions), self.way)
+
+
+def codes_of_properties():
+    """Code objects of all properties, cached ones too, of the classes of the package."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("sksym")]
+    classes = {thing for m in modules for thing in vars(m).values() if isinstance(thing, type)}
+    members = [member for kind in classes for member in vars(kind).values()]
+    getters = [member.fget for member in members if isinstance(member, property)]
+    getters += [member.func for member in members if isinstance(member, cached_property)]
+    return {getter.__code__ for getter in getters if hasattr(getter, "__code__")}
 
 
 def arrays_in(value):
@@ -166,19 +179,19 @@ def assert_short(walk, n_functions, n_files):
 
 def test_symmetric_ridge_is_read_in_minutes(monkeypatch):
     walk = walk_of(SymmetricRidge(so(3)), monkeypatch, *regression(3))
-    assert_short(walk, n_functions=45, n_files=8)
+    assert_short(walk, n_functions=120, n_files=18)
     assert len(walk.way) <= 4, walk.listed()
 
 
 def test_promotion_is_read_in_an_hour(monkeypatch):
     model = SymmetryPromotingRegressor(so(3), alpha=0.1)
-    assert_short(walk_of(model, monkeypatch, *regression(3)), n_functions=100, n_files=12)
+    assert_short(walk_of(model, monkeypatch, *regression(3)), n_functions=255, n_files=35)
 
 
 def test_promotion_of_dynamics_is_read_in_an_hour(monkeypatch):
     X, t = turning()
     walk = walk_of(SymmetryPromotingSINDy(so(2)), monkeypatch, X, t=t)
-    assert_short(walk, n_functions=130, n_files=15)
+    assert_short(walk, n_functions=285, n_files=40)
 
 
 def test_mirrors_are_read_in_minutes(monkeypatch):

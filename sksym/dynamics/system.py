@@ -204,6 +204,7 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             return lambda time: ()
         if callable(u):
             return u
+        # Linear in between: a spline could leave the range that an actuator has.
         m = len(times)
         u = np.asarray(u, dtype=float).reshape(m, -1)
         if u.shape[1] != n:

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 
-from sksym._estimator import check_count, check_fraction, check_number, warn
+from sksym._estimator import check_count, check_fraction, check_number
 from sksym._linalg import independent_rows, one_thread
 from sksym.dynamics.sparsify import sparse_least_squares, sparsest_rows
 from sksym.evidence import readable
@@ -124,17 +123,12 @@ def fit_vector_field(model, library, rows, options):
     with one_thread():
         fit = fit_promoted(samples, model.alpha, model.ridge, options, refit=True)
         coef = fit.coef
+        # A threshold leaves out whole symmetric functions, so that the symmetry stays exact.
         if model.threshold > 0 or model.l1 > 0:
             coef = _sparse_coef(fit.samples, model.threshold, model.l1, model.ridge)
     if not np.isfinite(coef).all():
         raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
-    if fit.final.relative_gap > options.tol:
-        warn(
-            f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
-            f"{fit.n_iter} iterations, more than tol={options.tol:.2g}: increase `max_iter` or "
-            "`tol`.",
-            ConvergenceWarning,
-        )
+    fit.warn_of_gap(options.tol)
     model.library_ = fit.library
     model.coef_ = coef
     model.algebra_ = _symmetries(symmetry.algebra, fit, coef)
@@ -171,6 +165,7 @@ def on_states(symmetry, states, X, name):
             f"`{name}` of a dynamical system must be affine motions (a LieAlgebra), a FiniteGroup "
             "or a Group: fields beyond affine move derivatives differently at every point."
         )
+    # Controls do not move: a symmetry of the states leaves the other columns alone.
     if group.n_features == len(states) < X.shape[1]:
         group = group.on_columns(states.tolist(), X.shape[1])
     return resolve(group, X, name)
@@ -180,6 +175,7 @@ def _output(symmetry, candidates, states):
     """Return how derivatives of the states move: as the states do; None where nothing acts."""
     if symmetry.is_trivial and candidates.is_trivial:
         return None
+    # Derivatives are tangent vectors: they move by the linear part of what moves the states.
     if len(states) == symmetry.n_features:
         return vector
     return columns(*states.tolist())

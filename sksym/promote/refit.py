@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
+from sksym._estimator import warn
 from sksym._linalg import pivoted_echelon
 from sksym.evidence import (
     CountingRule,
@@ -94,6 +96,16 @@ class PromotedFit:
         """Singular values of the symmetry matrix, descending."""
         matrix = self.problem.symmetry_matrix(self.w)
         return np.linalg.svd(matrix, compute_uv=False)
+
+    def warn_of_gap(self, tol):
+        """Warn where the last convex problem was not solved to the relative gap `tol`."""
+        gap = self.final.relative_gap
+        if gap > tol:
+            warn(
+                f"The duality gap is {gap:.2g} of the objective after {self.n_iter} iterations, "
+                f"more than tol={tol:.2g}: increase `max_iter` or `tol`.",
+                ConvergenceWarning,
+            )
 
 
 class PromotionSamples:

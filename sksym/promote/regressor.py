@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import (
@@ -119,13 +118,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         # Checked here once: overflow anywhere before ends in the coefficients.
         if not np.isfinite(fit.coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
-        if fit.final.relative_gap > self.tol:
-            warn(
-                f"The duality gap is {fit.final.relative_gap:.2g} of the objective after "
-                f"{fit.n_iter} iterations, more than tol={self.tol:.2g}: increase `max_iter` or "
-                "`tol`.",
-                ConvergenceWarning,
-            )
+        fit.warn_of_gap(self.tol)
         self.library_ = fit.library
         # The symmetries of this function, not of the last convex problem.
         symmetries = enforced + fit.algebra

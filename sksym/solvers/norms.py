@@ -109,6 +109,7 @@ class GroupNorm:
         if self.positive:
             Y = np.maximum(Y, 0)
         lengths = self.lengths(Y)
+        # A block without weight must vanish in the dual: a hot path where there is none.
         if self._penalises_all:
             return lengths / self.alpha
         return _divided(lengths, self.alpha)
@@ -139,6 +140,7 @@ class GroupNorm:
         share = self._share(lengths, step)
         row_share = self.per_row(share)
         nonzero = row_share > 0
+        # A block may stay while some of its rows are cut off at zero.
         if self.positive:
             nonzero &= Z[:, 0] > 0
         weighted = self.alpha * share * lengths
@@ -156,7 +158,7 @@ class GroupNorm:
         """Return the factors by which blocks are shortened, zero for those that vanish, (m,)."""
         threshold = step * self.alpha
         longer = lengths > threshold
-        divisor = np.where(longer, lengths, 1.0)
+        divisor = np.where(longer, lengths, 1.0)  # no division by the length of a zero block
         share = 1 - threshold / divisor
         return np.where(longer, share, 0.0)
 
