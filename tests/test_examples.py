@@ -37,6 +37,7 @@ def assert_runs(arguments, directory):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.extended
 def test_example(path, tmp_path):
     assert_runs([path], tmp_path)
 
