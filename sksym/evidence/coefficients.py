@@ -13,7 +13,7 @@ from scipy.linalg import cho_factor, svd
 
 from sksym.evidence.spectrum import EXACT
 
-_REJECT = 0.001  # p value below which a subspace does not hold the fit
+REFIT_REJECT = 0.001  # p value below which a subspace does not hold the fit
 _DETERMINED = 1e-11  # singular value of the data relative to the largest
 _DIFFER = 5.0  # standard errors by which the errors of two outputs differ
 _ROUND_OFF = 1e-12  # relative to the targets; is noise too
@@ -211,24 +211,38 @@ class Estimate:
             Parameters of the subspace that were fitted too.
         """
         residual, rank = self.misfit(basis)
-        # Not the length of the residual: a covariance may have more sources of noise.
-        n_errors = self.caution * len(self.coef) * self.rank
-        n_constraints = n_errors - rank - n_tuned
+        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        p_value, bic = self.judge(residual @ residual, n_constraints)
+        return bic if p_value > REFIT_REJECT else np.inf
+
+    def judge(self, miss, n_constraints):
+        """Test constraints that move the fit by a squared distance, in units of the noise.
+
+        By F, or by chi square where the noise is known; without constraints nothing is tested.
+
+        Parameters
+        ----------
+        miss : float
+        n_constraints : int
+
+        Returns
+        -------
+        p_value : float
+        bic : float
+            Against the fit without constraints, which has 0; infinite without constraints.
+        """
+        # A covariance of unequal errors is itself uncertain: it counts as more constraints.
+        n_constraints = n_constraints + (self.caution - 1) * len(self.coef) * self.rank
         if n_constraints <= 0:
-            return np.inf
+            return 1.0, np.inf
         # Exact data have almost no noise, in whose units round-off is large.
-        size = self.observed @ self.observed
-        round_off = EXACT**2 * size
-        miss = max(residual @ residual - round_off, 0.0)
+        round_off = EXACT**2 * (self.observed @ self.observed)
+        miss = max(miss - round_off, 0.0)
         penalty = n_constraints * np.log(self.n)
         if np.isinf(self.dof):
-            p_value = stats.chi2.sf(miss, n_constraints)
-            bic = miss - penalty
-        else:
-            ratio = miss / n_constraints
-            p_value = stats.f.sf(ratio, n_constraints, self.dof)
-            bic = self.n * np.log1p(miss / self.dof) - penalty
-        return bic if p_value > _REJECT else np.inf
+            return stats.chi2.sf(miss, n_constraints), miss - penalty
+        p_value = stats.f.sf(miss / n_constraints, n_constraints, self.dof)
+        return p_value, self.n * np.log1p(miss / self.dof) - penalty
 
 
 def output_noise(rss, dof, round_off):

@@ -4,7 +4,7 @@ Index legend: r candidates, k generators, q outputs, p library functions, m test
 noise; ``xi`` (r,) are coordinates in the candidates.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,10 @@ class FittedEvidence:
     def coef(self):
         """The coefficients (q, p) of the fit."""
         return self.estimate.coef
+
+    def with_estimate(self, estimate):
+        """Return the same evidence with other errors."""
+        return replace(self, estimate=estimate)
 
     @property
     def is_testable(self):

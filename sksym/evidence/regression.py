@@ -14,8 +14,9 @@ from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.equivariant import constant_functions, equivariant_basis
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
-from sksym.evidence.rounding import exact_forms, fitted_conjugate, in_units_of
-from sksym.evidence.selection import select, verdict
+from sksym.evidence.joint_fit import joint_fit
+from sksym.evidence.rounding import rounded
+from sksym.evidence.selection import echelon, select, verdict
 from sksym.groups import Group, LieAlgebra, VectorFields, represent
 from sksym.libraries import Library, NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
@@ -236,30 +237,21 @@ def _decide(samples, evidence, rule):
     -------
     Verdict
     """
-    if not rule.snap:
-        with one_thread():
-            return verdict(evidence, rule.count, rule.max_defect)
-    candidates = in_units_of(samples.X, samples.candidates)
-
-    def tune(C):
-        return fitted_conjugate(
-            candidates,
-            C,
-            evidence.estimate,
-            samples.symmetric_functions,
-        )
-
-    def proposals(form, errors):
-        return exact_forms(candidates, form, errors, tune)
-
     with one_thread():
         if rule.count == "auto":
-            return select(
-                evidence,
-                samples.symmetric_functions,
-                rule.max_defect,
-                proposals,
-            )
+            enforce = samples.symmetric_functions
+            return select(evidence, enforce, rule.max_defect, rule.snap)
+        if not rule.snap:
+            return verdict(evidence, rule.count, rule.max_defect)
+
+        def proposals(form, errors):
+            simple = rounded(form, errors)
+            if simple is not None:
+                yield simple, 0
+            fit = joint_fit(evidence, len(form))
+            if fit is not None and fit.is_convincing:
+                yield echelon(evidence, fit.generators, None)[0], 0
+
         return verdict(evidence, rule.count, rule.max_defect, proposals)
 
 

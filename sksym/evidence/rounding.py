@@ -13,8 +13,6 @@ coordinates in the candidates, ``H`` (k, d + 1, d + 1) their homogeneous matrice
 from math import comb
 
 import numpy as np
-from scipy.linalg import expm
-from scipy.optimize import least_squares
 
 from sksym._linalg import pivoted_echelon
 from sksym.groups import flat_generators
@@ -201,58 +199,6 @@ def _simplest_within(reach, value):
     return None
 
 
-def fitted_conjugate(candidates, start, evidence, enforced):
-    """Fit an algebra to the data among all conjugates by the candidates' own group.
-
-    Minimises the misfit of the function with that symmetry enforced, by Gauss-Newton steps.
-
-    Parameters
-    ----------
-    candidates : LieAlgebra
-    start : ndarray of shape (k, r)
-    evidence : FittedEvidence
-    enforced : callable
-        Gives a basis of the functions with the symmetries C (k, r), or None where none varies.
-
-    Returns
-    -------
-    C : ndarray of shape (k, r)
-    n_tuned : int
-        Free parameters that were fitted: the dimension of the orbit.
-    """
-    if not candidates.is_closed():
-        return start, 0
-    H = candidates.combine(start).homogeneous()
-    directions = _moving_directions(candidates, H)
-    n_tuned = len(directions)
-    if n_tuned == 0:
-        return start, 0
-    generators = np.tensordot(directions, candidates.homogeneous(), 1)
-
-    def conjugate(eta):
-        generator = np.tensordot(eta, generators, 1)
-        motion = expm(generator)
-        inverse = np.linalg.inv(motion)
-        return _coordinates(candidates, motion @ H @ inverse)
-
-    def misfit(eta):
-        basis = enforced(conjugate(eta))
-        if basis is None:
-            return evidence.observed
-        residual, _ = evidence.misfit(basis)
-        return residual
-
-    # Few evaluations: the start is near, and a poor conjugate is rejected by its misfit.
-    fit = least_squares(
-        misfit,
-        np.zeros(n_tuned),
-        diff_step=1e-6,
-        x_scale="jac",
-        max_nfev=_MOST_EVALUATIONS,
-    )
-    return conjugate(fit.x), n_tuned
-
-
 def nearest_exact(candidates, form):
     """Return an exact algebra (k, r) near an estimated one (k, r), or None."""
     H = candidates.combine(form).homogeneous()
@@ -426,33 +372,6 @@ def _simple_ratios(values):
     if (distances.min(axis=1) > _NEAR).any():
         return None
     return _RATIOS[nearest]
-
-
-def _moving_directions(candidates, H):
-    """Return orthonormal directions (m, r) of the candidates' group that move the span of H.
-
-    Generator M_a moves it where a bracket ``[M_a, H_b]`` leaves it.
-    """
-    M = candidates.homogeneous()
-    r = len(M)
-    k = len(H)
-    # Entry (a, b) is the bracket of M_a and H_b.
-    products = np.einsum("aij,bjk->abik", M, H)
-    reversed_products = np.einsum("bij,ajk->abik", H, M)
-    brackets = products - reversed_products
-    outside = _outside(
-        brackets.reshape(r, k, -1),
-        span=H.reshape(k, -1),
-    )
-    # Candidates may differ in units.
-    size = np.linalg.norm(M, axis=(1, 2))
-    motions = outside.reshape(r, -1) / size[:, None]
-    U, s, _ = np.linalg.svd(motions, full_matrices=False)
-    if not s.any():
-        return np.zeros((0, r))
-    is_moving = s > _MOVING * s.max()
-    directions = U[:, is_moving].T
-    return directions / size
 
 
 def _outside(rows, span):

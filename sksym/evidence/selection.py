@@ -10,10 +10,12 @@ from scipy.linalg import svd
 
 from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
+from sksym.evidence.coefficients import REFIT_REJECT
+from sksym.evidence.joint_fit import joint_fit
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
-_DRIFT = 4.0  # times the noise of what was measured, which a tuned generator may have
+_WORSE = 2  # numbers of generators in a row that end the search
 _GAP = 0.4  # a floor or singular value must lie this far below the next singular value
 _FEW = 5  # random functions that show how much functions change
 _UNCHANGED = 1e-8  # change of enforced functions along a symmetry, relative to all changes
@@ -93,8 +95,15 @@ def within_floor(evidence, max_defect):
     return count, floor, n_consistent - count
 
 
-def echelon(evidence, k):
-    """Return the reduced echelon form of the k smallest generators, and standard errors.
+def echelon(evidence, V, change):
+    """Return the reduced echelon form of generators, and its standard errors.
+
+    Parameters
+    ----------
+    evidence : FittedEvidence or SampledEvidence
+    V : ndarray of shape (k, r)
+    change : ndarray of shape (r, k, e), or None
+        Of the generators, for unit noise of every source; None: nothing is known of the noise.
 
     Returns
     -------
@@ -102,11 +111,9 @@ def echelon(evidence, k):
     errors : ndarray of shape (k, r)
         Infinite where nothing is known of the noise.
     """
-    V = evidence.spectrum.generators[:k]
     # Pivots in units of motion, so that candidates of different size compete fairly.
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
     form, pivots = pivoted_echelon(V, size_of_candidates)
-    change = evidence.changes(k)
     if change is None:
         return form, np.full_like(form, np.inf)
     # form = V_p^-1 V with V_p (k, k) at the pivots: d form = V_p^-1 (dV - dV_p form)
@@ -144,7 +151,8 @@ def verdict(evidence, count, max_defect, proposals=None):
     if not count:
         none = np.zeros((0, spectrum.n_candidates))
         return Verdict(none, None, floor, undecided)
-    form, errors = echelon(evidence, count)
+    V = spectrum.generators[:count]
+    form, errors = echelon(evidence, V, evidence.changes(count))
     if proposals is not None:
         s = spectrum.singular_values[:count]
         defect = np.sqrt(np.mean(s**2))
@@ -157,8 +165,8 @@ def verdict(evidence, count, max_defect, proposals=None):
     return Verdict(form, errors, floor, undecided)
 
 
-def select(evidence, symmetric_functions, max_defect, proposals):
-    """Make the generators exact for every possible number of them, enforce, and keep the best.
+def select(evidence, symmetric_functions, max_defect, snap=True):
+    """Fit the function and its symmetries together for every possible number, keep the best.
 
     Parameters
     ----------
@@ -168,9 +176,8 @@ def select(evidence, symmetric_functions, max_defect, proposals):
         ``C`` (k, r), None where nothing but constants remains.
     max_defect : float
         Largest noise floor at which a symmetry is declared.
-    proposals : callable
-        ``proposals(form, errors)`` gives exact algebras near `form` (k, r), each with the number
-        of its parameters that were fitted.
+    snap : bool
+        Whether generators are rounded to simple numbers, where those fit as well.
 
     Returns
     -------
@@ -178,72 +185,76 @@ def select(evidence, symmetric_functions, max_defect, proposals):
 
     Notes
     -----
-    For k = 1, 2, .. until the floor test rejects: round the echelon form of the k smallest
-    generators within four standard errors, or else take the exact algebra of its kind that fits
-    best; enforce it; drop it when the F test of the nested model rejects, or when nothing but
-    constants is free. Of the others the least BIC wins (no symmetry has 0). Every candidate that
-    annihilates all functions that remain free is a symmetry too.
+    From the largest number k that the floor test does not reject downwards: the joint fit of the
+    function and k generators, which is dropped where it does not converge, where it says nothing
+    (t = 0: every function has such symmetries), where its test rejects, or where nothing but
+    constants is left. Of the others the least BIC wins (no symmetry has 0); two in a row that are
+    worse end the search. Simple numbers within the errors replace the generators if the function
+    with those symmetries is not rejected against the joint fit. Every candidate that annihilates
+    all functions that remain is a symmetry too.
+    """
+    counts, undecided = _possible_counts(evidence, max_defect)
+    best = None
+    n_worse = 0
+    for k in reversed(counts):
+        fit = joint_fit(evidence, k)
+        if fit is None or not fit.is_convincing or fit.bic >= (best.bic if best else 0.0):
+            n_worse += best is not None
+        elif symmetric_functions(fit.generators) is not None:
+            best = fit
+            n_worse = 0
+        if n_worse == _WORSE:
+            break
+    if best is None:
+        none = np.zeros((0, evidence.spectrum.n_candidates))
+        return Verdict(none, None, evidence.floor_test(1)[1], undecided)
+    form, errors = echelon(evidence, best.generators, best.changes)
+    basis = None
+    if snap:
+        basis = _with_simple_numbers(evidence, symmetric_functions, best, form, errors)
+    if basis is None:
+        basis = symmetric_functions(form)
+    generators = saturated(evidence, basis)
+    floor = evidence.floor_test(len(best.generators))[1]
+    return Verdict(generators, errors, floor, max(undecided - len(generators), 0))
+
+
+def _possible_counts(evidence, max_defect):
+    """List the numbers of generators that the floor test does not reject, and the undecided one.
+
+    Those whose noise floor is above `max_defect` are undecided: failing to reject is not finding.
     """
     s = evidence.spectrum.singular_values
-    least = 0.0
-    best = None
+    counts = []
     undecided = 0
     for k in range(1, len(s) + 1):
         consistent, floor = evidence.floor_test(k)
         if not consistent:
             break
+        is_last = k == len(s)
         if floor > max_defect:
             undecided = k
-            continue
-        is_last = k == len(s)
-        if not is_last and s[k] <= EXACT:
-            continue  # exact zeros come together
-        form, errors = echelon(evidence, k)
-        basis, bic = _first_that_fits(
-            evidence,
-            symmetric_functions,
-            proposals(form, errors),
-        )
-        if bic < least:
-            least = bic
-            best = (errors, floor, basis)
-    if best is None:
-        none = np.zeros((0, evidence.spectrum.n_candidates))
-        _, floor = evidence.floor_test(1)
-        return Verdict(none, None, floor, undecided)
-    errors, floor, basis = best
-    generators = saturated(evidence, basis)
-    undecided = max(undecided - len(generators), 0)
-    return Verdict(generators, errors, floor, undecided)
+        elif is_last or s[k] > EXACT:  # exact zeros come together
+            counts.append(k)
+    return counts, undecided
 
 
-def _first_that_fits(evidence, symmetric_functions, proposals):
-    """Return the functions with the first proposal that keeps the fit, and their BIC.
-
-    Returns
-    -------
-    basis : ndarray of shape (k, q p), or None
-    bic : float
-    """
-    for generators, n_tuned in proposals:
-        if n_tuned and _has_drifted(evidence, generators):
-            continue
-        basis = symmetric_functions(generators)
-        if basis is None:
-            continue
-        bic = evidence.estimate.information(basis, n_tuned)
-        if np.isfinite(bic):
-            return basis, bic
-    return None, np.inf
-
-
-def _has_drifted(evidence, generators):
-    """Tell whether generators (k, r) were tuned away to where the data say much less."""
-    spectrum = evidence.spectrum
-    k = len(generators)
-    noise = evidence.noise_of(spectrum.unit_span(generators))
-    measured = evidence.noise_of(spectrum.generators[:k])
-    return noise > _DRIFT * measured
+def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
+    """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
+    simple = rounded(form, errors)
+    if simple is None:
+        return None
+    basis = symmetric_functions(simple)
+    if basis is None:
+        return None
+    estimate = evidence.estimate
+    residual, rank = estimate.misfit(basis)
+    n_constraints = len(estimate.coef) * estimate.rank - rank - fit.codimension
+    if n_constraints <= 0:  # the same functions in other words
+        p_value, _ = estimate.judge(residual @ residual, len(estimate.coef) * estimate.rank - rank)
+    else:
+        p_value, _ = estimate.judge(residual @ residual - fit.miss, n_constraints)
+    return basis if p_value > REFIT_REJECT else None
 
 
 def saturated(evidence, basis):
