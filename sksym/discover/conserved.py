@@ -194,7 +194,7 @@ def _partly_rounded(form, errors):
     of a group.
     """
     simple = rounded(form, errors, partly=True)
-    return [] if simple is None else [(simple, 0)]
+    return [] if simple is None else [simple]
 
 
 def _rates_of_change(library, functions, X, X_dot, weight, rng):

@@ -198,7 +198,7 @@ class Estimate:
         )
         return self.observed - design @ w, rank
 
-    def information(self, basis, n_tuned=0):
+    def information(self, basis):
         """Compute the BIC of a subspace against the full fit; infinite if rejected.
 
         The full fit has 0. Where the noise is known the test is by chi square and the likelihood
@@ -207,11 +207,9 @@ class Estimate:
         Parameters
         ----------
         basis : ndarray of shape (k, q p)
-        n_tuned : int
-            Parameters of the subspace that were fitted too.
         """
         residual, rank = self.misfit(basis)
-        n_constraints = len(self.coef) * self.rank - rank - n_tuned
+        n_constraints = len(self.coef) * self.rank - rank
         p_value, bic = self.judge(residual @ residual, n_constraints)
         return bic if p_value > REFIT_REJECT else np.inf
 

@@ -27,6 +27,7 @@ from sksym._linalg import available_memory
 from sksym.evidence.coefficients import REFIT_REJECT
 
 _MAX_ITER = 60
+_STALLED = 1e-8  # step at which a constraint that is not met has too low a rank
 _GROWTH = 4.0  # of the penalty from step to step
 _FIRST_PENALTY = 10.0  # relative to the mean square defect of the generators that are broken
 _ABOVE = 30.0  # times what is left of the constraint: singular values that will stay
@@ -37,6 +38,8 @@ _NEGLIGIBLE = 1e-13  # singular value relative to the largest
 _RANK = 1e-7  # of the variety: singular value relative to the largest, at the solution
 _CONVERGED = 1e-11  # defect, relative to the sizes of the terms
 _STEP_OF_ROUND_OFF = 1e-14
+_STEP_OF_SOLUTION = 1e-6  # below which quadratic convergence has ended
+_EXACT = 1e-14  # constraint relative to the sizes of its terms that is round-off
 _SHARE_OF_MEMORY = 0.25
 
 
@@ -98,8 +101,12 @@ def joint_fit(evidence, k):
     n_bytes = 8.0 * K * evidence.L.n_tests * len(estimate.coef) * e
     if not 0 < k <= K or estimate.dof <= 0 or n_bytes > _SHARE_OF_MEMORY * available_memory():
         return None
-    problem = _Problem.of(evidence, k)
-    return _solve(problem)
+    iteration = _Iteration(_Problem.of(evidence, k))
+    for _ in range(_MAX_ITER):
+        iteration.advance()
+        if iteration.is_done:
+            break
+    return _judged(iteration.problem, iteration.u, iteration.W)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,71 +134,123 @@ class _Problem:
     @classmethod
     def of(cls, evidence, k):
         estimate = evidence.estimate
-        e = estimate.coef.shape[0] * estimate.rank
+        q = len(estimate.coef)
+        e = q * estimate.rank
         # By the full covariance: unequal, correlated and heteroscedastic errors alike.
         noise = np.asarray(estimate.noise, float)
         if noise.ndim == 2:
-            noise = np.linalg.cholesky(noise @ noise.T)
+            covariance = noise @ noise.T
+            noise = np.linalg.cholesky(covariance)
         else:
-            noise = np.diag(np.broadcast_to(noise, e))
+            deviations = np.broadcast_to(noise, e)
+            noise = np.diag(deviations)
         whitened = evidence.with_estimate(estimate.with_noise(noise))
         maps = [whitened.perturbation(xi) for xi in evidence.spectrum.generators]
-        u = (estimate.coef @ estimate.to_data).ravel()
-        return cls(evidence, k, np.array(maps), np.linalg.solve(noise, u), noise)
+        in_data = estimate.coef @ estimate.to_data
+        return cls(
+            evidence=evidence,
+            k=k,
+            maps=np.array(maps),
+            u_fit=np.linalg.solve(noise, in_data.ravel()),
+            noise=noise,
+        )
 
     def constraints(self, W):
         """Return the matrices A (k, q m, e) of the constraints ``A_j @ u = 0``."""
-        return self.maps[: self.k] + np.tensordot(W, self.maps[self.k :], 1)
+        smallest = self.maps[: self.k]
+        others = self.maps[self.k :]
+        return smallest + np.tensordot(W, others, 1)
 
     def broken(self, u):
         """Return ``M1 = L(G1, u)``, (q m, K - k), and an orthonormal basis of its columns."""
-        M1 = (self.maps[self.k :] @ u).T
-        return M1, np.linalg.qr(M1)[0]
+        changes = self.maps[self.k :] @ u
+        M1 = changes.T
+        Q, _ = np.linalg.qr(M1)
+        return M1, Q
 
 
-def _solve(problem):
-    """Iterate to the nearest function with exact symmetries."""
-    spectrum = problem.evidence.spectrum
-    k = problem.k
-    u_fit = problem.u_fit
-    u = u_fit.copy()
-    W = np.zeros((k, len(spectrum.generators) - k))
-    broken = spectrum.singular_values[k:]
-    penalty = _FIRST_PENALTY / (np.mean(broken**2) if len(broken) and broken.any() else 1.0)
-    rank = None
-    last_gap = -1
-    step = np.inf
-    for iteration in range(_MAX_ITER):
-        A = problem.constraints(W)
-        M1, Q = problem.broken(u)
-        rows, values = _projected(A, Q, u)
+class _Iteration:
+    """Steps to the nearest function with exact symmetries.
+
+    Parameters
+    ----------
+    problem : _Problem
+    """
+
+    def __init__(self, problem):
+        spectrum = problem.evidence.spectrum
+        k = problem.k
+        self.problem = problem
+        self.u = problem.u_fit.copy()
+        self.W = np.zeros((k, len(spectrum.generators) - k))
+        self.rank = None  # of the constraint, once it is fixed
+        self.step = np.inf
+        self.is_done = False
+        self._gap = -1
+        self._left = np.inf
+        mean_square = 0.0
+        if self.W.size:
+            broken = spectrum.singular_values[k:]
+            mean_square = np.mean(broken**2)
+        self._penalty = _FIRST_PENALTY / (mean_square or 1.0)
+
+    def advance(self):
+        """Take one Gauss-Newton step, or find that there is none to take."""
+        A = self.problem.constraints(self.W)
+        M1, Q = self.problem.broken(self.u)
+        rows, values = _projected(A, Q, self.u)
         U, s, Vt = svd(rows, full_matrices=False, lapack_driver="gesvd")
-        if not s.any():
-            break
-        # Singular values of directions that the constraint leaves free shrink along with it.
-        left = np.linalg.norm(A @ u)
-        gap = np.count_nonzero(s > _ABOVE * left)
-        settled = iteration and gap == last_gap > 0 and step < _SHORT_STEP
-        nearly_met = left < _NEARLY_MET * s[0]
-        if rank is None and settled and nearly_met and _has_gap(s, gap):
-            rank = gap
-        last_gap = gap
-        weight = _weights(s, penalty, rank)
+        left = np.linalg.norm(A @ self.u)
+        terms = np.linalg.norm(A) * np.linalg.norm(self.u)
+        self._choose_rank(s, left, terms)
+        is_met = self.step < _STEP_OF_SOLUTION and left <= _EXACT * terms
+        # Where every function has such symmetries, only the generators move.
+        is_free = s[0] <= _NEGLIGIBLE * np.linalg.norm(A)
+        if is_met and (is_free or self.rank is not None):
+            self.is_done = True
+            return
+        s = np.where(s > _NEGLIGIBLE * np.linalg.norm(A), s, 0.0)
         # Towards the fit, and onto the linearised constraint in the directions of weight one.
-        delta = u_fit - u
-        live = weight > 0
-        y = np.where(live, U.T @ values / np.where(live, s, 1.0), 0.0)
-        du = delta - Vt.T @ (weight * (Vt @ delta + y))
-        dW = np.zeros_like(W)
-        if W.size:
-            dW = -np.linalg.lstsq(M1, (A @ (u + du)).T, rcond=None)[0].T
-        u = u + du
-        W = W + dW
-        penalty *= _GROWTH
-        step = np.linalg.norm(du) / np.linalg.norm(u) + np.linalg.norm(dW)
-        if rank is not None and step < _STEP_OF_ROUND_OFF:
-            break
-    return _judged(problem, u, W)
+        weight = self._weights(s)
+        divisor = np.where(weight * s > 0, s, np.inf)
+        delta = self.problem.u_fit - self.u
+        to_constraint = (U.T @ values) / divisor
+        pull = weight * (Vt @ delta + to_constraint)
+        du = delta - Vt.T @ pull
+        self.u = self.u + du
+        # The generators follow: what they leave of the constraints is least.
+        dW = np.zeros_like(self.W)
+        if dW.size:
+            defects = A @ self.u
+            solution, *_ = np.linalg.lstsq(M1, defects.T, rcond=None)
+            dW = -solution.T
+        self.W = self.W + dW
+        relative = np.linalg.norm(du) / np.linalg.norm(self.u)
+        self.step = relative + np.linalg.norm(dW)
+        self._penalty *= _GROWTH
+        self.is_done = self.rank is not None and self.step < _STEP_OF_ROUND_OFF
+
+    def _choose_rank(self, s, left, terms):
+        """Fix the rank once it stands still, and raise it where the constraint is never met."""
+        # Singular values of directions that the constraint leaves free shrink along with it.
+        gap = np.count_nonzero(s > _ABOVE * left)
+        if self.rank is None:
+            settled = gap == self._gap > 0 and self.step < _SHORT_STEP
+            nearly_met = left < _NEARLY_MET * s[0]
+            if settled and nearly_met and _has_gap(s, gap):
+                self.rank = gap
+        elif self.step < _STALLED and left > max(_CONVERGED * terms, 0.5 * self._left):
+            self.rank = _next_rank(s, self.rank)
+        self._gap = gap
+        self._left = left
+
+    def _weights(self, s):
+        """Return how far each singular direction is pulled onto the constraint, from 0 to 1."""
+        if self.rank is not None:
+            return (np.arange(len(s)) < self.rank).astype(float)
+        stiffness = self._penalty * s**2
+        weight = stiffness / (1 + stiffness)
+        return np.where(s > _NEGLIGIBLE * s[0], weight, 0.0)
 
 
 def _has_gap(s, n):
@@ -199,20 +258,22 @@ def _has_gap(s, n):
     return n == len(s) or s[n - 1] > _GAP * s[n]
 
 
+def _next_rank(s, rank):
+    """Return the next rank that a gap follows: small constraints may hide below the first gap."""
+    for n in range(rank + 1, len(s)):
+        if _has_gap(s, n):
+            return n
+    return rank
+
+
 def _projected(A, Q, u):
     """Return the constraints (k q m, e) and their values at u, projected off the columns of Q."""
-    rows = A - Q @ (Q.T @ A)
-    values = A @ u
-    values = values - (values @ Q) @ Q.T
-    return rows.reshape(-1, A.shape[2]), values.ravel()
-
-
-def _weights(s, penalty, rank):
-    """Return how far each singular direction is pulled onto the constraint, between 0 and 1."""
-    if rank is not None:
-        return (np.arange(len(s)) < rank).astype(float)
-    weight = penalty * s**2 / (1 + penalty * s**2)
-    return np.where(s > _NEGLIGIBLE * s[0], weight, 0.0)
+    along = Q.T @ A
+    rows = A - Q @ along
+    defects = A @ u
+    along = defects @ Q
+    values = defects - along @ Q.T
+    return rows.reshape(-1, len(u)), values.ravel()
 
 
 def _judged(problem, u, W):
@@ -225,19 +286,24 @@ def _judged(problem, u, W):
     M1, Q = problem.broken(u)
     rows, _ = _projected(A, Q, u)
     _, s, Vt = svd(rows, full_matrices=True, lapack_driver="gesvd")
-    t = np.count_nonzero(s > _RANK * s.max(initial=0))
-    terms = np.linalg.norm(A) * np.linalg.norm(u)
-    residual = np.linalg.norm(A @ u) / (terms or 1.0)
+    size = np.linalg.norm(A)
+    smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * size)
+    t = np.count_nonzero(s > smallest)
+    terms = size * np.linalg.norm(u)
+    defect = np.linalg.norm(A @ u)
+    residual = defect / (terms or 1.0)
     # Along the variety W follows u: M1 dW_j = -A_j du for du in its tangent space.
     tangent = Vt[t:].T
     dW = -np.linalg.pinv(M1) @ (A @ tangent)  # (k, K - k, e')
-    u_data = (problem.noise @ u).reshape(len(estimate.coef), -1)
-    miss = np.sum((u - problem.u_fit) ** 2)
+    in_data = problem.noise @ u
+    in_data = in_data.reshape(len(estimate.coef), estimate.rank)
+    difference = u - problem.u_fit
+    miss = difference @ difference
     p_value, bic = estimate.judge(miss, t)
     return JointFit(
         generators=G[:k] + W @ G[k:],
         changes=np.einsum("jle,lr->rje", dW, G[k:]),
-        coef=u_data @ estimate.from_data.T,
+        coef=in_data @ estimate.from_data.T,
         codimension=t,
         residual=float(residual),
         miss=float(miss),

@@ -15,8 +15,8 @@ from sksym.equivariant import constant_functions, equivariant_basis
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
-from sksym.evidence.rounding import rounded
-from sksym.evidence.selection import echelon, select, verdict
+from sksym.evidence.rounding import exact_forms, in_units_of
+from sksym.evidence.selection import echelon_form, select, verdict
 from sksym.groups import Group, LieAlgebra, VectorFields, represent
 from sksym.libraries import Library, NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
@@ -245,12 +245,10 @@ def _decide(samples, evidence, rule):
             return verdict(evidence, rule.count, rule.max_defect)
 
         def proposals(form, errors):
-            simple = rounded(form, errors)
-            if simple is not None:
-                yield simple, 0
+            yield from exact_forms(in_units_of(samples.X, samples.candidates), form, errors)
             fit = joint_fit(evidence, len(form))
             if fit is not None and fit.is_convincing:
-                yield echelon(evidence, fit.generators, None)[0], 0
+                yield echelon_form(evidence, fit.generators, None)[0]
 
         return verdict(evidence, rule.count, rule.max_defect, proposals)
 

@@ -47,7 +47,7 @@ _RATIONAL = np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1
 _RATIOS = _with_signs(0, 1, 1 / 2, 1 / 3, 2 / 3)  # of eigenvalues
 
 
-def exact_forms(candidates, form, errors, tune=None):
+def exact_forms(candidates, form, errors):
     """Yield exact algebras near an estimated one: the rounded one, then the nearest conjugate.
 
     Parameters
@@ -58,14 +58,10 @@ def exact_forms(candidates, form, errors, tune=None):
         The estimated algebra.
     errors : ndarray of shape (k, r)
         Standard errors of `form`.
-    tune : callable, default=None
-        Fits the conjugate to the data, as `fitted_conjugate` does; None leaves it as it is.
 
     Yields
     ------
     C : ndarray of shape (k, r)
-    n_tuned : int
-        Number of parameters that were fitted.
     """
     is_affine = candidates.is_affine
     simple = rounded(form, errors)
@@ -73,16 +69,13 @@ def exact_forms(candidates, form, errors, tune=None):
     if simple is not None and is_affine and not _stays_closed(candidates, simple):
         simple = None
     if simple is not None:
-        yield simple, 0
+        yield simple
     if not is_affine:
         return
     exact = nearest_exact(candidates, form)
     if exact is None:
         return
-    if tune is None:
-        yield exact, 0
-    else:
-        yield tune(exact)
+    yield exact
 
 
 def in_units_of(X, candidates):

@@ -15,6 +15,8 @@ from sksym.evidence.joint_fit import joint_fit
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
+_DRIFT = 4.0  # times the noise of what was measured, which a fitted generator may have
+_TIE = 1e-9  # relative difference of BIC that is round-off
 _WORSE = 2  # numbers of generators in a row that end the search
 _GAP = 0.4  # a floor or singular value must lie this far below the next singular value
 _FEW = 5  # random functions that show how much functions change
@@ -95,7 +97,7 @@ def within_floor(evidence, max_defect):
     return count, floor, n_consistent - count
 
 
-def echelon(evidence, V, change):
+def echelon_form(evidence, V, change):
     """Return the reduced echelon form of generators, and its standard errors.
 
     Parameters
@@ -125,6 +127,12 @@ def echelon(evidence, V, change):
     return form, np.sqrt(variance).T
 
 
+def echelon(evidence, k):
+    """Return the reduced echelon form (k, r) of the k smallest generators, and its errors."""
+    V = evidence.spectrum.generators[:k]
+    return echelon_form(evidence, V, evidence.changes(k))
+
+
 def verdict(evidence, count, max_defect, proposals=None):
     """Take the `count` smallest generators; "auto": as many as lie within the noise floor.
 
@@ -151,14 +159,13 @@ def verdict(evidence, count, max_defect, proposals=None):
     if not count:
         none = np.zeros((0, spectrum.n_candidates))
         return Verdict(none, None, floor, undecided)
-    V = spectrum.generators[:count]
-    form, errors = echelon(evidence, V, evidence.changes(count))
+    form, errors = echelon(evidence, count)
     if proposals is not None:
         s = spectrum.singular_values[:count]
         defect = np.sqrt(np.mean(s**2))
         noise = evidence.noise_of(spectrum.generators[:count])
         allowed = BEYOND * max(noise, defect) + EXACT
-        for exact, _ in proposals(form, errors):
+        for exact in proposals(form, errors):
             if spectrum.defect(exact) <= allowed:
                 form = exact
                 break
@@ -195,20 +202,26 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     """
     counts, undecided = _possible_counts(evidence, max_defect)
     best = None
+    least = 0.0
     n_worse = 0
     for k in reversed(counts):
         fit = joint_fit(evidence, k)
-        if fit is None or not fit.is_convincing or fit.bic >= (best.bic if best else 0.0):
-            n_worse += best is not None
-        elif symmetric_functions(fit.generators) is not None:
-            best = fit
-            n_worse = 0
+        is_possible = fit is not None and fit.is_convincing
+        # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
+        if is_possible and fit.bic < least - _TIE * abs(least):
+            drifted = _has_drifted(evidence, fit.generators)
+            if not drifted and symmetric_functions(fit.generators) is not None:
+                best = fit
+                least = fit.bic
+                n_worse = 0
+                continue
+        n_worse += best is not None
         if n_worse == _WORSE:
             break
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
-    form, errors = echelon(evidence, best.generators, best.changes)
+    form, errors = echelon_form(evidence, best.generators, best.changes)
     basis = None
     if snap:
         basis = _with_simple_numbers(evidence, symmetric_functions, best, form, errors)
@@ -217,6 +230,14 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     generators = saturated(evidence, basis)
     floor = evidence.floor_test(len(best.generators))[1]
     return Verdict(generators, errors, floor, max(undecided - len(generators), 0))
+
+
+def _has_drifted(evidence, generators):
+    """Tell whether generators (k, r) were fitted away to where the data say much less."""
+    spectrum = evidence.spectrum
+    noise = evidence.noise_of(spectrum.unit_span(generators))
+    measured = evidence.noise_of(spectrum.generators[: len(generators)])
+    return noise > _DRIFT * measured
 
 
 def _possible_counts(evidence, max_defect):
@@ -242,7 +263,7 @@ def _possible_counts(evidence, max_defect):
 def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
     """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
     simple = rounded(form, errors)
-    if simple is None:
+    if simple is None or _has_drifted(evidence, simple):
         return None
     basis = symmetric_functions(simple)
     if basis is None:

@@ -379,7 +379,6 @@ def _forms(samples, w, judged=False, guess=False):
             # First-order perturbation: vectors turn by the ratio of the singular values.
             error = max(s[k - 1] / s[k], rounding, _LEAST_ERROR)
             errors = np.full(form.shape, error)
-            for exact, _ in exact_forms(candidates, form, errors):
-                yield exact
+            yield from exact_forms(candidates, form, errors)
         if k == n_zero:
             yield form

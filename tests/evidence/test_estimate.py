@@ -96,10 +96,9 @@ def test_a_known_covariance_is_tested_by_chi_square(size, rng):
     p_value = stats.chi2.sf(miss, 4)
     expected = miss - 4 * np.log(100) if p_value > 0.001 else np.inf
     assert known.information(basis) == pytest.approx(expected)
-    # Tuned parameters take up constraints.
-    p_value = stats.chi2.sf(miss, 3)
-    expected = miss - 3 * np.log(100) if p_value > 0.001 else np.inf
-    assert known.information(basis, n_tuned=1) == pytest.approx(expected)
+    p_value, bic = known.judge(miss, 3)
+    assert p_value == pytest.approx(stats.chi2.sf(miss, 3))
+    assert bic == pytest.approx(miss - 3 * np.log(100))
     assert known.information(np.eye(6)) == np.inf  # nothing is constrained
     # One that was estimated, by F; from many degrees of freedom it is nearly known.
     few = Estimate.with_covariance(coef, covariance, n=100, dof=5)
