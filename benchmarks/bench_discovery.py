@@ -1,10 +1,11 @@
 """Discovering symmetries: how often their number and span are right, from what data, how fast.
 
-Parts, each a table: exact functions, noisy functions, data sets, the Hopf normal form, published
-tasks, cost. Right: the number of symmetries is the true one and the span agrees (largest principal
-angle below 1e-8 without noise, 1e-6 with noise: the snapped generators are exact or wrong). False:
-a declared generator is no symmetry. Noise is relative to the spread of what it is added to.
-Candidates, samples and functions are named with every row; the estimator has its defaults.
+Parts, each a table: exact functions, noisy functions, any axes, data sets, the Hopf normal form,
+published tasks, cost. Right: the number of symmetries is the true one and the span agrees (largest
+principal angle below 1e-8 without noise, 1e-6 with noise: the snapped generators are exact or
+wrong). False: a declared generator is no symmetry. Noise is relative to the spread of what it is
+added to. Candidates, samples and functions are named with every row; the estimator has its
+defaults.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import time
 import warnings
 
 import numpy as np
-from scipy.linalg import subspace_angles
+from scipy.linalg import expm, subspace_angles
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import PolynomialFeatures
@@ -204,7 +205,7 @@ def noisy(n_seeds, sizes=(100, 1000, 10000)):
     settings = [(n, noise) for n in sizes for noise in (0.01, 0.05, 0.1)]
     print("\nWith noise on y, normal samples, polynomials of a degree that the data choose:")
     print("right number / false, per cent of seeds. Tilted: 'false' is any angle above 1e-6, and")
-    print("in brackets the median angle of the fitted conjugate, in degrees.")
+    print("in brackets the median angle of the fitted algebra, in degrees.")
     print(f"{'n, noise':28}" + "".join(f"{f'{n}, {noise:.0%}':>18}" for n, noise in settings))
     for name, (function, d, candidates, output, truth) in NOISY.items():
         row = f"{name:28}"
@@ -223,6 +224,76 @@ def noisy(n_seeds, sizes=(100, 1000, 10000)):
             if "tilted" in name and np.isfinite(np.median(angles)):
                 cell += f" [{np.median(angles):.2g}]"
             row += f"{cell:>18}"
+        print(row, flush=True)
+
+
+def moved(algebra, M):
+    """The algebra in coordinates y = M x."""
+    return LieAlgebra(M @ algebra.linear @ np.linalg.inv(M), algebra.offset @ M.T)
+
+
+def along_free_direction(d=3):
+    """Affine functions of x times the last direction: what a function of the other two allows."""
+    generators = np.zeros((d + 1, d, d + 1))
+    generators[np.arange(d + 1), -1, np.arange(d + 1)] = 1
+    return LieAlgebra(generators[..., :d], generators[..., d])
+
+
+def axis(X):
+    return square(X[:, :2]) * (1 + X[:, 2]) + X[:, 2] ** 3
+
+
+def two_forms(X):
+    return X[:, 0] ** 3 + X[:, 0] * X[:, 1] + X[:, 1] ** 2 + X[:, 0]
+
+
+def two_planes(X):
+    return square(X[:, :2]) * square(X[:, 2:]) + square(X[:, :2])
+
+
+def no_symmetry(X):
+    x, y, z = X.T
+    return x**3 + x * y * z + y**2 + z**3 + 0.5 * x * z**2
+
+
+# name: function, features, candidates, degree, true algebra
+ANY_AXES = {
+    "abs(x)^4, gl(2)": (lambda X: square(X) ** 2, 2, gl, 4, so(2)),
+    "abs(x)^2 + abs(x)^4, gl(3)": (lambda X: square(X) + square(X) ** 2, 3, gl, 4, so(3)),
+    "interval squared, gl(3)": (lambda X: interval(X) ** 2, 3, gl, 4, lorentz(2)),
+    "axis, aff(3)": (axis, 3, aff, 3, so(2).on_columns([0, 1], 3)),
+    "two linear forms, aff(3)": (two_forms, 3, aff, 3, along_free_direction()),
+    "two planes, gl(4)": (two_planes, 4, gl, 4, both(so(2), so(2))),
+    "none, aff(3)": (no_symmetry, 3, aff, 3, none(3)),
+}
+
+
+def any_axes(n_seeds, n=1000):
+    settings = (0.0, 0.01, 0.05, 0.1)
+    print(
+        f"\nAny axes: functions of M^-1 x, M = expm(0.4 N(0, 1)), {n} uniform samples, noise on y:"
+    )
+    print("right number per cent of seeds, median seconds a fit; without noise the largest angle")
+    print(f"{'':28}" + "".join(f"{f'{noise:.0%}':>20}" for noise in settings))
+    for name, (function, d, candidates, degree, truth) in ANY_AXES.items():
+        row = f"{name:28}"
+        for noise in settings:
+            counted, angles, seconds = [], [], []
+            for seed in range(n_seeds):
+                rng = np.random.default_rng(seed)
+                M = expm(0.4 * rng.normal(size=(d, d)))
+                X = rng.uniform(-1, 1, size=(n, d))
+                y = function(X @ np.linalg.inv(M).T)
+                y = y + noise * y.std() * rng.normal(size=n)
+                start = time.perf_counter()
+                model = SymmetryDiscoverer(candidates, library=PolynomialLibrary(degree)).fit(X, y)
+                seconds.append(time.perf_counter() - start)
+                counted.append(model.n_symmetries_ == truth.dim)
+                angles.append(span_angle(model.algebra_, moved(truth, M)))
+            cell = f"{np.mean(counted):.0%} {np.median(seconds):.2f}s"
+            if not noise:
+                cell += f" {max(angles):.0e}"
+            row += f"{cell:>20}"
         print(row, flush=True)
 
 
@@ -394,7 +465,7 @@ def cost():
 
 
 def main():
-    parts = ["exact", "noisy", "manifolds", "hopf", "published", "cost"]
+    parts = ["exact", "noisy", "axes", "manifolds", "hopf", "published", "cost"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=parts, help=f"some of {' '.join(parts)}")
     parser.add_argument("--seeds", type=int, default=20)
@@ -403,6 +474,7 @@ def main():
     run = {
         "exact": lambda: exact(arguments.seeds),
         "noisy": lambda: noisy(arguments.seeds),
+        "axes": lambda: any_axes(arguments.seeds),
         "manifolds": lambda: manifolds(arguments.seeds),
         "hopf": lambda: hopf_errors(arguments.seeds),
         "published": lambda: published(arguments.seeds),
