@@ -9,6 +9,7 @@ compatible with zero (`floor_test`), and how do they move with the noise (`chang
 """
 
 from sksym.evidence.coefficients import Estimate
+from sksym.evidence.defects import UNKNOWN, Defect
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.regression import (
     CountingRule,
@@ -27,7 +28,9 @@ from sksym.evidence.selection import Verdict, check_rule, select, verdict, withi
 from sksym.evidence.spectrum import Spectrum
 
 __all__ = [
+    "UNKNOWN",
     "CountingRule",
+    "Defect",
     "Estimate",
     "FittedEvidence",
     "FunctionSamples",
