@@ -24,7 +24,14 @@ from sksym.evidence.regression import (
 )
 from sksym.evidence.rounding import exact_forms, in_units_of, readable, rounded
 from sksym.evidence.sampled import SampledEvidence
-from sksym.evidence.selection import Verdict, check_rule, select, verdict, within_floor
+from sksym.evidence.selection import (
+    Verdict,
+    check_rule,
+    echelon,
+    select,
+    verdict,
+    within_floor,
+)
 from sksym.evidence.spectrum import Spectrum
 
 __all__ = [
@@ -39,6 +46,7 @@ __all__ = [
     "Verdict",
     "check_rule",
     "derivative_on_data",
+    "echelon",
     "exact_forms",
     "in_units_of",
     "library_statistics",

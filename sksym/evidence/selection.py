@@ -93,8 +93,15 @@ def within_floor(evidence, max_defect):
     return count, floor, n_consistent - count
 
 
-def echelon(evidence, k):
+def echelon(evidence, k, chosen=slice(None)):
     """Return the reduced echelon form of the k smallest generators, and standard errors.
+
+    Parameters
+    ----------
+    evidence : FittedEvidence or SampledEvidence
+    k : int
+    chosen : slice or array of int, default=slice(None)
+        Which of the k.
 
     Returns
     -------
@@ -102,13 +109,14 @@ def echelon(evidence, k):
     errors : ndarray of shape (k, r)
         Infinite where nothing is known of the noise.
     """
-    V = evidence.spectrum.generators[:k]
+    V = evidence.spectrum.generators[:k][chosen]
     # Pivots in units of motion, so that candidates of different size compete fairly.
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
     form, pivots = pivoted_echelon(V, size_of_candidates)
     change = evidence.changes(k)
     if change is None:
         return form, np.full_like(form, np.inf)
+    change = change[:, chosen]
     # form = V_p^-1 V with V_p (k, k) at the pivots: d form = V_p^-1 (dV - dV_p form)
     # r: candidate, k: generator, e: source of noise, i: pivot, j: row of the echelon form
     to_form = np.linalg.inv(V[:, pivots])
