@@ -19,7 +19,7 @@ def evidence_of(X, Y, candidates, degree, output=None):
 
 @pytest.mark.parametrize(
     ("candidates", "n", "noise", "n_data_sets"),
-    [(so(2), 100, 0.1, 200), (so(3), 300, 0.1, 80), (gl(2), 100, 0.2, 70)],
+    [(so(2), 100, 0.1, 200), (so(3), 300, 0.1, 50), (gl(2), 100, 0.2, 50)],
 )
 def test_intervals_cover_the_true_defect(candidates, n, noise, n_data_sets, rng):
     """Of a quadratic form, in the motion measured, where it is at least three floors."""
@@ -44,7 +44,7 @@ def test_intervals_cover_the_true_defect(candidates, n, noise, n_data_sets, rng)
 
 def test_symmetries_are_rarely_rejected(rng):
     rejected = []
-    for _ in range(200):
+    for _ in range(150):
         X = rng.uniform(-1, 1, (100, 2))
         F = np.sum(X**2, axis=1)
         Y = F + 0.1 * F.std() * rng.normal(size=100)
