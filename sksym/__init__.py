@@ -6,7 +6,12 @@ here too.
 """
 
 from sksym import dynamics, groups, libraries, mirror
-from sksym.discover import ConservedQuantities, SymmetryDiscoverer
+from sksym.discover import (
+    ConservedQuantities,
+    SymmetryDiscoverer,
+    SymmetryReport,
+    symmetry_report,
+)
 from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
 from sksym.enforce import InvariantFeatures, SymmetricRidge, SymmetricRidgeCV
 from sksym.groups import (
@@ -91,5 +96,6 @@ __all__ = [
     "se",
     "so",
     "symmetry_path",
+    "symmetry_report",
     "vector",
 ]

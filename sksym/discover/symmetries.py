@@ -11,9 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
+from sksym.discover.costs import EnforcingCost
 from sksym.discover.degree import best_degree
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
+from sksym.discover.report import ReportSource
 from sksym.enforce import InvariantFeatures
 from sksym.equivariant import place
 from sksym.evidence import (
@@ -109,6 +111,12 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         Candidates that vanish on the data, or whose effect on F the data do not determine.
     representation_ : ndarray of shape (k, q, q)
         B of `algebra_`.
+    near_algebra_ : LieAlgebra or VectorFields
+        Near symmetries: broken by more than the noise, but by a defect of at most `max_defect`.
+    report_ : SymmetryReport
+        A table with one row for each direction: defect with its interval, noise floor, p value,
+        cost of enforcing it, generator, verdict. It is made when it is first read, for which up to
+        20,000 samples are kept.
     method_ : str
         The source of the evidence: "library", "model", "patches" or "level set"; "none" where
         the data fill space.
@@ -222,6 +230,28 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if finding.coef is not None and one_target:
             self.coef_ = finding.coef[0]
         self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
+        self._report_source_ = ReportSource(
+            candidates=candidates,
+            evidence=evidence,
+            generators=generators,
+            undecided=self.undecided_,
+            max_defect=self.max_defect,
+            is_auto=isinstance(self.n_symmetries, str),
+            is_exact=self.snap and finding.method == "library",
+            costs=self._costs(candidates, X, Y, weight, finding),
+        )
+
+    @property
+    def report_(self):
+        """The table of all directions, a `SymmetryReport`."""
+        check_is_fitted(self)
+        return self._report_source_.report
+
+    @property
+    def near_algebra_(self):
+        """Near symmetries: broken by more than the noise, but by at most `max_defect`."""
+        check_is_fitted(self)
+        return self._report_source_.near_algebra
 
     def transform(self, X):
         """Return the values of the library functions that are invariant under `algebra_`."""
@@ -347,6 +377,13 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             library=self._library_of_invariants(X),
             dimension=manifold.dimension,
         )
+
+    def _costs(self, candidates, X, Y, weight, finding):
+        """Return what computes the cost of enforcing, None where there are no values."""
+        if Y is None:
+            return None
+        library = finding.library if finding.method == "library" else None
+        return EnforcingCost.of_rows(candidates, self.output, X, Y, weight, library)
 
     def _verdict(self, evidence, candidates, X):
         """Return the generators within the noise floor, exact where `snap` is set."""

@@ -9,6 +9,7 @@ compatible with zero (`floor_test`), and how do they move with the noise (`chang
 """
 
 from sksym.evidence.coefficients import Estimate
+from sksym.evidence.defects import UNKNOWN, Defect
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.regression import (
     CountingRule,
@@ -23,11 +24,20 @@ from sksym.evidence.regression import (
 )
 from sksym.evidence.rounding import exact_forms, in_units_of, readable, rounded
 from sksym.evidence.sampled import SampledEvidence
-from sksym.evidence.selection import Verdict, check_rule, select, verdict, within_floor
+from sksym.evidence.selection import (
+    Verdict,
+    check_rule,
+    echelon,
+    select,
+    verdict,
+    within_floor,
+)
 from sksym.evidence.spectrum import Spectrum
 
 __all__ = [
+    "UNKNOWN",
     "CountingRule",
+    "Defect",
     "Estimate",
     "FittedEvidence",
     "FunctionSamples",
@@ -36,6 +46,7 @@ __all__ = [
     "Verdict",
     "check_rule",
     "derivative_on_data",
+    "echelon",
     "exact_forms",
     "in_units_of",
     "library_statistics",

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from sksym.evidence.coefficients import Estimate
+from sksym.evidence.defects import defect_from_coefficients
 from sksym.evidence.floor import FloorRecursion
 from sksym.evidence.spectrum import EXACT, REJECT, Spectrum
 from sksym.lie_derivative import LieDerivative
@@ -149,6 +150,10 @@ class FittedEvidence:
             change = self.perturbation(xi)
             squares.append(np.sum(change**2))
         return np.sqrt(np.mean(squares))
+
+    def defect(self, xi):
+        """Measure the `Defect` along one generator `xi` (r,), of any size."""
+        return defect_from_coefficients(self, xi)
 
     def changes(self, k):
         """Compute the change (r, k, e) of the k smallest generators for unit noise, or None.

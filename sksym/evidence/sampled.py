@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sksym.evidence.defects import defect_from_samples
 from sksym.evidence.spectrum import BEYOND, EXACT, Spectrum
 
 
@@ -86,6 +87,10 @@ class SampledEvidence:
         systematic = np.sum((generators @ self.bias) * generators)
         square = chance + max(systematic, 0.0)
         return np.sqrt(max(square, 0.0) / k)
+
+    def defect(self, xi):
+        """Measure the `Defect` along one generator `xi` (r,), of any size."""
+        return defect_from_samples(self, xi)
 
     def changes(self, k):
         """Compute the change of the k smallest generators, a column per cluster.

@@ -127,10 +127,24 @@ def echelon_form(evidence, V, change):
     return form, np.sqrt(variance).T
 
 
-def echelon(evidence, k):
-    """Return the reduced echelon form (k, r) of the k smallest generators, and its errors."""
-    V = evidence.spectrum.generators[:k]
-    return echelon_form(evidence, V, evidence.changes(k))
+def echelon(evidence, k, chosen=slice(None)):
+    """Return the reduced echelon form and errors of the `chosen` among the k smallest generators.
+
+    Parameters
+    ----------
+    evidence : FittedEvidence or SampledEvidence
+    k : int
+    chosen : slice or array of int, default=slice(None)
+
+    Returns
+    -------
+    form, errors : ndarray of shape (k', r)
+    """
+    V = evidence.spectrum.generators[:k][chosen]
+    change = evidence.changes(k)
+    if change is not None:
+        change = change[:, chosen]
+    return echelon_form(evidence, V, change)
 
 
 def verdict(evidence, count, max_defect, proposals=None):

@@ -98,6 +98,14 @@ class Spectrum:
         """Return the span of generators (k, r) by others, orthonormal in motion."""
         return self._coordinates(C) @ self.generators
 
+    def unit_coordinates(self, xi):
+        """Return a generator (r,) in the spectrum's generators, (k,), scaled to unit motion.
+
+        Zero where the data say nothing about it.
+        """
+        c = xi @ np.linalg.pinv(self.generators)
+        return c / (np.linalg.norm(c) or 1.0)
+
     def _coordinates(self, C):
         """Return an orthonormal basis of the span of C (k, r), in the spectrum's generators."""
         coordinates = C @ np.linalg.pinv(self.generators)

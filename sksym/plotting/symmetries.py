@@ -27,9 +27,9 @@ class SymmetryDisplay:
     """The symmetries found by a discoverer: their spectrum, their fields or their matrices.
 
     * ``"spectrum"``: the relative defect of every identifiable generator, ascending, with the
-      declared symmetries in colour; their noise floor, which they may slightly exceed; and
-      `max_defect`, the largest floor at which a symmetry is declared. Undecided generators have a
-      floor of their own, which is not drawn.
+      declared symmetries in colour, and its interval of 95 % without noise; the noise floor of
+      the declared, which they may slightly exceed; and `max_defect`, the largest floor at which a
+      symmetry is declared. Undecided generators have a floor of their own, which is not drawn.
     * ``"fields"``: each symmetry as arrows over the data, in the plane of two features; the other
       features are at their medians.
     * ``"matrices"``: the coefficients of each symmetry, ``[A | b]`` for affine motions.
@@ -48,6 +48,8 @@ class SymmetryDisplay:
     X : ndarray of shape (n, d), default=None
         Samples drawn under the arrows.
     feature_names : sequence of d str, default=None
+    intervals : ndarray of shape (k, 2), default=None
+        Ends of the intervals of 95 % for the defects, ascending as those are drawn.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class SymmetryDisplay:
     undecided: int = 0
     X: np.ndarray | None = None
     feature_names: Sequence[str] | None = None
+    intervals: np.ndarray | None = None
 
     @classmethod
     def from_estimator(cls, estimator, X=None, *, kind="spectrum", ax=None, features=(0, 1)):
@@ -98,6 +101,7 @@ class SymmetryDisplay:
             undecided=estimator.undecided_,
             X=X,
             feature_names=getattr(estimator, "feature_names_in_", None),
+            intervals=estimator.report_.spectrum_intervals,
         )
         return display.plot(ax, kind=kind, features=features)
 
@@ -183,6 +187,8 @@ class SymmetryDisplay:
         _draw_stems(ax, defects, declared, bottom, color=SYMMETRIC, label="symmetries")
         _draw_stems(ax, defects, undecided, bottom, color=SYMMETRIC, mfc="w", label="undecided")
         _draw_stems(ax, defects, rejected, bottom, color=OTHER, label="no symmetries")
+        if self.intervals is not None:
+            _draw_intervals(ax, self.intervals, bottom, top)
         if floor > 0:
             ax.axhspan(bottom, floor, color=LIMIT, alpha=0.12, lw=0)
             ax.axhline(floor, color=LIMIT, lw=1, label="noise floor")
@@ -257,6 +263,13 @@ def _draw_stems(ax, values, chosen, bottom, **style):
     if len(numbers):
         ax.vlines(numbers, bottom, heights, color=style["color"], lw=1)
         ax.plot(numbers, heights, "o", **style)
+
+
+def _draw_intervals(ax, intervals, bottom, top):
+    """Draw intervals (k, 2) as bars, as far as the axis reaches."""
+    low, high = np.clip(intervals, bottom, top).T
+    numbers = np.arange(1, len(low) + 1)
+    ax.vlines(numbers, low, high, color=LIMIT, lw=3, alpha=0.5)
 
 
 def _write_numbers(ax, values, relative):

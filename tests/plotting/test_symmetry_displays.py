@@ -263,3 +263,19 @@ def test_paths_belong_to_promoting_regressors(hopf):
     model = SymmetryPromotingRegressor(so, output=vector).fit(*hopf)
     with pytest.raises(ValueError, match="empty"):
         SymmetryPathDisplay.from_estimator(model, *hopf, alphas=[])
+
+
+def test_spectrum_shows_the_intervals_of_the_report(model):
+    display = SymmetryDisplay.from_estimator(model)
+    assert_array_equal(display.intervals, model.report_.spectrum_intervals)
+    assert len(display.intervals) == len(model.singular_values_)
+    without = SymmetryDisplay(
+        singular_values=np.array([0.01, 0.9]),
+        n_symmetries=1,
+        noise_floor=0.01,
+        max_defect=0.1,
+        algebra=translations(2),
+    )
+    bars = len(without.plot().ax_.collections)
+    without.intervals = np.array([[0.0, 0.02], [0.8, 1.0]])
+    assert len(without.plot().ax_.collections) == bars + 1

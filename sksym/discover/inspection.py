@@ -1,0 +1,89 @@
+"""The symmetries of a fitted model, in one call."""
+
+import warnings
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sksym.discover.models import is_given
+from sksym.discover.symmetries import SymmetryDiscoverer
+from sksym.groups import aff
+
+
+def symmetry_report(model, X, y=None, candidates=aff, output=None):
+    """Report which symmetries a fitted model or a function has on data, and how sure that is.
+
+    For every direction xi of `candidates` the defect ``|L_xi F| / |xi F|`` of the model F, see
+    `SymmetryDiscoverer`, with its interval and a verdict.
+
+    Parameters
+    ----------
+    model : fitted estimator, callable or pair of callables
+        A function maps X (n, d) to (n,) or (n, q); of a pair the second is its Jacobian, (n, d) or
+        (n, q, d).
+    X : array-like of shape (n, d)
+        Where the model is differentiated; of more than 2,000 samples a random subset is used.
+    y : array-like of shape (n,) or (n, q), default=None
+        Observed values: they tell how wrong the model is, and what enforcing a symmetry costs.
+        Without them the costs are NaN.
+    candidates : LieAlgebra, VectorFields or callable, default=aff
+        The motions to choose from.
+    output : representation or array of shape (r, q, q), default=None
+        How the outputs move; None: invariance.
+
+    Returns
+    -------
+    SymmetryReport
+
+    Raises
+    ------
+    NotFittedError
+        If the model is an estimator that was not fitted.
+    ValueError
+        If the model takes other columns than `X` has, or has no useful derivative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksym import so, symmetry_report
+    >>> X = np.random.default_rng(0).normal(size=(200, 3))
+    >>> def model(X):
+    ...     return np.exp(X[:, 0]**2 + X[:, 1]**2) + X[:, 2]
+    >>> report = symmetry_report(model, X, candidates=so)
+    >>> report[0].generator, report[0].verdict
+    ('x0 ∂1 - x1 ∂0', 'symmetry')
+    """
+    if hasattr(model, "predict") and not hasattr(model, "fit"):
+        model = model.predict
+    if not is_given(model):
+        check_is_fitted(model)
+        _check_columns(model, X)
+        model = FrozenEstimator(model)
+    discoverer = SymmetryDiscoverer(
+        candidates,
+        output=output,
+        estimator=model,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        # Columns were compared above; models are differentiated at plain arrays.
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        return discoverer.fit(X, y).report_
+
+
+def _check_columns(model, X):
+    """Raise where a model was fitted on other columns than X has."""
+    names = getattr(X, "columns", None)
+    expected = getattr(model, "feature_names_in_", None)
+    if names is not None and expected is not None and list(names) != list(expected):
+        raise ValueError(
+            f"The model was fitted on the columns {list(expected)}, but X has {list(names)}: pass "
+            "X with the columns of the fit, in their order."
+        )
+    n_expected = getattr(model, "n_features_in_", None)
+    shape = getattr(X, "shape", None)
+    if n_expected is not None and shape is not None and len(shape) == 2 and shape[1] != n_expected:
+        raise ValueError(
+            f"The model was fitted on {n_expected} features, but X has {shape[1]}: pass X with "
+            "the columns of the fit."
+        )
