@@ -17,6 +17,8 @@ from sksym.evidence import (
     FittedEvidence,
     SampledEvidence,
     echelon,
+    echelon_form,
+    joint_fit,
     readable,
     rounded,
 )
@@ -366,14 +368,21 @@ class ReportSource:
 def near_generators(candidates, evidence, indices):
     """Return the generators (k, r) of near symmetries, in a form that can be read.
 
-    Their span is that of the spectrum's directions `indices` (k,), in reduced echelon form, with
-    numbers that are simple within four standard errors rounded.
+    Those of the closest function that has them exactly, by the joint fit, where all smaller
+    directions are near ones too; otherwise the span of the spectrum's directions `indices` (k,).
+    In reduced echelon form, with numbers that are simple within four standard errors rounded.
     """
     if not len(indices):
         return np.zeros((0, evidence.spectrum.n_candidates))
     # Errors towards smaller directions are left out: those are declared, hence exact.
     n_smallest = indices[-1] + 1
-    form, errors = echelon(evidence, n_smallest, indices)
+    fit = None
+    if isinstance(evidence, FittedEvidence) and len(indices) == n_smallest:
+        fit = joint_fit(evidence, n_smallest)
+    if fit is not None and fit.is_exact:
+        form, errors = echelon_form(evidence, fit.generators, fit.changes)
+    else:
+        form, errors = echelon(evidence, n_smallest, indices)
     size = np.sqrt(np.diag(evidence.motion))
     simple = rounded(form, errors, partly=True, size=size)
     if simple is not None:

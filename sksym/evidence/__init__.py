@@ -11,6 +11,7 @@ compatible with zero (`floor_test`), and how do they move with the noise (`chang
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.defects import UNKNOWN, Defect
 from sksym.evidence.fitted import FittedEvidence
+from sksym.evidence.joint_fit import joint_fit
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
@@ -28,6 +29,7 @@ from sksym.evidence.selection import (
     Verdict,
     check_rule,
     echelon,
+    echelon_form,
     select,
     verdict,
     within_floor,
@@ -47,8 +49,10 @@ __all__ = [
     "check_rule",
     "derivative_on_data",
     "echelon",
+    "echelon_form",
     "exact_forms",
     "in_units_of",
+    "joint_fit",
     "library_statistics",
     "motion",
     "output_scale",

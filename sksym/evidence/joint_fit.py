@@ -78,8 +78,12 @@ class JointFit:
     @property
     def is_convincing(self):
         """Whether the fit converged, says something, and does not contradict the data."""
-        converged = self.residual <= _CONVERGED
-        return converged and self.codimension > 0 and self.p_value > REFIT_REJECT
+        return self.is_exact and self.p_value > REFIT_REJECT
+
+    @property
+    def is_exact(self):
+        """Whether the fit converged and says something, be it contradicted by the data or not."""
+        return self.residual <= _CONVERGED and self.codimension > 0
 
 
 def joint_fit(evidence, k):
