@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.degree import best_degree
+from sksym.discover.elements import discrete_symmetries
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
 from sksym.enforce import InvariantFeatures
@@ -182,7 +183,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
-        candidates = _candidates_on(self.candidates, X)
+        group = _candidates_on(self.candidates, X)
+        candidates = group.algebra
         self._check_parameters(candidates, Y)
         B = None if self.output is None else _output_motion(self.output, candidates, Y)
         rng = check_random_state(self.random_state)
@@ -221,10 +223,16 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.coef_ = finding.coef
         if finding.coef is not None and one_target:
             self.coef_ = finding.coef[0]
-        self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
+        discrete = discrete_symmetries(group.elements, finding.samples, evidence, self)
+        self.elements_ = discrete.elements
+        self.element_tests_ = discrete.tests
+        self.element_p_values_ = np.array([test.p_value for test in discrete.found])
+        self.element_defects_ = np.array([test.defect for test in discrete.found])
+        symmetry = Group(self.algebra_, self.elements_)
+        self._invariants_ = _invariants(symmetry, finding.library, X, self.rtol)
 
     def transform(self, X):
-        """Return the values of the library functions that are invariant under `algebra_`."""
+        """Return the values of the library functions that are invariant under what was found."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self._invariants_.transform(X)
@@ -318,6 +326,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             library=library,
             dimension=X.shape[1],
             coef=evidence.coef,
+            samples=samples,
         )
 
     def _of_model(self, candidates, B, X, Y, weight, rng):
@@ -382,6 +391,7 @@ class _Finding:
         That of the data as a manifold.
     coef : ndarray of shape (q, p), or None
     model : estimator, callable or pair of callables, or None
+    samples : FunctionSamples or None
     """
 
     method: str
@@ -391,16 +401,12 @@ class _Finding:
     dimension: int
     coef: np.ndarray | None = None
     model: object = None
+    samples: FunctionSamples | None = None
 
 
 def _candidates_on(candidates, X):
-    """Return the candidate generators on the columns of X (n, d), checked."""
-    group = resolve(aff if candidates is None else candidates, X, "candidates")
-    if group.elements.n_elements:
-        raise ValueError(
-            "Discrete candidates cannot be searched yet: give a LieAlgebra or vector fields."
-        )
-    return group.algebra
+    """Return the candidates on the columns of X (n, d) as a Group, checked."""
+    return resolve(aff if candidates is None else candidates, X, "candidates")
 
 
 def _output_motion(output, candidates, Y):
@@ -431,14 +437,14 @@ def _name(candidates, generators, X):
     return in_units_of(X, candidates).combine(generators).isomorphism_class()
 
 
-def _invariants(algebra, library, X, rtol):
-    """Return the fitted features of a library that are invariant under an algebra."""
+def _invariants(group, library, X, rtol):
+    """Return the fitted features of a library that are invariant under a Group."""
     # Their library is placed anew, for the symmetry that is known now.
     names = {"center", "scale"}.intersection(library.get_params(deep=False))
     library = clone(library).set_params(**dict.fromkeys(names))
     if rtol is None:
         rtol = _RTOL
-    features = InvariantFeatures(algebra, library=library, rtol=rtol)
+    features = InvariantFeatures(group, library=library, rtol=rtol)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # nothing but the constant: no features
         return features.fit(X)
