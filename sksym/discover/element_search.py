@@ -1,12 +1,13 @@
 """Search of a group of signed permutations by backtracking on the coefficients of monomials.
 
-As automorphisms of a graph are found: the images of the columns 0, 1, .. are chosen one after the
-other, and a choice is kept while all monomials in the columns chosen so far have coefficients that
-agree within their errors. The subgroup is found from its last stabiliser upwards, so that an image
+As automorphisms of a graph are found: the images of the columns are chosen one after the other,
+and a choice is kept while all monomials in the columns chosen so far have coefficients that agree
+within their errors. Columns that share terms with earlier ones come first, so that a wrong choice
+is refuted soon. The subgroup is found from its last stabiliser upwards, so that an image
 that products of known elements reach is not searched for, nor one that they map to a refuted one.
 
 Index legend: d columns, p monomials, q outputs, m terms; a term is an output and a monomial, and
-its depth the last column that it needs. Elements are images (2d,) of points, see
+its depth the position of the last column that it needs. Elements are images (2d,) of points, see
 `sksym.groups.stabilizers`.
 """
 
@@ -16,9 +17,11 @@ import numpy as np
 from scipy import sparse
 
 from sksym.groups import StabilizerChain, signed_matrix
+from sksym.libraries import Monomials
 
 _REJECT = 1e-6  # p value below which a partial choice is refuted: it is tested often
 _HIDDEN = 1e3  # error of what the data do not determine, relative to all coefficients
+_SEEN = 5.0  # standard errors beyond which a coefficient is not zero
 _DEPENDENT = 1e-9  # eigenvalue of a correlation matrix that is zero
 _MOST_CHOICES = 50_000  # partial choices tested
 _MOST_DOUBTS = 200  # complete choices that were refuted, or could not be decided
@@ -58,13 +61,14 @@ def search_elements(evidence, images, level, max_defect):
     ElementSearch
     """
     d = images.shape[1] // 2
-    chain = StabilizerChain(images, range(d))
+    coefficients = _Coefficients.of(evidence)
+    chain = StabilizerChain(images, coefficients.connected_order())
 
     def test(g):
         result = evidence.test(g)
         return result if result.is_consistent(level, max_defect) else None
 
-    search = _Search(chain, _Terms(evidence, chain), test)
+    search = _Search(chain, _Terms(evidence, coefficients, chain), test)
     for depth in range(d - 1, -1, -1):
         search.extend(depth)
     # Elements that move the first columns first: the others are often products of them.
@@ -135,44 +139,101 @@ class _Search:
                 return None
             self.tests.append(result)
             return element
-        for representative in self.levels[depth + 1].representatives.values():
-            completed = self._complete(element[representative], depth + 1)
+        for choice in self._choices(element, depth + 1):
+            completed = self._complete(choice, depth + 1)
             if completed is not None:
                 return completed
         return None
 
+    def _choices(self, element, depth):
+        """Return the continuations of an element by images of one column more.
+
+        Those that move little come first: a swap is easier to read than a long cycle.
+        """
+        level = self.levels[depth]
+        d = len(self.levels)
+        choices = [element[representative] for representative in level.representatives.values()]
+
+        def is_moved(choice):
+            image = choice[level.point]
+            return image != level.point, image >= d, image
+
+        return sorted(choices, key=is_moved)
+
+
+@dataclass(frozen=True, eq=False)
+class _Coefficients:
+    """The coefficients of plain monomials, and their covariance.
+
+    Attributes
+    ----------
+    monomials : Monomials
+    value : ndarray of shape (q p,)
+    covariance : ndarray of shape (q p, q p)
+    """
+
+    monomials: Monomials
+    value: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def of(cls, evidence):
+        """Take them from an `ElementEvidence`."""
+        estimate = evidence.estimate
+        library = evidence.library
+        identity = np.eye(len(estimate.coef))
+        coef = library.monomial_coef(estimate.coef)
+        # For every output c = u @ plain; u is known, but what vanishes on the data is not.
+        plain = library.monomial_coef(estimate.from_data.T)
+        hidden = library.monomial_coef(estimate.undetermined.T)
+        known = evidence.noise_in(np.kron(identity, plain.T))
+        size = _HIDDEN * np.abs(coef).max(initial=0)
+        unknown = np.kron(identity, size * hidden.T)
+        factor = np.hstack([known, unknown])
+        return cls(library.monomials_, coef.ravel(), factor @ factor.T)
+
+    def connected_order(self):
+        """Return the columns such that each has as many terms as possible with those before."""
+        d = self.monomials.d
+        deviation = np.sqrt(np.diag(self.covariance))
+        is_seen = np.abs(self.value) > _SEEN * deviation
+        p = self.monomials.p
+        is_seen = is_seen.reshape(-1, p).any(axis=0)
+        has_column = self.monomials.exponents[is_seen] > 0
+        order = []
+        for _ in range(d):
+            n_other = has_column.sum(axis=1) - has_column[:, order].sum(axis=1)
+            # A term without other columns than this one is tested as soon as it is chosen.
+            n_complete = has_column[n_other == 1].sum(axis=0)
+            n_terms = has_column.sum(axis=0)
+            rank = n_complete * (len(has_column) + 1.0) + n_terms
+            rank[order] = -1
+            order.append(int(rank.argmax()))
+        return order
+
 
 class _Terms:
-    """The coefficients of plain monomials, and their covariance.
+    """The terms of each depth, and whether an element leaves them alone.
 
     Parameters
     ----------
     evidence : ElementEvidence
+    coefficients : _Coefficients
     chain : StabilizerChain
         Of the group that is searched.
     """
 
-    def __init__(self, evidence, chain):
-        estimate = evidence.estimate
-        library = evidence.library
-        q = len(estimate.coef)
+    def __init__(self, evidence, coefficients, chain):
         self.evidence = evidence
-        self.monomials = library.monomials_
-        # c = u @ plain, for every output
-        plain = library.monomial_coef(estimate.from_data.T)
-        hidden = library.monomial_coef(estimate.undetermined.T)
-        coef = library.monomial_coef(estimate.coef)
-        to_plain = np.kron(np.eye(q), plain.T)
-        noise = evidence.noise_in(to_plain)
-        size = _HIDDEN * np.abs(coef).max(initial=0)
-        unknown = np.kron(np.eye(q), size * hidden.T)
-        factor = np.hstack([noise, unknown])
-        self.coef = coef.ravel()
-        self.covariance = factor @ factor.T
-        last = self.monomials.tuples[:, -1] - 1
-        depth_of_output = _depth_of_outputs(evidence, chain)
-        depth = np.maximum(depth_of_output[:, None], last)
-        self._terms_at = [np.argwhere(depth == k) for k in range(self.monomials.d)]
+        self.coefficients = coefficients
+        monomials = coefficients.monomials
+        # The constant factor, of index 0, needs no column.
+        position = np.full(monomials.d + 1, -1)
+        for depth, level in enumerate(chain.levels):
+            position[level.point + 1] = depth
+        last = position[monomials.tuples].max(axis=1)
+        depth = np.maximum(_depth_of_outputs(evidence, chain)[:, None], last)
+        self._terms_at = [np.argwhere(depth == k) for k in range(monomials.d)]
 
     def agree(self, element, depth):
         """Return whether the terms of a depth agree with those that an element maps them to.
@@ -180,8 +241,8 @@ class _Terms:
         ``F(g x) = rho(g) F(x)``: the coefficient of every monomial in a moved output.
         """
         difference = self._difference(element, self._terms_at[depth])
-        value = difference @ self.coef
-        covariance = difference @ self.covariance @ difference.T
+        value = difference @ self.coefficients.value
+        covariance = difference @ self.coefficients.covariance @ difference.T
         deviation = np.sqrt(np.diag(covariance))
         is_free = deviation > 0
         if not is_free.any():
@@ -204,27 +265,26 @@ class _Terms:
         terms : ndarray of shape (m, 2)
             Outputs and monomials.
         """
-        d = self.monomials.d
-        p = self.monomials.p
+        monomials = self.coefficients.monomials
+        d = monomials.d
+        p = monomials.p
         output, monomial = terms.T
-        factors = self.monomials.tuples[monomial]
+        factors = monomials.tuples[monomial]
         # Index 0 is the constant factor, which nothing moves.
         image = np.concatenate([[0], element[:d] % d + 1])
         is_negative = np.concatenate([[False], element[:d] >= d])
-        sign = 1.0 - 2.0 * (is_negative[factors].sum(axis=1) % 2)
+        n_negative = is_negative[factors].sum(axis=1)
+        sign = 1.0 - 2.0 * (n_negative % 2)
         moved = np.sort(image[factors], axis=1)
-        moved_monomial = self.monomials.rank(moved)
+        moved_monomial = monomials.rank(moved)
         m = len(terms)
-        shape = (m, len(self.coef))
-        rows = np.arange(m)
-        here = sparse.csr_array((sign, (rows, output * p + monomial)), shape=shape)
-        if self.evidence.output is None:
-            there = sparse.csr_array((np.ones(m), (rows, output * p + moved_monomial)), shape=shape)
-            return here - there
+        shape = (m, len(self.coefficients.value))
+        row = np.arange(m)
+        here = sparse.csr_array((sign, (row, output * p + monomial)), shape=shape)
         rho = self.evidence.rho(signed_matrix(element))[output]
         row, other = np.nonzero(rho)
-        columns = other * p + moved_monomial[row]
-        there = sparse.csr_array((rho[row, other], (row, columns)), shape=shape)
+        column = other * p + moved_monomial[row]
+        there = sparse.csr_array((rho[row, other], (row, column)), shape=shape)
         return here - there
 
 

@@ -427,10 +427,18 @@ def _symmetries_together(evidence, tests):
 
 
 def element_as_text(g):
-    """Write an element (d, d) as the coordinates of ``g x``: ``(x1, -x0, x2)``."""
-    names = [f"x{i}" for i in range(len(g))]
-    coordinates = [linear_combination(row, names, digits=3) for row in g]
-    return f"({', '.join(coordinates)})"
+    """Write what an element (d, d) does to the coordinates: ``(x0, x2) -> (x2, -x0)``."""
+    d = len(g)
+    names = [f"x{i}" for i in range(d)]
+    is_moved = (g != np.eye(d)).any(axis=1)
+    images = [linear_combination(row, names, digits=3) for row in g[is_moved]]
+    if len(images) == 1:
+        return images[0]  # as `reflections` are named
+    after = ", ".join(images)
+    if is_moved.all():
+        return f"({after})"
+    before = ", ".join(names[i] for i in np.flatnonzero(is_moved))
+    return f"({before}) -> ({after})"
 
 
 def _row_space(matrix):
