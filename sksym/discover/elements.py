@@ -92,9 +92,14 @@ class ElementVerdict:
     is_complete: bool = True
 
     @property
-    def found(self):
-        """The tests of the elements that are symmetries."""
-        return self.tests[: self.elements.n_elements]
+    def p_values(self):
+        """Those of `elements`, (k,)."""
+        return np.array([test.p_value for test in self.tests[: self.elements.n_elements]])
+
+    @property
+    def defects(self):
+        """Those of `elements`, (k,)."""
+        return np.array([test.defect for test in self.tests[: self.elements.n_elements]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,30 +174,52 @@ class ElementEvidence:
         """Return the `ElementTest` of an element ``g`` (d, d); None names it by what it does."""
         if name is None:
             name = element_as_text(g)
-        blank = ElementTest(g, name, np.nan, np.nan, np.inf)
-        change, is_hidden = self._change(g)
+        change = self._change(g)
         unit = min(self._displacement(g), 1.0)
-        if unit <= _UNMOVED or is_hidden or not self.is_testable:
+        blank = ElementTest(g, name, np.nan, np.nan, np.inf)
+        if unit <= _UNMOVED or change.is_hidden or not self.is_testable:
             return blank
-        constraints = _row_space(change)
         # Every function of the library has such a symmetry.
-        if not len(constraints):
+        if not len(change.constraints):
             return blank
         unit = unit * self.output_scale
-        return replace(
-            blank,
-            p_value=self.p_value(constraints),
-            defect=np.linalg.norm(change @ self.u) / unit,
-            floor=np.linalg.norm(self.noise_in(change)) / unit,
-        )
+        defect = np.linalg.norm(change.matrix @ self.u)
+        floor = np.linalg.norm(self.noise_in(change.matrix))
+        if change.is_closed:
+            p_value = self._wald(change.constraints)
+        else:
+            p_value = self._satterthwaite(change.matrix)
+        return replace(blank, p_value=p_value, defect=defect / unit, floor=floor / unit)
 
-    def p_value(self, constraints):
-        """Return that of Wald's test of ``constraints @ u = 0``, orthonormal (t, q rank)."""
+    def together(self, matrices):
+        """Return the p value of the hypothesis that several elements are symmetries."""
+        changes = [self._change(g) for g in matrices]
+        if all(change.is_closed for change in changes):
+            # In units of their own, so that no element hides behind a larger one.
+            constraints = np.concatenate([change.constraints for change in changes])
+            return self._wald(_row_space(constraints))
+        return self._satterthwaite(np.concatenate([change.matrix for change in changes]))
+
+    def _wald(self, constraints):
+        """Return the p value of ``constraints @ u = 0``, for orthonormal rows (t, q rank)."""
         value = constraints @ self.u
         noise = self.noise_in(constraints)
         factor = cho_factor(noise @ noise.T)
         miss = value @ cho_solve(factor, value)
         return self.survival(miss, len(value))
+
+    def _satterthwaite(self, matrix):
+        """Return the p value of ``|matrix @ u|^2``, as large as noise makes it.
+
+        Where a library is not closed its functions obey a symmetry approximately at best: what
+        is small beside the noise must not be divided by smaller noise, as in Wald's statistic.
+        """
+        noise = self.noise_in(matrix)
+        gram = noise.T @ noise
+        mean = np.trace(gram)
+        freedom = mean**2 / np.sum(gram**2)
+        defect = matrix @ self.u
+        return self.survival(freedom * (defect @ defect) / mean, freedom)
 
     def survival(self, miss, t):
         """Return the probability that noise exceeds a sum of t squares in its own units."""
@@ -203,15 +230,6 @@ class ElementEvidence:
             return stats.chi2.sf(miss, t)
         return stats.f.sf(miss / t, t, estimate.dof)
 
-    def together(self, matrices):
-        """Return the p value of the hypothesis that several elements are symmetries."""
-        factor = None
-        for g in matrices:
-            change, _ = self._change(g)
-            # In units of its own, so that no element hides behind a larger one.
-            factor = merge_rows(factor, _row_space(change))
-        return self.p_value(_row_space(factor))
-
     def _displacement(self, g):
         """Return how far an element moves samples and outputs, in units of their spread."""
         q = len(self.estimate.coef)
@@ -221,42 +239,34 @@ class ElementEvidence:
         return np.sqrt(squares + np.sum(outputs**2) / self.output_scale**2)
 
     def _change(self, g):
-        """Return ``T_g`` (m, q rank), and whether it depends on what the data did not show.
-
-        ``|T_g u|^2`` is the mean square of ``rho(g)^-1 F(g x) - F(x)`` over the samples.
-        """
-        q = len(self.estimate.coef)
-        moved, still, hidden = self._values(g)
-        size = np.linalg.norm(self.estimate.to_data)
-        is_hidden = bool(np.linalg.norm(hidden) > _HIDDEN * size)
-        inverse_rho = np.linalg.inv(self.rho(g))
-        change = np.kron(inverse_rho, moved) - np.kron(np.eye(q), still)
-        return change, is_hidden
-
-    def _values(self, g):
-        """Return functions at the moved samples and at the samples, squares being means over both.
-
-        Returns
-        -------
-        moved, still : ndarray of shape (m, rank)
-            Of the functions that are orthonormal on the samples.
-        hidden : ndarray of shape (m, p - rank)
-            At the moved samples, of the functions that vanish on the samples.
-        """
+        """Return what an element does to the functions, as a `_Change`."""
         estimate = self.estimate
-        functions = np.hstack([estimate.from_data, estimate.undetermined])
+        q = len(estimate.coef)
         rank = estimate.rank
+        functions = np.hstack([estimate.from_data, estimate.undetermined])
+        k = functions.shape[1]
         try:
             K = self.library.group_matrix(g)
+            is_closed = True
         except NotClosedError:
+            is_closed = False
+        if is_closed:
+            transformed = K.T @ functions
+            moved = estimate.to_data.T @ transformed
+            still = np.eye(rank)
+        else:
             # At points: the triangular factor of the values there and here.
             factor = self._sampled_values(g, functions)
-            moved = factor[:, : functions.shape[1]]
-            still = factor[:, functions.shape[1] :]
-            return moved[:, :rank], still[:, :rank], moved[:, rank:]
-        moved = (K.T @ functions).T @ estimate.to_data
-        moved = moved.T
-        return moved[:, :rank], np.eye(rank), moved[:, rank:]
+            moved = factor[:, :k]
+            still = factor[:, k : k + rank]
+        inverse_rho = np.linalg.inv(self.rho(g))
+        # Functions that vanish on the samples should vanish on the moved samples.
+        hidden = np.linalg.norm(moved[:, rank:])
+        return _Change(
+            matrix=np.kron(inverse_rho, moved[:, :rank]) - np.kron(np.eye(q), still),
+            is_hidden=bool(hidden > _HIDDEN * np.linalg.norm(estimate.to_data)),
+            is_closed=is_closed,
+        )
 
     def _sampled_values(self, g, functions):
         """Return the triangular factor of ``[f(g x), f(x)]`` for functions (p, k): (.., 2k)."""
@@ -271,6 +281,30 @@ class ElementEvidence:
             values = np.hstack([moved, still]) * sqrt_weight[:, None]
             factor = merge_rows(factor, values)
         return factor
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """The change of a function under an element, linear in its coefficients.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (m, q rank)
+        ``|matrix @ u|^2`` is the mean square of ``rho(g)^-1 F(g x) - F(x)`` over the samples.
+    is_hidden : bool
+        Whether it depends on functions that the data did not show.
+    is_closed : bool
+        Whether the moved function is one of the library.
+    """
+
+    matrix: np.ndarray
+    is_hidden: bool
+    is_closed: bool
+
+    @cached_property
+    def constraints(self):
+        """Orthonormal rows (t, q rank) that vanish for a symmetry."""
+        return _row_space(self.matrix)
 
 
 def discrete_symmetries(candidates, samples, evidence, rule):
@@ -341,31 +375,16 @@ def find_elements(evidence, candidates, max_defect):
     listed = []
     for g, name in zip(candidates.matrices, candidates.names, strict=True):
         listed.append(evidence.test(g, name))
-    d = candidates.n_features
     if not any(test.floor <= max_defect for test in listed):
-        return ElementVerdict(no_elements(d), tuple(listed))
-    images = signed_images(candidates.matrices)
-    library = evidence.library
-    if images is not None and library.has_all_monomials and library.columns_ is None:
-        # Every stabiliser of columns needs an element or two: so many true ones are tested.
-        level = _REJECT / max(2 * d, len(listed))
-        search = search_elements(evidence, images, level, max_defect)
-        accepted = search.tests
-        is_complete = search.is_complete
-    else:
-        elements = candidates.closure(_LISTED)
-        is_complete = elements is not None
-        if elements is None:
-            elements = candidates.matrices
-        level = _REJECT / len(elements)
-        accepted = _accepted_products(evidence, elements, level, max_defect)
+        return ElementVerdict(no_elements(candidates.n_features), tuple(listed))
+    level, accepted, is_complete = _accepted_elements(evidence, candidates, max_defect)
     found = [test for test in listed if test.is_consistent(level, max_defect)]
     for test in accepted:
         if not _is_generated(test.matrix, found):
             found.append(test)
     found = _symmetries_together(evidence, found)
     found = [replace(test, is_symmetry=True) for test in found]
-    matrices = np.array([test.matrix for test in found]).reshape(-1, d, d)
+    matrices = _stacked(found, candidates.n_features)
     names = [test.name for test in found]
     others = []
     for test in listed:
@@ -379,13 +398,30 @@ def find_elements(evidence, candidates, max_defect):
     )
 
 
-def _accepted_products(evidence, elements, level, max_defect):
-    """Test elements (k, d, d) one by one, but for products of those accepted before.
+def _accepted_elements(evidence, candidates, max_defect):
+    """Go through the group that some candidates generate, by a search or one by one.
 
     Returns
     -------
-    list of ElementTest
+    level : float
+        p value down to which an element counts as a symmetry.
+    accepted : list of ElementTest
+        Generating elements of the symmetries.
+    is_complete : bool
+        Whether all elements of the group were decided.
     """
+    library = evidence.library
+    images = signed_images(candidates.matrices)
+    if images is not None and library.has_all_monomials and library.columns_ is None:
+        # Every stabiliser of columns needs an element or two: so many true ones are tested.
+        level = _REJECT / max(2 * candidates.n_features, candidates.n_elements)
+        search = search_elements(evidence, images, level, max_defect)
+        return level, search.tests, search.is_complete
+    elements = candidates.closure(_LISTED)
+    is_complete = elements is not None
+    if elements is None:
+        elements = candidates.matrices
+    level = _REJECT / len(elements)
     accepted = []
     for g in elements:
         if _is_generated(g, accepted):
@@ -393,13 +429,13 @@ def _accepted_products(evidence, elements, level, max_defect):
         test = evidence.test(g)
         if test.is_consistent(level, max_defect):
             accepted.append(test)
-    return accepted
+    return level, accepted, is_complete
 
 
 def _is_generated(g, tests):
     """Return whether an element (d, d) is a product of tested elements."""
     d = len(g)
-    matrices = np.array([test.matrix for test in tests]).reshape(-1, d, d)
+    matrices = _stacked(tests, d)
     images = signed_images(np.concatenate([matrices, g[None]]))
     if images is not None:
         return images[-1] in StabilizerChain(images[:-1], range(d))
@@ -407,6 +443,12 @@ def _is_generated(g, tests):
     if elements is None:
         elements = matrices
     return bool(_is_among(g, elements))
+
+
+def _stacked(tests, d):
+    """Return the matrices (k, d, d) of tested elements."""
+    matrices = np.array([test.matrix for test in tests])
+    return matrices.reshape(-1, d, d)
 
 
 def _is_among(g, elements):

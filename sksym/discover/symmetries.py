@@ -200,12 +200,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
         candidates = group.algebra
-        if group.elements.n_elements and (Y is None or self.estimator is not None):
-            raise ValueError(
-                "Discrete candidates are tested on a function that is fitted in a library: pass y, "
-                "and no `estimator`; or give a LieAlgebra or vector fields."
-            )
-        self._check_parameters(candidates, Y)
+        self._check_parameters(group, Y)
         B = None if self.output is None else _output_motion(self.output, candidates, Y)
         rng = check_random_state(self.random_state)
         if self.estimator is not None:
@@ -246,8 +241,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         discrete = discrete_symmetries(group.elements, finding.samples, evidence, self)
         self.elements_ = discrete.elements
         self.element_tests_ = discrete.tests
-        self.element_p_values_ = np.array([test.p_value for test in discrete.found])
-        self.element_defects_ = np.array([test.defect for test in discrete.found])
+        self.element_p_values_ = discrete.p_values
+        self.element_defects_ = discrete.defects
         symmetry = Group(self.algebra_, self.elements_)
         self._invariants_ = _invariants(symmetry, finding.library, X, self.rtol)
 
@@ -305,9 +300,14 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             weight = weight[rows]
         return X, Y, weight, one_target
 
-    def _check_parameters(self, candidates, Y):
+    def _check_parameters(self, group, Y):
         """Raise where a parameter has no meaning, or needs values that were not given."""
-        check_rule("n_symmetries", self.n_symmetries, candidates.dim, self.max_defect)
+        check_rule("n_symmetries", self.n_symmetries, group.algebra.dim, self.max_defect)
+        if group.elements.n_elements and (Y is None or self.estimator is not None):
+            raise ValueError(
+                "Discrete candidates are tested on a function that is fitted in a library: pass y, "
+                "and no `estimator`; or give a LieAlgebra or vector fields."
+            )
         if not isinstance(self.robust, bool | np.bool_) and self.robust != "auto":
             raise ValueError(f"`robust` must be True, False or 'auto', got {self.robust!r}.")
         if Y is not None:

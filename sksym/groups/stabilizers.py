@@ -71,6 +71,7 @@ class Stabilizer:
     def add(self, element):
         """Extend the orbit of the point by an element that fixes the earlier base points."""
         orbit = self.representatives
+        # Generators that leave the orbit as it is are left out: sifting needs none of them.
         if all(int(element[point]) in orbit for point in orbit):
             return
         self._generators.append(element)
@@ -135,6 +136,7 @@ class StabilizerChain:
             representative = level.representatives.get(image)
             if representative is None:
                 return depth, element
+            # The quotient fixes this base point too.
             element = inverse(representative)[element]
         return len(self.levels), element
 
