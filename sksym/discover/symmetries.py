@@ -54,9 +54,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     candidates : LieAlgebra, VectorFields, FiniteGroup, Group or callable, default=None
+        The motions to choose from; None: all affine motions ``aff(d)``. For fields beyond affine
         use ``vector_fields(library)``. All elements of a discrete group are candidates, also the
         products of those that it lists: ``signed_permutations(d)`` has 2^d d! elements.
-        of those of the listed ones included: ``signed_permutations(d)`` has 2^d d! of them.
     library : library, default=None
         The functions in which F is fitted. None: polynomials of one degree more than that of the
         least cross-validated error. With an `estimator`, and for a data set, the library is used
