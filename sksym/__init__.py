@@ -32,6 +32,7 @@ from sksym.groups import (
     reflections,
     scaling,
     se,
+    signed_permutations,
     sl,
     so,
     sp,

@@ -90,6 +90,7 @@ ALGEBRAS = {
 GROUPS = {
     "reflections": sk.reflections(3),
     "permutations": sk.permutations(4),
+    "signed permutations": sk.signed_permutations(3),
     "swap of blocks": sk.permutations(2, block=2),
     "fifth of a turn": sk.cyclic(3, 5),
     "point reflection": sk.FiniteGroup([-np.eye(2)]),

@@ -16,6 +16,7 @@ from sksym.groups.catalogue import (
     reflections,
     scaling,
     se,
+    signed_permutations,
     sl,
     so,
     sp,
@@ -36,6 +37,7 @@ from sksym.groups.representations import (
     trivial,
     vector,
 )
+from sksym.groups.stabilizers import StabilizerChain, signed_images, signed_matrix
 from sksym.groups.text import linear_combination
 from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields, vector_fields
 
@@ -44,6 +46,7 @@ __all__ = [
     "Group",
     "LieAlgebra",
     "Representation",
+    "StabilizerChain",
     "Trivial",
     "UnfittedVectorFields",
     "VectorFields",
@@ -68,6 +71,9 @@ __all__ = [
     "resolve",
     "scaling",
     "se",
+    "signed_images",
+    "signed_matrix",
+    "signed_permutations",
     "sl",
     "so",
     "sp",

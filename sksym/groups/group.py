@@ -15,11 +15,14 @@ from sksym.groups.lie_algebra import (
     require_dimension,
     require_same_space,
 )
+from sksym.groups.stabilizers import StabilizerChain, signed_images
 from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
 
 _SINGULAR = 1e12  # condition of an element with rows and columns of unit size
 _TINY = 1e-300  # size that divides without overflow
 _SHOWN = 5  # elements in a repr
+_LISTED = 1000  # elements of a group that are multiplied out
+_EQUAL = 1e-9  # difference of two elements, relative to the terms of a product, that is round-off
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +39,9 @@ class FiniteGroup:
     Attributes
     ----------
     n_elements : int
+        Number k of generating elements.
+    order : int or None
+        Number of elements of the group that they generate, as far as it is known.
     n_features : int
         Dimension ``d`` of the space that is acted on.
     """
@@ -95,6 +101,41 @@ class FiniteGroup:
         return NotImplemented
 
     __radd__ = __add__
+
+    @cached_property
+    def order(self):
+        """Number of elements of the group generated, the identity counted.
+
+        Of any group of signed permutations, which is never listed; of others up to 1,000, beyond
+        that None.
+        """
+        images = signed_images(self.matrices)
+        if images is not None:
+            return StabilizerChain(images, range(self.n_features)).order
+        elements = self.closure(_LISTED)
+        return None if elements is None else len(elements)
+
+    def closure(self, most):
+        """Return all elements (order, d, d) of the group generated, the identity first.
+
+        None where there are more than `most`.
+        """
+        d = self.n_features
+        elements = np.eye(d)[None]
+        waiting = [elements[0]]
+        while waiting:
+            h = waiting.pop()
+            for g in self.matrices:
+                product = g @ h
+                round_off = _EQUAL * (np.abs(g) @ np.abs(h))
+                is_equal = np.abs(elements - product) <= round_off
+                if is_equal.all(axis=(1, 2)).any():
+                    continue
+                if len(elements) == most:
+                    return None
+                elements = np.concatenate([elements, product[None]])
+                waiting.append(product)
+        return elements
 
     def represented_by(self, representation):
         """Return the matrices ``rho(g)`` (k, q, q) by which the elements move outputs."""
