@@ -18,7 +18,8 @@ start, and a rank that is fixed too early gives a wrong variety.
 Index legend: K generators of the spectrum, k symmetries, e = q rank unknowns, m tests of q outputs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import svd
@@ -26,7 +27,8 @@ from scipy.linalg import svd
 from sksym._linalg import available_memory
 from sksym.evidence.coefficients import REFIT_REJECT
 
-_MAX_ITER = 60
+_MAX_ITER = 45
+_MAX_ITER_AT_RANK = 15  # once the rank is fixed: convergence is quadratic, or there is none
 _STALLED = 1e-8  # step at which a constraint that is not met has too low a rank
 _GROWTH = 4.0  # of the penalty from step to step
 _FIRST_PENALTY = 10.0  # relative to the mean square defect of the generators that are broken
@@ -99,18 +101,40 @@ def joint_fit(evidence, k):
     JointFit, or None
         None where nothing is known of the noise, or where the matrices would not fit into memory.
     """
-    estimate = evidence.estimate
-    K = len(evidence.spectrum.generators)
-    e = estimate.coef.shape[0] * estimate.rank
-    n_bytes = 8.0 * K * evidence.L.n_tests * len(estimate.coef) * e
-    if not 0 < k <= K or estimate.dof <= 0 or n_bytes > _SHARE_OF_MEMORY * available_memory():
-        return None
-    iteration = _Iteration(_Problem.of(evidence, k))
-    for _ in range(_MAX_ITER):
-        iteration.advance()
-        if iteration.is_done:
-            break
-    return _judged(iteration.problem, iteration.u, iteration.W)
+    return JointFits(evidence).of(k)
+
+
+class JointFits:
+    """Joint fits of one function with several numbers of symmetries, which share their matrices.
+
+    Parameters
+    ----------
+    evidence : FittedEvidence
+    """
+
+    def __init__(self, evidence):
+        self.evidence = evidence
+
+    def of(self, k):
+        """Return the fit with k symmetries, or None; see `joint_fit`."""
+        estimate = self.evidence.estimate
+        K = len(self.evidence.spectrum.generators)
+        q = len(estimate.coef)
+        n_bytes = 8.0 * K * self.evidence.L.n_tests * q * q * estimate.rank
+        is_too_large = n_bytes > _SHARE_OF_MEMORY * available_memory()
+        if not 0 < k <= K or estimate.dof <= 0 or is_too_large:
+            return None
+        iteration = _Iteration(replace(self._problem, k=k))
+        for _ in range(_MAX_ITER):
+            iteration.advance()
+            if iteration.is_done:
+                break
+        return _judged(iteration.problem, iteration.u, iteration.W)
+
+    @cached_property
+    def _problem(self):
+        """The problem without symmetries."""
+        return _Problem.of(self.evidence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,23 +144,23 @@ class _Problem:
     Attributes
     ----------
     evidence : FittedEvidence
-    k : int
     maps : ndarray of shape (K, q m, e)
         ``L(G_a, u) = maps[a] @ u``.
     u_fit : ndarray of shape (e,)
         The unconstrained fit.
     noise : ndarray of shape (e, e)
         Back to data coordinates: ``noise @ u``.
+    k : int
     """
 
     evidence: object
-    k: int
     maps: np.ndarray
     u_fit: np.ndarray
     noise: np.ndarray
+    k: int = 0
 
     @classmethod
-    def of(cls, evidence, k):
+    def of(cls, evidence):
         estimate = evidence.estimate
         q = len(estimate.coef)
         e = q * estimate.rank
@@ -153,7 +177,6 @@ class _Problem:
         in_data = estimate.coef @ estimate.to_data
         return cls(
             evidence=evidence,
-            k=k,
             maps=np.array(maps),
             u_fit=np.linalg.solve(noise, in_data.ravel()),
             noise=noise,
@@ -190,6 +213,7 @@ class _Iteration:
         self.rank = None  # of the constraint, once it is fixed
         self.step = np.inf
         self.is_done = False
+        self._n_at_rank = 0
         self._gap = -1
         self._left = np.inf
         mean_square = 0.0
@@ -232,7 +256,9 @@ class _Iteration:
         relative = np.linalg.norm(du) / np.linalg.norm(self.u)
         self.step = relative + np.linalg.norm(dW)
         self._penalty *= _GROWTH
-        self.is_done = self.rank is not None and self.step < _STEP_OF_ROUND_OFF
+        if self.rank is not None:
+            self._n_at_rank += 1
+            self.is_done = self.step < _STEP_OF_ROUND_OFF or self._n_at_rank == _MAX_ITER_AT_RANK
 
     def _choose_rank(self, s, left, terms):
         """Fix the rank once it stands still, and raise it where the constraint is never met."""
@@ -245,6 +271,7 @@ class _Iteration:
                 self.rank = gap
         elif self.step < _STALLED and left > max(_CONVERGED * terms, 0.5 * self._left):
             self.rank = _next_rank(s, self.rank)
+            self._n_at_rank = 0
         self._gap = gap
         self._left = left
 

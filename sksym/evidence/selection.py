@@ -11,7 +11,7 @@ from scipy.linalg import svd
 from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.coefficients import REFIT_REJECT
-from sksym.evidence.joint_fit import joint_fit
+from sksym.evidence.joint_fit import JointFits
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
@@ -218,8 +218,9 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     best = None
     least = 0.0
     n_worse = 0
+    fits = JointFits(evidence)
     for k in reversed(counts):
-        fit = joint_fit(evidence, k)
+        fit = fits.of(k)
         is_possible = fit is not None and fit.is_convincing
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if is_possible and fit.bic < least - _TIE * abs(least):
