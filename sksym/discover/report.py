@@ -11,6 +11,7 @@ import numpy as np
 
 from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.costs import EnforcingCost
+from sksym.discover.elements import ElementTest
 from sksym.evidence import (
     UNKNOWN,
     Defect,
@@ -87,7 +88,8 @@ class SymmetryReport(Sequence):
     """All directions in which a function might be symmetric, one row each.
 
     Declared symmetries come first, in the order of `algebra_`, then all other directions by how
-    strongly they are broken, then those about which the data say nothing. ``report[0]`` is a row,
+    strongly they are broken, then those about which the data say nothing, then the discrete
+    elements that were tested, without intervals and costs. ``report[0]`` is a row,
     ``report["defect"]`` a column, ``pandas.DataFrame(report)`` a frame, and ``print(report)`` a
     table.
 
@@ -231,6 +233,8 @@ class ReportSource:
     is_exact : bool
         Whether the declared generators are exact.
     costs : EnforcingCost or None
+    element_tests : tuple of ElementTest
+        Of discrete candidates.
     """
 
     candidates: LieAlgebra | VectorFields
@@ -241,12 +245,18 @@ class ReportSource:
     is_auto: bool
     is_exact: bool
     costs: EnforcingCost | None
+    element_tests: tuple[ElementTest, ...] = ()
 
     @cached_property
     def report(self):
         """The `SymmetryReport`, costs included."""
         with one_thread():
-            rows = [*self._declared(), *self._others(), *self._unidentified()]
+            rows = [
+                *self._declared(),
+                *self._others(),
+                *self._unidentified(),
+                *self._elements(),
+            ]
             intervals = [(defect.low, defect.high) for defect in self._spectral]
         total = (np.nan, np.nan)
         if self.costs is not None:
@@ -345,6 +355,22 @@ class ReportSource:
         unidentified = unidentified[: spectrum.n_candidates - n_known]
         names = self.candidates.combine(unidentified).names
         return [_row(name, "unidentified", UNKNOWN) for name in names]
+
+    def _elements(self):
+        """Return the rows of discrete elements."""
+        rows = []
+        for test in self.element_tests:
+            if test.is_symmetry:
+                verdict = "symmetry"
+            elif np.isnan(test.p_value):
+                verdict = "unidentified"
+            elif test.floor > self.max_defect:
+                verdict = "undecided"
+            else:
+                verdict = "broken"
+            defect = replace(UNKNOWN, value=test.defect, floor=test.floor, p_value=test.p_value)
+            rows.append(_row(test.name, verdict, defect))
+        return rows
 
     def _with_cost(self, row, xi, is_exact):
         """Return a row with the cost of enforcing its direction alone."""

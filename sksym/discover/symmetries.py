@@ -262,6 +262,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             is_auto=isinstance(self.n_symmetries, str),
             is_exact=self.snap and finding.method == "library",
             costs=self._costs(group.algebra, X, Y, weight, finding),
+            element_tests=self.element_tests_,
         )
 
     @property

@@ -19,6 +19,7 @@ from sksym import (
     SymmetryReport,
     aff,
     gl,
+    reflections,
     se,
     so,
     symmetry_report,
@@ -269,3 +270,14 @@ def test_units_do_not_matter(data):
     for name in ("defect", "floor", "p_value", "cost"):
         assert_allclose(scaled[name], report[name], rtol=1e-4, atol=1e-6)
     assert_array_equal(scaled["verdict"], report["verdict"])
+
+
+def test_discrete_candidates_have_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = X[:, 0] ** 2 + X[:, 1] ** 2 + X[:, 2] ** 3 + 0.1 * rng.normal(size=600)
+    model = SymmetryDiscoverer(so(3) + reflections(3)).fit(X, y)
+    rows = model.report_[-3:]
+    assert [row.verdict for row in rows] == ["symmetry", "symmetry", "broken"]
+    assert_allclose([row.p_value for row in rows[:2]], model.element_p_values_)
+    assert rows[-1].defect > 1
