@@ -365,6 +365,7 @@ class ReportSource:
             elif np.isnan(test.p_value):
                 verdict = "unidentified"
             elif test.floor > self.max_defect:
+                # Not to be rejected means little where noise hides so much.
                 verdict = "undecided"
             else:
                 verdict = "broken"
