@@ -14,6 +14,7 @@ from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.degree import best_degree
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
+from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.equivariant import place
 from sksym.evidence import (
@@ -184,14 +185,17 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         candidates = _candidates_on(self.candidates, X)
         self._check_parameters(candidates, Y)
-        B = None if self.output is None else _output_motion(self.output, candidates, Y)
+        # Decided where columns have unit spread, published in the coordinates of the user.
+        problem = self._in_unit_coordinates(candidates, X, Y)
+        candidates = problem.named
+        B = problem.named_motion()
         rng = check_random_state(self.random_state)
         if self.estimator is not None:
-            finding = self._of_model(candidates, B, X, Y, weight, rng)
+            finding = self._of_model(problem, X, weight, rng)
         elif Y is not None:
-            finding = self._of_function(candidates, B, X, Y, weight, rng)
+            finding = self._of_function(problem, X, weight, rng)
         else:
-            finding = self._of_data_set(candidates, X, weight, rng)
+            finding = self._of_data_set(problem, X, weight, rng)
         evidence = finding.evidence
         if finding.method != "none" and candidates.dim and np.trace(evidence.motion) <= _STILL:
             warn(
@@ -200,7 +204,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
         generators, errors = _in_reading_order(candidates, finding.verdict)
         self.algebra_ = candidates.combine(generators)
-        self.algebra_name_ = _name(candidates, generators, X)
+        self.algebra_name_ = _name(problem, generators)
         self.n_symmetries_ = len(generators)
         self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = finding.verdict.floor
@@ -219,8 +223,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.model_ = finding.model
         self.library_ = finding.library
         self.coef_ = finding.coef
-        if finding.coef is not None and one_target:
-            self.coef_ = finding.coef[0]
+        if finding.coef is not None:
+            coef = finding.coef * problem.coordinates.size[:, None]
+            self.coef_ = coef[0] if one_target else coef
         self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
 
     def transform(self, X):
@@ -295,19 +300,38 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 "be fitted needs it. Wrap a fitted one in FrozenEstimator."
             )
 
-    def _of_function(self, candidates, B, X, Y, weight, rng):
+    def _in_unit_coordinates(self, candidates, X, Y):
+        """Return the `UnitProblem` of candidates and samples, of which Y may be None."""
+        if self.output is not None:
+            _check_output(self.output, candidates, Y)
+        is_fitted = self.estimator is None and Y is not None
+        # Waves, for example, are other functions in other units.
+        is_placed = is_fitted and not has_no_place(self.library)
+        return UnitProblem.of(candidates, self.output, X, Y, is_placed)
+
+    def _of_function(self, problem, X, weight, rng):
         """Fit samples of a function by least squares, and select symmetries by enforcing them."""
+        U = problem.X  # the rows X of the user in unit coordinates
+        Y = problem.Y
         template = self.library
         if template is None:
-            template = PolynomialLibrary(best_degree(X, Y, weight, rng))
-        library = self._placed(template, X)
-        samples = FunctionSamples(library, candidates, self.output, X, Y, weight)
+            template = PolynomialLibrary(best_degree(U, Y, weight, rng))
+        library = self._placed(template, U)
+        samples = FunctionSamples(
+            library,
+            problem.candidates,
+            problem.output,
+            U,
+            Y,
+            weight,
+            resolution=problem.coordinates.resolution,
+        )
         is_constant = not np.ptp(Y, axis=0).any()
         # A constant vector field turns with its outputs, unless it is zero.
-        if is_constant and (B is None or not Y.any()):
+        if is_constant and (problem.output is None or not Y.any()):
             warn("y is constant, so every candidate is a symmetry.")
             evidence = samples.evidence(samples.estimate)
-            conclusion = _everything(candidates.dim)
+            conclusion = _everything(problem.candidates.dim)
         else:
             rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
             evidence, conclusion = symmetries_of_function(samples, rule, self.robust)
@@ -315,26 +339,26 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             method="library",
             evidence=evidence,
             verdict=conclusion,
-            library=library,
+            library=problem.in_user_coordinates(library, X),
             dimension=X.shape[1],
             coef=evidence.coef,
         )
 
-    def _of_model(self, candidates, B, X, Y, weight, rng):
+    def _of_model(self, problem, X, weight, rng):
         """Differentiate a model at the samples."""
-        model, evidence = model_evidence(self.estimator, candidates, B, X, Y, weight, rng)
+        model, evidence = model_evidence(self.estimator, problem, X, weight, rng)
         return _Finding(
             method="model",
             evidence=evidence,
-            verdict=self._verdict(evidence, candidates, X),
+            verdict=self._verdict(evidence, problem),
             library=self._library_of_invariants(X),
             dimension=X.shape[1],
             model=model,
         )
 
-    def _of_data_set(self, candidates, X, weight, rng):
+    def _of_data_set(self, problem, X, weight, rng):
         """Fit a submanifold through the samples."""
-        manifold = tangent_evidence(candidates, X, weight, rng)
+        manifold = tangent_evidence(problem.candidates, problem.X, weight, rng)
         if manifold.method == "none":
             warn(
                 f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
@@ -343,16 +367,16 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return _Finding(
             method=manifold.method,
             evidence=manifold.evidence,
-            verdict=self._verdict(manifold.evidence, candidates, X),
+            verdict=self._verdict(manifold.evidence, problem),
             library=self._library_of_invariants(X),
             dimension=manifold.dimension,
         )
 
-    def _verdict(self, evidence, candidates, X):
+    def _verdict(self, evidence, problem):
         """Return the generators within the noise floor, exact where `snap` is set."""
         proposals = None
         if self.snap:
-            proposals = partial(exact_forms, in_units_of(X, candidates))
+            proposals = partial(exact_forms, in_units_of(problem.X, problem.candidates))
         with one_thread():
             return verdict(evidence, self.n_symmetries, self.max_defect, proposals)
 
@@ -403,12 +427,11 @@ def _candidates_on(candidates, X):
     return group.algebra
 
 
-def _output_motion(output, candidates, Y):
-    """Return how the candidates move the outputs ``Y`` (n, q) or None: B (r, q, q)."""
+def _check_output(output, candidates, Y):
+    """Raise unless the candidates move as many outputs as ``Y`` (n, q) has, if it is given."""
     B = represent(output, candidates)
     if Y is not None and B.shape[1] != Y.shape[1]:
         raise ValueError(f"`output` moves {B.shape[1]} outputs, but y has {Y.shape[1]}.")
-    return B
 
 
 def _everything(r):
@@ -426,9 +449,10 @@ def _in_reading_order(candidates, conclusion):
     return generators, errors
 
 
-def _name(candidates, generators, X):
+def _name(problem, generators):
     """Return the name of the algebra of generators (k, r) up to isomorphism."""
-    return in_units_of(X, candidates).combine(generators).isomorphism_class()
+    candidates = in_units_of(problem.X, problem.candidates)
+    return candidates.combine(generators).isomorphism_class()
 
 
 def _invariants(algebra, library, X, rtol):
