@@ -1,11 +1,14 @@
 """Evidence from a given model: any fitted estimator, any function, with numerical derivatives."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
+from sksym.discover.unit_coordinates import UnitProblem
 from sksym.evidence import SampledEvidence, motion, output_scale, pooled_spread
 from sksym.libraries import central_differences, complex_step
 
@@ -35,21 +38,21 @@ def is_given(estimator):
     return callable(estimator) and not hasattr(estimator, "fit")
 
 
-def model_evidence(estimator, candidates, B, X, Y, weight, rng):
+def model_evidence(estimator, problem, X, weight, rng):
     """Compute Lie derivatives of a model at samples, and estimate their errors.
 
     The error of a model that can be fitted again is that of a jackknife over five folds. A model
     given as it is, wrong by ``y - F`` at the samples, is taken to be wrong in its derivatives by as
-    much over the spread of the data. Without `Y` only the error of numerical derivatives is known.
+    much over the spread of the data. Without targets only the error of numerical derivatives is
+    known.
 
     Parameters
     ----------
     estimator : regressor, callable or pair of callables
-    candidates : LieAlgebra or VectorFields
-    B : ndarray of shape (r, q, q), or None
-        How the outputs move; None: invariance.
+    problem : UnitProblem
+        Candidates, and targets where they are known.
     X : ndarray of shape (n, d)
-    Y : ndarray of shape (n, q), or None
+        In the coordinates of the user, which those of the model are.
     weight : ndarray of shape (n,)
     rng : RandomState
 
@@ -58,15 +61,19 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
     model : the fitted model
     evidence : SampledEvidence
     """
+    candidates = problem.candidates
+    B = problem.B
+    Y = problem.Y
+    user_Y = None if Y is None else Y * problem.coordinates.size
     given = is_given(estimator)
     model = estimator
     if not given:
-        model = _fitted(estimator, X, Y, weight)
+        model = _fitted(estimator, X, user_Y, weight)
     chosen = some_rows(len(X), _ROWS, rng)
-    points = X[chosen]
     share = weight[chosen]
     share = share / share.sum()
-    values, jacobian, jacobian_error = derivatives(model, points, rng)
+    at = _ModelPoints(problem, X[chosen])
+    values, jacobian, jacobian_error = at.derivatives(model, rng)
 
     targets = values
     if Y is not None:
@@ -80,6 +87,7 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
     # Rows in units of the outputs, such that sums over the samples are weighted means.
     scale = output_scale(targets, share)
     unit = np.sqrt(share)[:, None, None] / scale
+    points = problem.X[chosen]
     mean_motion = motion(candidates, points, share, outputs, scale)
     rows = unit * _lie_derivatives(candidates, B, points, values, jacobian)
 
@@ -89,7 +97,7 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
     noise = (relative_error * steepness) ** 2 * mean_motion
     if not given:
         refits = []
-        for refit in _refits(estimator, X, Y, weight, points, rng):
+        for refit in _refits(estimator, X, user_Y, weight, at, rng):
             refits.append(unit * _lie_derivatives(candidates, B, points, *refit))
         noise = noise + _jackknife_variance(np.stack(refits))
     elif Y is not None:
@@ -104,6 +112,30 @@ def model_evidence(estimator, candidates, B, X, Y, weight, rng):
         clusters=spatial_clusters(points, rng),
     )
     return model, evidence
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelPoints:
+    """Points at which models are differentiated, in the user's coordinates.
+
+    Attributes
+    ----------
+    problem : UnitProblem
+    points : ndarray of shape (n, d)
+    """
+
+    problem: UnitProblem
+    points: np.ndarray
+
+    def derivatives(self, model, rng):
+        """Return values, Jacobian and its relative error, as `derivatives` does, in unit ones."""
+        coordinates = self.problem.coordinates
+        values, jacobian, error = derivatives(model, self.points, rng)
+        size = coordinates.size
+        if len(size) == values.shape[1]:
+            values = values / size
+            jacobian = jacobian / size[:, None]
+        return values, jacobian * coordinates.unit, error
 
 
 def _check_number_of_outputs(values, expected, owner):
@@ -129,12 +161,12 @@ def _lie_derivatives(candidates, B, points, values, jacobian):
     return along_fields - output_motion
 
 
-def _refits(estimator, X, Y, weight, points, rng):
-    """Yield values and Jacobian at the points of a model fitted without each fold."""
+def _refits(estimator, X, Y, weight, at, rng):
+    """Yield values and Jacobian at some points of a model fitted without each fold."""
     splitter = KFold(_N_FOLDS, shuffle=True, random_state=rng)
     for train, _ in splitter.split(X):
         model = _fitted(estimator, X[train], Y[train], weight[train])
-        values, jacobian, _ = derivatives(model, points, rng)
+        values, jacobian, _ = at.derivatives(model, rng)
         yield values, jacobian
 
 

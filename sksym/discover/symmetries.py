@@ -17,6 +17,7 @@ from sksym.discover.elements import discrete_symmetries
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
 from sksym.discover.report import ReportSource
+from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.equivariant import place
 from sksym.evidence import (
@@ -207,16 +208,18 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
-        candidates = group.algebra
         self._check_parameters(group, Y)
-        B = None if self.output is None else _output_motion(self.output, candidates, Y)
+        # Decided where columns have unit spread, published in the coordinates of the user.
+        problem = self._in_unit_coordinates(group.algebra, X, Y)
+        candidates = problem.named
+        B = problem.named_motion()
         rng = check_random_state(self.random_state)
         if self.estimator is not None:
-            finding = self._of_model(candidates, B, X, Y, weight, rng)
+            finding = self._of_model(problem, X, weight, rng)
         elif Y is not None:
-            finding = self._of_function(candidates, B, X, Y, weight, rng)
+            finding = self._of_function(problem, X, weight, rng)
         else:
-            finding = self._of_data_set(candidates, X, weight, rng)
+            finding = self._of_data_set(problem, X, weight, rng)
         evidence = finding.evidence
         if finding.method != "none" and candidates.dim and np.trace(evidence.motion) <= _STILL:
             warn(
@@ -225,7 +228,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
         generators, errors = _in_reading_order(candidates, finding.verdict)
         self.algebra_ = candidates.combine(generators)
-        self.algebra_name_ = _name(candidates, generators, X)
+        self.algebra_name_ = _name(problem, generators)
         self.n_symmetries_ = len(generators)
         self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = finding.verdict.floor
@@ -244,9 +247,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.model_ = finding.model
         self.library_ = finding.library
         self.coef_ = finding.coef
-        if finding.coef is not None and one_target:
-            self.coef_ = finding.coef[0]
-        discrete = discrete_symmetries(group.elements, finding.samples, evidence, self)
+        if finding.coef is not None:
+            coef = finding.coef * problem.coordinates.size[:, None]
+            self.coef_ = coef[0] if one_target else coef
+        discrete = self._discrete(group, problem, finding, X, Y, weight)
         self.elements_ = discrete.elements
         self.element_tests_ = discrete.tests
         self.element_p_values_ = discrete.p_values
@@ -254,14 +258,14 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         symmetry = Group(self.algebra_, self.elements_)
         self._invariants_ = _invariants(symmetry, finding.library, X, self.rtol)
         self._report_source_ = ReportSource(
-            candidates=group.algebra,
+            candidates=candidates,
             evidence=evidence,
             generators=generators,
             undecided=self.undecided_,
             max_defect=self.max_defect,
             is_auto=isinstance(self.n_symmetries, str),
             is_exact=self.snap and finding.method == "library",
-            costs=self._costs(group.algebra, X, Y, weight, finding),
+            costs=_costs(problem, weight, finding),
             element_tests=self.element_tests_,
         )
 
@@ -354,19 +358,38 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 "be fitted needs it. Wrap a fitted one in FrozenEstimator."
             )
 
-    def _of_function(self, candidates, B, X, Y, weight, rng):
+    def _in_unit_coordinates(self, candidates, X, Y):
+        """Return the `UnitProblem` of candidates and samples, of which Y may be None."""
+        if self.output is not None:
+            _check_output(self.output, candidates, Y)
+        is_fitted = self.estimator is None and Y is not None
+        # Waves, for example, are other functions in other units.
+        is_placed = is_fitted and not has_no_place(self.library)
+        return UnitProblem.of(candidates, self.output, X, Y, is_placed)
+
+    def _of_function(self, problem, X, weight, rng):
         """Fit samples of a function by least squares, and select symmetries by enforcing them."""
+        U = problem.X  # the rows X of the user in unit coordinates
+        Y = problem.Y
         template = self.library
         if template is None:
-            template = PolynomialLibrary(best_degree(X, Y, weight, rng))
-        library = self._placed(template, X)
-        samples = FunctionSamples(library, candidates, self.output, X, Y, weight)
+            template = PolynomialLibrary(best_degree(U, Y, weight, rng))
+        library = self._placed(template, U)
+        samples = FunctionSamples(
+            library,
+            problem.candidates,
+            problem.output,
+            U,
+            Y,
+            weight,
+            resolution=problem.coordinates.resolution,
+        )
         is_constant = not np.ptp(Y, axis=0).any()
         # A constant vector field turns with its outputs, unless it is zero.
-        if is_constant and (B is None or not Y.any()):
+        if is_constant and (problem.output is None or not Y.any()):
             warn("y is constant, so every candidate is a symmetry.")
             evidence = samples.evidence(samples.estimate)
-            conclusion = _everything(candidates.dim)
+            conclusion = _everything(problem.candidates.dim)
         else:
             rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
             evidence, conclusion = symmetries_of_function(samples, rule, self.robust)
@@ -374,27 +397,27 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             method="library",
             evidence=evidence,
             verdict=conclusion,
-            library=library,
+            library=problem.in_user_coordinates(library, X),
             dimension=X.shape[1],
             coef=evidence.coef,
             samples=samples,
         )
 
-    def _of_model(self, candidates, B, X, Y, weight, rng):
+    def _of_model(self, problem, X, weight, rng):
         """Differentiate a model at the samples."""
-        model, evidence = model_evidence(self.estimator, candidates, B, X, Y, weight, rng)
+        model, evidence = model_evidence(self.estimator, problem, X, weight, rng)
         return _Finding(
             method="model",
             evidence=evidence,
-            verdict=self._verdict(evidence, candidates, X),
+            verdict=self._verdict(evidence, problem),
             library=self._library_of_invariants(X),
             dimension=X.shape[1],
             model=model,
         )
 
-    def _of_data_set(self, candidates, X, weight, rng):
+    def _of_data_set(self, problem, X, weight, rng):
         """Fit a submanifold through the samples."""
-        manifold = tangent_evidence(candidates, X, weight, rng)
+        manifold = tangent_evidence(problem.candidates, problem.X, weight, rng)
         if manifold.method == "none":
             warn(
                 f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
@@ -403,23 +426,25 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return _Finding(
             method=manifold.method,
             evidence=manifold.evidence,
-            verdict=self._verdict(manifold.evidence, candidates, X),
+            verdict=self._verdict(manifold.evidence, problem),
             library=self._library_of_invariants(X),
             dimension=manifold.dimension,
         )
 
-    def _costs(self, candidates, X, Y, weight, finding):
-        """Return what computes the cost of enforcing, None where there are no values."""
-        if Y is None:
-            return None
-        library = finding.library if finding.method == "library" else None
-        return EnforcingCost.of_rows(candidates, self.output, X, Y, weight, library)
+    def _discrete(self, group, problem, finding, X, Y, weight):
+        """Test the discrete candidates, about the origin of the user."""
+        samples = finding.samples
+        evidence = finding.evidence
+        if group.elements.n_elements and not problem.coordinates.is_identity:
+            samples = FunctionSamples(finding.library, group.algebra, self.output, X, Y, weight)
+            evidence = samples.evidence(samples.estimate)
+        return discrete_symmetries(group.elements, samples, evidence, self)
 
-    def _verdict(self, evidence, candidates, X):
+    def _verdict(self, evidence, problem):
         """Return the generators within the noise floor, exact where `snap` is set."""
         proposals = None
         if self.snap:
-            proposals = partial(exact_forms, in_units_of(X, candidates))
+            proposals = partial(exact_forms, in_units_of(problem.X, problem.candidates))
         with one_thread():
             return verdict(evidence, self.n_symmetries, self.max_defect, proposals)
 
@@ -433,6 +458,21 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         names = vars(self).get("feature_names_in_")
         library, _ = place(template, X, Group.none(X.shape[1]), names=names)
         return library
+
+
+def _costs(problem, weight, finding):
+    """Return what computes the cost of enforcing, None where there are no values."""
+    if problem.Y is None:
+        return None
+    library = None if finding.samples is None else finding.samples.library
+    return EnforcingCost.of_rows(
+        problem.candidates,
+        problem.output,
+        problem.X,
+        problem.Y,
+        weight,
+        library,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -467,12 +507,11 @@ def _candidates_on(candidates, X):
     return resolve(aff if candidates is None else candidates, X, "candidates")
 
 
-def _output_motion(output, candidates, Y):
-    """Return how the candidates move the outputs ``Y`` (n, q) or None: B (r, q, q)."""
+def _check_output(output, candidates, Y):
+    """Raise unless the candidates move as many outputs as ``Y`` (n, q) has, if it is given."""
     B = represent(output, candidates)
     if Y is not None and B.shape[1] != Y.shape[1]:
         raise ValueError(f"`output` moves {B.shape[1]} outputs, but y has {Y.shape[1]}.")
-    return B
 
 
 def _everything(r):
@@ -490,9 +529,10 @@ def _in_reading_order(candidates, conclusion):
     return generators, errors
 
 
-def _name(candidates, generators, X):
+def _name(problem, generators):
     """Return the name of the algebra of generators (k, r) up to isomorphism."""
-    return in_units_of(X, candidates).combine(generators).isomorphism_class()
+    candidates = in_units_of(problem.X, problem.candidates)
+    return candidates.combine(generators).isomorphism_class()
 
 
 def _invariants(group, library, X, rtol):

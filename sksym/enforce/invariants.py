@@ -91,8 +91,11 @@ def _echelon_in_units_of_data(library, basis, points):
     size[size == 0] = 1
     coef = reduced_echelon(basis * size) / size
     pivot = (coef != 0).argmax(axis=1)
-    shown = coef * library.name_sizes()
-    return coef / shown[np.arange(len(coef)), pivot][:, None]
+    leading = coef[np.arange(len(coef)), pivot] * library.name_sizes()[pivot]
+    # In units beyond the range of floats formulas cannot be written, but functions are known.
+    is_shown = np.isfinite(leading) & (leading != 0)
+    leading = np.where(is_shown, leading, 1.0)
+    return coef / leading[:, None]
 
 
 def _varies(library, coef, points):

@@ -43,6 +43,8 @@ class Estimate:
         Number of observations, outputs counted.
     caution : float
         Factor on the number of errors in tests of a subspace, 1 where the noise is known well.
+    resolution : float
+        Round-off of the inputs relative to their spread.
     """
 
     coef: np.ndarray
@@ -53,15 +55,19 @@ class Estimate:
     dof: float
     n: float
     caution: float = 1.0
+    resolution: float = 0.0
 
     @classmethod
-    def least_squares(cls, statistics):
+    def least_squares(cls, statistics, resolution=0.0):
         """Fit the targets of some `Statistics` by least squares, with errors of equal size.
 
         Parameters
         ----------
         statistics : Statistics
             Of a regression on p functions, with q targets.
+        resolution : float, default=0
+            Round-off of the inputs relative to their spread. Functions that are smaller on the
+            data are not determined, and targets are known to this times their size.
         """
         n = statistics.weight
         p = statistics.n_unknowns
@@ -73,7 +79,8 @@ class Estimate:
         target = R[:p, p:]
         remainder = R[p:, p:]
         U, s, Vt = svd(design / root)
-        is_determined = s > _DETERMINED * s.max(initial=0)
+        smallest = max(_DETERMINED, resolution)
+        is_determined = s > smallest * s.max(initial=0)
         rank = int(is_determined.sum())
         s = s[:rank]
         V = Vt[:rank].T
@@ -85,7 +92,8 @@ class Estimate:
         residual = np.vstack([unexplained, remainder])
         rss = np.sum(residual**2, axis=0)
         size = np.linalg.norm(R[:, p:])
-        round_off = (_ROUND_OFF * size) ** 2 / n
+        # A function of inputs with an error has that error times its slope, of about one.
+        round_off = (max(_ROUND_OFF, resolution) * size) ** 2 / n
         sigma = output_noise(rss, n - rank, round_off)
         if np.ndim(sigma):
             sigma = np.repeat(sigma, rank)
@@ -97,6 +105,7 @@ class Estimate:
             noise=sigma / root,
             dof=q * (n - rank),
             n=n * q,
+            resolution=resolution,
         )
 
     @classmethod

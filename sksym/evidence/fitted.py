@@ -60,7 +60,7 @@ class FittedEvidence:
     def spectrum(self):
         """The candidates in the order of how little the function changes along them."""
         matrix = self.L.symmetry_matrix(self.coef) / self.output_scale
-        return Spectrum.of(matrix, self.motion, self._hidden)
+        return Spectrum.of(matrix, self.motion, self._hidden, self.estimate.resolution)
 
     @property
     def _hidden(self):

@@ -68,6 +68,8 @@ class FunctionSamples:
         The fit is of the rows ``Y = operator(phi(X)) coef^T``; None: ``phi(X)`` itself.
     row_weight : ndarray of shape (m,), default=None
         Of the rows of Y; None: `weight`.
+    resolution : float, default=0
+        Round-off of X relative to its spread.
     """
 
     library: Library
@@ -79,6 +81,7 @@ class FunctionSamples:
     enforced: Group | None = None
     operator: object = None
     row_weight: np.ndarray | None = None
+    resolution: float = 0.0
 
     @cached_property
     def B(self):
@@ -106,7 +109,7 @@ class FunctionSamples:
     @cached_property
     def estimate(self):
         """The least-squares fit, with errors of equal size."""
-        return Estimate.least_squares(self.statistics)
+        return Estimate.least_squares(self.statistics, self.resolution)
 
     def robust_estimate(self):
         """Return the fit with the HC3 sandwich covariance, which allows for unequal errors.

@@ -14,6 +14,7 @@ EXACT = 1e-11  # relative defect of what is zero but for round-off
 BEYOND = 2.0  # a mean defect this many times an estimated floor is not noise
 _UNMOVED = 1e-13  # size of a motion relative to the largest that is round-off
 _DEPENDENT = 1e-12  # eigenvalue of the motion relative to the largest
+_AMPLIFIED = 100.0  # times the round-off of the data, the error of functions that vanish on them
 _HIDDEN = 1e-8  # change of a function that the data did not show, relative to the largest
 
 
@@ -38,7 +39,7 @@ class Spectrum:
     n_candidates: int
 
     @classmethod
-    def of(cls, matrix, motion, hidden=None):
+    def of(cls, matrix, motion, hidden=None, resolution=0.0):
         """Compute the spectrum of a matrix against the motion.
 
         Parameters
@@ -48,6 +49,8 @@ class Spectrum:
             Positive semidefinite.
         hidden : ndarray of shape (.., r), default=None
             Where ``hidden @ xi`` does not vanish, the data say nothing about xi.
+        resolution : float, default=0
+            Round-off of the data relative to their spread, to which `hidden` is known.
         """
         # Candidates may differ in units by orders of magnitude, but round-off does not move.
         square = np.maximum(np.diag(motion), 0)
@@ -63,7 +66,7 @@ class Spectrum:
         axes = axes[:, is_independent]
         whitening = axes / np.sqrt(weight) / size[:, None]
         if hidden is not None and hidden.size:
-            whitening = whitening @ _null_space(hidden @ whitening)
+            whitening = whitening @ _null_space(hidden @ whitening, resolution)
         M = matrix @ whitening
         # A matrix with as many rows as columns has all its right vectors.
         n_rows, k = M.shape
@@ -128,11 +131,11 @@ class Spectrum:
         return -np.tensordot(V1 / s1, pull, 1)
 
 
-def _null_space(matrix):
-    """Return columns that span the null space of a tall matrix (m, k)."""
+def _null_space(matrix, resolution):
+    """Return columns that span the null space of a tall matrix (m, k) of some relative error."""
     # The triangular factor has the same right vectors, and fewer rows.
     R = np.linalg.qr(matrix, mode="r")
     _, s, Vt = svd(R)
-    threshold = _HIDDEN * s.max(initial=0)
+    threshold = max(_HIDDEN, _AMPLIFIED * resolution) * s.max(initial=0)
     rank = np.count_nonzero(s > threshold)
     return Vt[rank:].T

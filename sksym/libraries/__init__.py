@@ -19,7 +19,7 @@ from sksym.libraries.library import (
 )
 from sksym.libraries.monomials import Monomials
 from sksym.libraries.numerical import central_differences, complex_step
-from sksym.libraries.polynomial import PolynomialLibrary
+from sksym.libraries.polynomial import PolynomialLibrary, power_of_two
 from sksym.libraries.radial import RadialLibrary
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "library_formulas",
     "library_values",
     "needs_no_validation",
+    "power_of_two",
 ]

@@ -87,11 +87,12 @@ class PolynomialLibrary(Library):
         scale = _per_column(self.scale, d, "scale", unit)
         if not (scale > 0).all():
             raise ValueError(f"`scale` must be positive, got {self.scale!r}.")
-        # A column that does not vary has a box of the size of its unit.
+        # A column that does not vary has a box of the size of its unit, and above round-off.
+        least_width = 2 * np.spacing(np.abs(middle))
         half_width = np.where(
             high > low,
             (high - low) / 2,
-            scale,
+            np.maximum(scale, least_width),
         )
         domain = self._checked_domain(
             middle - half_width,
@@ -225,8 +226,10 @@ class PolynomialLibrary(Library):
         """Return the factor (p,) of each function in the monomial of ``x - center_``."""
         check_is_fitted(self)
         table = self.monomials_
-        powers = self.scale_**table.exponents
-        return table.fischer / np.prod(powers, axis=1)
+        # Zero or infinite where a monomial of the user's x has no size that a float can hold.
+        with np.errstate(over="ignore", divide="ignore", under="ignore"):
+            powers = self.scale_**table.exponents
+            return table.fischer / np.prod(powers, axis=1)
 
     def name_center(self):
         """Return the centre (d,) from which the names count, zero in columns not taken."""
