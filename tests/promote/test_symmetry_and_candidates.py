@@ -306,13 +306,6 @@ def test_what_cannot_be_is_refused(name):
         model.fit(X, y)
 
 
-@pytest.mark.parametrize("candidates", [permutations, so(3) + FLIP], ids=repr)
-def test_discrete_candidates_are_not_searched(candidates):
-    X, y, _ = samples()
-    with pytest.raises(ValueError, match="Discrete candidates cannot be searched"):
-        SymmetryDiscoverer(candidates).fit(X, y)
-
-
 def test_symmetries_of_the_fit_are_those_enforced_and_those_that_hold():
     X, _, _ = samples()
     y = (X[:, 0] ** 2 + X[:, 1] ** 2) * (1 + X[:, 0] ** 2 + X[:, 1] ** 2)
