@@ -1,30 +1,20 @@
 """Conserved quantities: the duality read backwards, functions that the dynamics leave alone."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, warn
-from sksym._linalg import merge_rows, one_thread, row_blocks
-from sksym.discover.degree import best_degree
-from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
-from sksym.equivariant import place, probe_points
-from sksym.evidence import (
-    SampledEvidence,
-    check_rule,
-    library_statistics,
-    rounded,
-    verdict,
-)
+from sksym._linalg import one_thread
+from sksym.discover.independence import independent_first
+from sksym.discover.motion import evidence_of_trajectories, evidence_of_velocities
+from sksym.dynamics.smoothing import smoothed_states
+from sksym.dynamics.trajectories import checked_times
+from sksym.equivariant import place
+from sksym.evidence import check_rule, rounded, verdict
 from sksym.groups import Group
-from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
-
-_ROWS = 4000  # points at which the rate of change of a function is tested
-_RANK = 1e-11  # relative size of singular values that are round-off
-_ROUND_OFF = 1e-13  # relative error of exact derivatives
+from sksym.libraries import PolynomialLibrary, evaluate, library_formulas
 
 
 class ConservedQuantities(TransformerMixin, BaseEstimator):
@@ -113,20 +103,37 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         return tags
 
     @on_copy
-    def fit(self, X, y=None, sample_weight=None, *, X_dot=None):
-        """Find what is conserved, from states `X` (n, d) and their time derivatives.
+    def fit(self, X, y=None, sample_weight=None, *, X_dot=None, t=None, trajectory=None):
+        """Find what is conserved, from states and velocities or from trajectories.
 
-        The derivatives (n, d) are the second argument, or given by the name `X_dot`.
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            States.
+        y : array-like of shape (n, d), default=None
+            Their time derivatives, which may also be given by the name `X_dot`.
+        sample_weight : array-like of shape (n,), default=None
+        X_dot : array-like of shape (n, d), default=None
+        t : array-like of shape (n,), or float, default=None
+            Times, increasing within each trajectory, or the step. None: steps are equal.
+        trajectory : array-like of shape (n,), default=None
+            The trajectory of every row, see `sksym.dynamics.stack_trajectories`. None: all rows
+            are one where there is a `t`, else samples without order.
         """
         if X_dot is None:
             X_dot = y
-        if X_dot is None:
+        if X_dot is None and t is None and trajectory is None:
             raise ValueError(
                 "requires y to be passed, but the target y is None: the second argument is X_dot, "
-                "the time derivatives of the rows of X."
+                "the time derivatives of the rows of X. Without derivatives, pass the times `t` "
+                "and the `trajectory` of every row."
             )
+        indices = None
+        if t is not None or trajectory is not None:
+            t, indices = checked_times(X, t, trajectory)
         X = validate_data(self, X, dtype=np.float64)
-        X_dot = _time_derivatives(X_dot, X)
+        if X_dot is not None:
+            X_dot = _time_derivatives(X_dot, X)
         weight = checked_weights(sample_weight, len(X))
         rng = check_random_state(self.random_state)
         template = PolynomialLibrary(2) if self.library is None else self.library
@@ -142,20 +149,32 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         functions = np.diag(1 / library.name_sizes())
         proposals = _partly_rounded if self.snap else None
         with one_thread():
-            evidence = _rates_of_change(library, functions, X, X_dot, weight, rng)
+            if X_dot is None:
+                states = smoothed_states(X, t, indices)
+                evidence, n_accidental = evidence_of_trajectories(
+                    library, functions, states, indices, weight, self.max_defect, rng
+                )
+            else:
+                evidence, n_accidental = evidence_of_velocities(
+                    library, functions, X, X_dot, indices, weight, self.max_defect, rng
+                )
             conclusion = verdict(evidence, self.n_quantities, self.max_defect, proposals)
-        quantities = conclusion.generators
+            quantities, n_independent = independent_first(
+                library, conclusion.generators @ functions, X, weight, conclusion.floor
+            )
         if not len(quantities):
             warn(
                 "No function of the library is conserved as far as the data tell, so there are no "
-                "features: raise the degree of the library, or look at `singular_values_`."
+                "features: raise the degree of the library, give more trajectories, or look at "
+                "`singular_values_` and `undecided_`."
             )
         self.library_ = library
-        self.coef_ = quantities @ functions
+        self.coef_ = quantities
         self.n_quantities_ = len(quantities)
+        self.n_independent_ = n_independent
         self.singular_values_ = evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
-        self.undecided_ = conclusion.undecided
+        self.undecided_ = max(conclusion.undecided, n_accidental - len(quantities))
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""
@@ -195,150 +214,3 @@ def _partly_rounded(form, errors):
     """
     simple = rounded(form, errors, partly=True)
     return [] if simple is None else [(simple, 0)]
-
-
-def _rates_of_change(library, functions, X, X_dot, weight, rng):
-    """Return the rates of change of functions along the smoothed dynamics, with their errors.
-
-    Parameters
-    ----------
-    library : fitted library
-    functions : ndarray of shape (k, p)
-        The candidates, in the functions of the library.
-    X, X_dot : ndarray of shape (n, d)
-    weight : ndarray of shape (n,)
-    rng : RandomState
-
-    Returns
-    -------
-    SampledEvidence
-    """
-    spread = column_spread(X, weight)
-    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng)
-    chosen = some_rows(len(X), _ROWS, rng)
-    points = X[chosen]
-    weight = weight[chosen]
-    if not is_determined:
-        # A function that vanishes on the data is constant there, but need not be conserved.
-        probes = probe_points(X, 2 * library.n_output_features_)
-        points = np.concatenate([points, probes])
-        weight = np.append(weight, np.full(len(probes), weight.mean()))
-    sqrt_share = np.sqrt(weight / weight.sum())
-
-    rates = []
-    motion_factor = None
-    noise_factor = None
-    k = len(functions)
-    for rows in row_blocks(len(points), k * X.shape[1]):
-        # Lengths in units of the spread of their column, squares as weighted means.
-        block = points[rows]
-        velocity, error = dynamics.velocity(block)
-        velocity = velocity / spread
-        error = error / spread
-        jacobian = library.jacobian(block)
-        gradients = np.einsum("npd,kp->ndk", jacobian, functions)
-        units = spread[:, None] * sqrt_share[rows, None, None]
-        gradients = gradients * units
-        rates.append(np.einsum("ndk,nd->nk", gradients, velocity))
-        # The largest rate possible: along the gradient.
-        speed = np.linalg.norm(velocity, axis=1)
-        largest = gradients * speed[:, None, None]
-        motion_factor = merge_rows(motion_factor, largest.reshape(-1, k))
-        uncertain = gradients * error[:, :, None]
-        noise_factor = merge_rows(noise_factor, uncertain.reshape(-1, k))
-    noise = noise_factor.T @ noise_factor
-    return SampledEvidence(
-        rows=np.concatenate(rates)[:, None],
-        motion=motion_factor.T @ motion_factor,
-        noise=noise,
-        bias=np.zeros_like(noise),
-        clusters=spatial_clusters(points, rng),
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Dynamics:
-    """A vector field fitted to time derivatives by least squares.
-
-    Attributes
-    ----------
-    library : fitted library
-    coef : ndarray of shape (d, p)
-    spread : ndarray of shape (p, rank)
-        Factor of the covariance of the coefficients at unit noise.
-    sigma : ndarray of shape (d,)
-        Standard deviation of the noise.
-    is_determined : bool
-        Whether no function of the library vanishes on the data.
-    score : float
-        Generalised cross-validation: the squared error of held-out derivatives. Infinite where the
-        data do not determine the coefficients and the noise.
-    """
-
-    library: object
-    coef: np.ndarray
-    spread: np.ndarray
-    sigma: np.ndarray
-    is_determined: bool
-    score: float
-
-    @classmethod
-    def fit(cls, library, X, X_dot, weight):
-        """Fit the time derivatives (n, d) of states (n, d) in a library."""
-        n = weight.sum()
-        p = library.n_output_features_
-        factor = library_statistics(library, X, X_dot, weight).square_factor()
-        derivatives = factor[:, p:]
-        U, s, Vt = np.linalg.svd(factor[:p, :p])
-        rank = np.count_nonzero(s > _RANK * s.max(initial=0))
-        spread = Vt[:rank].T / s[:rank]
-        coef = spread @ U[:, :rank].T @ derivatives[:p]
-        # Beyond the functions that the data determine, and beyond all functions.
-        square = np.sum((U[:, rank:].T @ derivatives[:p]) ** 2, axis=0)
-        square = square + np.sum(derivatives[p:] ** 2, axis=0)
-        sigma = np.full(X.shape[1], np.inf)
-        score = np.inf
-        if rank == p and n > p:
-            # The residuals of exact derivatives are round-off, and may be too small by chance.
-            deviation = np.sqrt(square / (n - p))
-            round_off = _ROUND_OFF * np.linalg.norm(derivatives, axis=0)
-            sigma = np.maximum(deviation, round_off)
-            score = np.sum(square) / (1 - p / n) ** 2
-        return cls(
-            library=library,
-            coef=coef.T,
-            spread=spread,
-            sigma=sigma,
-            is_determined=rank == p,
-            score=score,
-        )
-
-    def velocity(self, X):
-        """Return the velocities (n, d) at states (n, d), and their standard errors (n, d)."""
-        phi = library_values(self.library, X)
-        leverage = np.linalg.norm(phi @ self.spread, axis=1)
-        errors = leverage[:, None] * self.sigma
-        return phi @ self.coef.T, errors
-
-
-def _smoothed_dynamics(library, X, X_dot, weight, rng):
-    """Fit time derivatives (n, d) in a library or in polynomials, whichever predicts better.
-
-    Returns
-    -------
-    dynamics : _Dynamics
-    is_determined : bool
-        Whether no function of the library given vanishes on the data.
-    """
-    candidates = [library]
-    for degree in range(1, best_degree(X, X_dot, weight, rng) + 1):
-        polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(X.shape[1]))
-        candidates.append(polynomials)
-    fits = [_Dynamics.fit(candidate, X, X_dot, weight) for candidate in candidates]
-    best = min(fits, key=lambda dynamics: dynamics.score)
-    if best.score == np.inf:
-        raise ValueError(
-            f"{len(X)} samples do not even determine linear dynamics in {X.shape[1]} coordinates: "
-            "give more samples, or leave out coordinates that depend on others."
-        )
-    return best, fits[0].is_determined

@@ -1,0 +1,183 @@
+"""Smooth trajectories by polynomials in time, each fitted to a few neighbouring samples.
+
+The error of the smoothed states is estimated with them, so that the number of samples in a
+window can be the one with the least error.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sksym._linalg import merge_rows
+
+_WINDOWS = (5, 7, 9, 13, 17, 25, 35, 49, 69, 97, 137)
+_DEGREES = (3, 5)
+_INTERPOLATED = 7  # samples through which polynomials pass where nothing is smoothed
+_CONTRASTS = range(3, 10)  # numbers of neighbouring samples that are compared for the noise
+EQUAL_STEPS = 1e-5  # range of steps relative to their mean that counts as a uniform grid
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothedStates:
+    """States and velocities after smoothing, with standard errors.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d)
+    X_dot : ndarray of shape (n, d)
+    error : ndarray of shape (d,)
+        Root mean square error of the states, of noise and of smoothing.
+    window : ndarray of int, shape (d,)
+        Samples that were smoothed at a time; 1: the states are those given.
+    """
+
+    X: np.ndarray
+    X_dot: np.ndarray
+    error: np.ndarray
+    window: np.ndarray
+
+
+def local_polynomials(x, t, window, degree):
+    """Fit polynomials in time to the `window` samples about each.
+
+    On equal steps the values are those of the Savitzky-Golay filter.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d)
+    t : ndarray of shape (n,)
+        Increasing.
+    window : int
+        Odd, and at most n.
+    degree : int
+        Less than `window`.
+
+    Returns
+    -------
+    values : ndarray of shape (n, d)
+    slopes : ndarray of shape (n, d)
+    leverage : ndarray of shape (n,)
+        Weight of every sample in its own value, the variance of the value at unit noise.
+    """
+    n = len(t)
+    half = window // 2
+    # Windows (n, window) about every sample, moved inwards at both ends.
+    middle = np.clip(np.arange(n), half, n - 1 - half)
+    offsets = np.arange(-half, half + 1)
+    rows = np.add.outer(middle, offsets)
+    s = t[rows] - t[:, None]
+    which = np.arange(n)
+    steps = np.diff(t)
+    if np.ptp(steps) < EQUAL_STEPS * steps.mean():
+        # As many different windows as there are positions of a sample in its window.
+        position = half + np.arange(n) - middle
+        _, first, which = np.unique(position, return_index=True, return_inverse=True)
+        s = s[first]
+    # In units of the window, so that powers of time do not differ in size.
+    width = np.abs(s).max(axis=1, keepdims=True)
+    powers = (s / width)[..., None] ** np.arange(degree + 1)
+    inverse = np.linalg.pinv(powers)
+    # At s = 0 the value is the constant of the polynomial, the slope its linear coefficient.
+    value_weights = inverse[:, 0]
+    slope_weights = inverse[:, 1] / width
+    values = np.einsum("nw,nwd->nd", value_weights[which], x[rows])
+    slopes = np.einsum("nw,nwd->nd", slope_weights[which], x[rows])
+    # A row of a projection has its squared length on the diagonal.
+    leverage = np.sum(value_weights**2, axis=1)[which]
+    return values, slopes, leverage
+
+
+def smoothed_states(X, t, indices):
+    """Smooth the trajectories in stacked rows, with the windows of least estimated error.
+
+    For every state, the window and the degree of the polynomials minimise Mallows' estimate of
+    the mean square error, ``mean residual^2 + (2 mean leverage - 1) noise^2``, over all
+    trajectories.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    t : ndarray of shape (n,)
+    indices : list of integer ndarrays
+        The rows of each trajectory, in order of time.
+
+    Returns
+    -------
+    SmoothedStates
+    """
+    noise = noise_of_states(X, t, indices)
+    shortest = min(len(index) for index in indices)
+    values = X.copy()
+    # Polynomials through all samples of a window leave the states as they are.
+    window = min(_INTERPOLATED, shortest - 1 + shortest % 2)
+    _, slopes, _ = _smoothed_with(X, t, indices, window, window - 1)
+    # Without smoothing, all noise remains.
+    error = noise.copy()
+    chosen_window = np.ones(X.shape[1], dtype=int)
+    for degree in _DEGREES:
+        for window in _WINDOWS:
+            if window > shortest or window < degree + 2:
+                continue
+            smooth, slope, leverage = _smoothed_with(X, t, indices, window, degree)
+            residual = np.mean((X - smooth) ** 2, axis=0)
+            variance = leverage.mean() * noise**2
+            square = residual + 2 * variance - noise**2
+            # The estimate may fall below the noise that remains for certain.
+            estimate = np.sqrt(np.maximum(square, variance))
+            better = estimate < error
+            values[:, better] = smooth[:, better]
+            slopes[:, better] = slope[:, better]
+            error[better] = estimate[better]
+            chosen_window[better] = window
+    return SmoothedStates(values, slopes, error, chosen_window)
+
+
+def _smoothed_with(X, t, indices, window, degree):
+    """Apply `local_polynomials` to every trajectory."""
+    values = np.empty_like(X)
+    slopes = np.empty_like(X)
+    leverage = np.empty(len(X))
+    for index in indices:
+        fitted = local_polynomials(X[index], t[index], window, degree)
+        values[index], slopes[index], leverage[index] = fitted
+    return values, slopes, leverage
+
+
+def noise_of_states(X, t, indices):
+    """Estimate the standard deviation (d,) of white noise in states (n, d).
+
+    A divided difference of high order of a smooth function is small, that of noise is not. The
+    least of several orders is taken: low orders see the motion too, where samples are far apart.
+
+    Parameters
+    ----------
+    X, t, indices : see `smoothed_states`
+    """
+    least = np.full(X.shape[1], np.inf)
+    for m in _CONTRASTS:
+        contrasts = None
+        n = 0
+        for index in indices:
+            if len(index) > m:
+                differences = _unit_differences(X[index], t[index], m)
+                contrasts = merge_rows(contrasts, differences)
+                n += len(differences)
+        if n:
+            deviation = np.linalg.norm(contrasts, axis=0) / np.sqrt(n)
+            least = np.minimum(least, deviation)
+    # Too few samples to tell: as uncertain as they are large.
+    spread = np.ptp(X, axis=0)
+    return np.where(np.isfinite(least), least, spread)
+
+
+def _unit_differences(x, t, m):
+    """Return divided differences of m neighbours, (n - m + 1, d), of variance one at unit noise."""
+    times = np.lib.stride_tricks.sliding_window_view(t, m)
+    distance = times[:, :, None] - times[:, None, :]
+    distance = distance / np.ptp(times, axis=1)[:, None, None]
+    diagonal = np.arange(m)
+    distance[:, diagonal, diagonal] = 1.0
+    weights = 1 / np.prod(distance, axis=2)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    samples = np.lib.stride_tricks.sliding_window_view(x, m, axis=0)
+    return np.einsum("nm,ndm->nd", weights, samples)
