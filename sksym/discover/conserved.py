@@ -9,7 +9,6 @@ from sksym._estimator import checked_weights, on_copy, warn
 from sksym._linalg import one_thread
 from sksym.discover.independence import independent_first
 from sksym.discover.motion import evidence_of_trajectories, evidence_of_velocities
-from sksym.dynamics.smoothing import smoothed_states
 from sksym.dynamics.trajectories import checked_times
 from sksym.equivariant import place
 from sksym.evidence import check_rule, rounded, verdict
@@ -150,9 +149,8 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         proposals = _partly_rounded if self.snap else None
         with one_thread():
             if X_dot is None:
-                states = smoothed_states(X, t, indices)
                 evidence, n_accidental = evidence_of_trajectories(
-                    library, functions, states, indices, weight, self.max_defect, rng
+                    library, functions, X, t, indices, weight, self.max_defect, rng
                 )
             else:
                 evidence, n_accidental = evidence_of_velocities(

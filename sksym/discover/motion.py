@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from sksym.discover.constancy import changes_within
+from sksym.discover.constancy import changes_within, least_variation
 from sksym.discover.rates import consecutive_rows, exact_rates, smoothed_rates
-from sksym.evidence import Spectrum, within_floor
+from sksym.dynamics.smoothing import smoothed_states
+from sksym.evidence import within_floor
 
 _EXACT = 1e-3  # noise floor up to which velocities count as exact
 _CONSTANT = 1e-6  # relative variation over all samples of a function that vanishes there
@@ -50,7 +51,7 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
     if count and floor <= _EXACT:
         if is_scattered:
             least = evidence.spectrum.generators[:count]
-            is_general = not _are_constant(library, least @ functions, X, weight, rng)
+            is_general = least_variation(library, least @ functions, X, weight) > _CONSTANT
         else:
             is_general = changes.are_confirmed(count)
         if is_general:
@@ -58,30 +59,22 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
     return smoothed_rates(library, functions, X, X_dot, weight, rng), count
 
 
-def evidence_of_trajectories(library, functions, states, indices, weight, max_defect, rng):
+def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defect, rng):
     """Return how functions change on trajectories; along smoothed velocities if these are too few.
 
     Parameters
     ----------
-    library, functions, indices, weight, max_defect, rng : see `evidence_of_velocities`
-    states : SmoothedStates
+    library, functions, X, indices, weight, max_defect, rng : see `evidence_of_velocities`
+    t : ndarray of shape (n,)
 
     Returns
     -------
     evidence, n_accidental : see `evidence_of_velocities`
     """
-    changes = changes_within(library, functions, states.X, states.error, indices, weight, rng)
+    states = smoothed_states(X, t, indices)
+    changes = changes_within(library, functions, X, t, states, indices, weight, rng)
     count, _, _ = within_floor(changes.evidence, max_defect)
     is_general = changes.are_confirmed(count) if count else len(indices) > 1
     if is_general:
         return changes.evidence, 0
     return smoothed_rates(library, functions, states.X, states.X_dot, weight, rng), count
-
-
-def _are_constant(library, functions, X, weight, rng):
-    """Tell whether some combination of functions (k, p) is constant on all of `X` (n, d)."""
-    exact = np.zeros(X.shape[1])
-    everything = [np.arange(len(X))]
-    changes = changes_within(library, functions, X, exact, everything, weight, rng)
-    spectrum = Spectrum.of(changes.rows, changes.motion[0])
-    return spectrum.singular_values.min(initial=np.inf) < _CONSTANT

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksym._linalg import merge_rows, row_blocks
-from sksym.discover.changes import Changes, motion_of_groups
+from sksym.discover.changes import Changes, gram_of_groups
 from sksym.discover.degree import best_degree
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
 from sksym.equivariant import place, probe_points
@@ -47,6 +47,7 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
     points = X[chosen]
     velocities = X_dot[chosen]
     weight = weight[chosen]
+    n_groups = groups.max() + 1
     groups = groups[chosen]
     sqrt_share = np.sqrt(weight / weight.sum())
 
@@ -72,12 +73,14 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
         sizes.append(size * (speed * sqrt_share[rows])[:, None, None])
         rates.append(rate)
     largest = np.concatenate(sizes)
-    motion = motion_of_groups(largest, groups)
+    motion = gram_of_groups(largest, groups, n_groups)
     noise = noise_factor.T @ noise_factor
     return Changes(
         rows=np.concatenate(rates),
         motion=motion,
         noise=noise + library.jacobian_rtol_**2 * motion.sum(axis=0),
+        expected=np.zeros_like(motion),
+        n_errors=float(len(points)),
         groups=groups,
         clusters=spatial_clusters(points, rng),
     )

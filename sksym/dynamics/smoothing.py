@@ -27,6 +27,8 @@ class SmoothedStates:
     X_dot : ndarray of shape (n, d)
     error : ndarray of shape (d,)
         Root mean square error of the states, of noise and of smoothing.
+    noise : ndarray of shape (d,)
+        Standard deviation of the noise in the states as given.
     window : ndarray of int, shape (d,)
         Samples that were smoothed at a time; 1: the states are those given.
     """
@@ -34,6 +36,7 @@ class SmoothedStates:
     X: np.ndarray
     X_dot: np.ndarray
     error: np.ndarray
+    noise: np.ndarray
     window: np.ndarray
 
 
@@ -129,7 +132,7 @@ def smoothed_states(X, t, indices):
             slopes[:, better] = slope[:, better]
             error[better] = estimate[better]
             chosen_window[better] = window
-    return SmoothedStates(values, slopes, error, chosen_window)
+    return SmoothedStates(values, slopes, error, noise, chosen_window)
 
 
 def _smoothed_with(X, t, indices, window, degree):
