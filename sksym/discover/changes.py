@@ -1,4 +1,4 @@
-"""Changes of functions along trajectories, and whether other trajectories confirm that there are none.
+"""Changes of functions along trajectories: which functions have none.
 
 Index legend: n samples, g trajectories, k candidate functions.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from sksym.evidence import SampledEvidence
 
 _FOLDS = 10
+_UNCERTAINTY = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,8 @@ class Changes:
         The mean square that random noise contributes.
     n_errors : float
         Number of independent errors of random noise.
+    is_sure : float
+        Whether that is noise, 1, or may be something else, 0.
     groups : ndarray of int, shape (n,)
         The trajectory of every sample, 0 to g - 1.
     clusters : ndarray of shape (n,)
@@ -70,6 +73,7 @@ class Changes:
     noise: np.ndarray
     expected: np.ndarray
     n_errors: float
+    is_sure: float
     groups: np.ndarray
     clusters: np.ndarray
 
@@ -107,7 +111,8 @@ class Changes:
         share = is_chosen.mean()
         # The mean square of m independent errors is known to sqrt(2 / m); twice that, because
         # the errors of functions are larger where their gradients are.
-        uncertainty = 2 / np.sqrt(max(self.n_errors * share, 1.0))
+        by_chance = _UNCERTAINTY / np.sqrt(max(self.n_errors * share, 1.0))
+        uncertainty = max(by_chance, 1 - self.is_sure)
         noise = self.noise * share + uncertainty * expected
         return ChangeEvidence(
             rows=self.rows[rows][:, None],

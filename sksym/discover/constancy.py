@@ -81,6 +81,7 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
         noise=integrated.T @ integrated,
         expected=expected,
         n_errors=n_errors,
+        is_sure=states.is_sure,
         groups=groups,
         clusters=np.arange(len(rows)) // length,
     )

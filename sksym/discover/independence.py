@@ -57,7 +57,7 @@ def independent_first(library, coef, X, weight, floor):
 
 def _beyond(gradients, others):
     """Return the lengths (n,) of vectors (n, d) beyond the span of others (n, k, d)."""
-    n, k, _ = gradients.shape
+    k = gradients.shape[1]
     if k == 0:
         return np.linalg.norm(others, axis=1)
     length = np.linalg.norm(gradients, axis=2, keepdims=True)

@@ -9,6 +9,7 @@ from sksym.evidence import within_floor
 
 _EXACT = 1e-3  # noise floor up to which velocities count as exact
 _CONSTANT = 1e-6  # relative variation over all samples of a function that vanishes there
+_FOLDS = 10  # of samples without order
 _LONG = 5  # mean number of rows in stretches that are trajectories
 
 
@@ -44,16 +45,16 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
             groups[rows] = label
     is_scattered = indices is None and groups[-1] + 1 > len(X) / _LONG
     if is_scattered:
-        groups = np.zeros(len(X), dtype=int)
+        groups = rng.permutation(len(X)) % _FOLDS
     changes = exact_rates(library, functions, X, X_dot, weight, groups, rng)
     evidence = changes.evidence
     count, floor, _ = within_floor(evidence, max_defect)
     if count and floor <= _EXACT:
-        if is_scattered:
+        is_general = changes.are_confirmed(count)
+        if is_general and is_scattered:
+            # The samples may lie on few trajectories, in any order.
             least = evidence.spectrum.generators[:count]
             is_general = least_variation(library, least @ functions, X, weight) > _CONSTANT
-        else:
-            is_general = changes.are_confirmed(count)
         if is_general:
             return evidence, 0
     return smoothed_rates(library, functions, X, X_dot, weight, rng), count
@@ -77,4 +78,7 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
     is_general = changes.are_confirmed(count) if count else len(indices) > 1
     if is_general:
         return changes.evidence, 0
-    return smoothed_rates(library, functions, states.X, states.X_dot, weight, rng), count
+    rates = smoothed_rates(
+        library, functions, states.X, states.X_dot, weight, rng, n_common=states.window.max()
+    )
+    return rates, count

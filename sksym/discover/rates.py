@@ -81,6 +81,7 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
         noise=noise + library.jacobian_rtol_**2 * motion.sum(axis=0),
         expected=np.zeros_like(motion),
         n_errors=float(len(points)),
+        is_sure=1.0,
         groups=groups,
         clusters=spatial_clusters(points, rng),
     )
@@ -140,7 +141,7 @@ def _gradients(library, functions, X):
     return np.einsum("npd,kp->ndk", library.jacobian(X), functions)
 
 
-def smoothed_rates(library, functions, X, X_dot, weight, rng):
+def smoothed_rates(library, functions, X, X_dot, weight, rng, n_common=1):
     """Return the rates of change of functions along the smoothed dynamics, with their errors.
 
     Parameters
@@ -151,6 +152,8 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng):
     X, X_dot : ndarray of shape (n, d)
     weight : ndarray of shape (n,)
     rng : RandomState
+    n_common : int, default=1
+        Number of neighbouring samples whose velocities have an error in common.
 
     Returns
     -------
@@ -189,7 +192,7 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng):
         motion_factor = merge_rows(motion_factor, largest.reshape(-1, k))
         uncertain = gradients * error[:, :, None]
         noise_factor = merge_rows(noise_factor, uncertain.reshape(-1, k))
-    noise = noise_factor.T @ noise_factor
+    noise = n_common * noise_factor.T @ noise_factor
     return SampledEvidence(
         rows=np.concatenate(rates)[:, None],
         motion=motion_factor.T @ motion_factor,

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sksym._linalg import merge_rows
-
 _WINDOWS = (5, 7, 9, 13, 17, 25, 35, 49, 69, 97, 137)
 _DEGREES = (3, 5)
 _INTERPOLATED = 7  # samples through which polynomials pass where nothing is smoothed
 _CONTRASTS = range(3, 10)  # numbers of neighbouring samples that are compared for the noise
+_DECREASE = 4.0  # times the decrease of differences by two orders: share that is motion
 EQUAL_STEPS = 1e-5  # range of steps relative to their mean that counts as a uniform grid
 
 
@@ -29,6 +28,8 @@ class SmoothedStates:
         Root mean square error of the states, of noise and of smoothing.
     noise : ndarray of shape (d,)
         Standard deviation of the noise in the states as given.
+    is_sure : float
+        From 1, this is noise, to 0: it may be motion between the samples.
     window : ndarray of int, shape (d,)
         Samples that were smoothed at a time; 1: the states are those given.
     """
@@ -37,6 +38,7 @@ class SmoothedStates:
     X_dot: np.ndarray
     error: np.ndarray
     noise: np.ndarray
+    is_sure: float
     window: np.ndarray
 
 
@@ -108,7 +110,7 @@ def smoothed_states(X, t, indices):
     -------
     SmoothedStates
     """
-    noise = noise_of_states(X, t, indices)
+    noise, is_sure = noise_of_states(X, t, indices)
     shortest = min(len(index) for index in indices)
     values = X.copy()
     # Polynomials through all samples of a window leave the states as they are.
@@ -132,7 +134,7 @@ def smoothed_states(X, t, indices):
             slopes[:, better] = slope[:, better]
             error[better] = estimate[better]
             chosen_window[better] = window
-    return SmoothedStates(values, slopes, error, noise, chosen_window)
+    return SmoothedStates(values, slopes, error, noise, is_sure, chosen_window)
 
 
 def _smoothed_with(X, t, indices, window, degree):
@@ -147,7 +149,7 @@ def _smoothed_with(X, t, indices, window, degree):
 
 
 def noise_of_states(X, t, indices):
-    """Estimate the standard deviation (d,) of white noise in states (n, d).
+    """Estimate white noise in states (n, d), as what differences of high order leave over.
 
     A divided difference of high order of a smooth function is small, that of noise is not. The
     least of several orders is taken: low orders see the motion too, where samples are far apart.
@@ -155,22 +157,32 @@ def noise_of_states(X, t, indices):
     Parameters
     ----------
     X, t, indices : see `smoothed_states`
+
+    Returns
+    -------
+    noise : ndarray of shape (d,)
+        Standard deviation.
+    is_sure : float
+        From 1, all orders agree that this is noise, to 0: it may be motion between samples.
     """
-    least = np.full(X.shape[1], np.inf)
+    deviations = []
     for m in _CONTRASTS:
-        contrasts = None
-        n = 0
-        for index in indices:
-            if len(index) > m:
-                differences = _unit_differences(X[index], t[index], m)
-                contrasts = merge_rows(contrasts, differences)
-                n += len(differences)
-        if n:
-            deviation = np.linalg.norm(contrasts, axis=0) / np.sqrt(n)
-            least = np.minimum(least, deviation)
-    # Too few samples to tell: as uncertain as they are large.
-    spread = np.ptp(X, axis=0)
-    return np.where(np.isfinite(least), least, spread)
+        long = [index for index in indices if len(index) > m]
+        if long:
+            differences = [_unit_differences(X[index], t[index], m) for index in long]
+            square = np.mean(np.concatenate(differences) ** 2, axis=0)
+            deviations.append(np.sqrt(square))
+    if not deviations:
+        # Too few samples to tell: as uncertain as they are large.
+        return np.ptp(X, axis=0), 0.0
+    noise = np.min(deviations, axis=0)
+    if len(deviations) < 3:
+        return noise, 0.0
+    # What still falls with the order is motion.
+    before = np.maximum(deviations[-3], np.finfo(float).tiny)
+    decrease = 1 - noise / before
+    is_sure = 1 - _DECREASE * decrease.max(initial=0)
+    return noise, float(np.clip(is_sure, 0, 1))
 
 
 def _unit_differences(x, t, m):
