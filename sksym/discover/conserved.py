@@ -149,14 +149,17 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         proposals = _partly_rounded if self.snap else None
         with one_thread():
             if X_dot is None:
-                evidence, n_accidental = evidence_of_trajectories(
+                case = evidence_of_trajectories(
                     library, functions, X, t, indices, weight, self.max_defect, rng
                 )
             else:
-                evidence, n_accidental = evidence_of_velocities(
+                case = evidence_of_velocities(
                     library, functions, X, X_dot, indices, weight, self.max_defect, rng
                 )
-            conclusion = verdict(evidence, self.n_quantities, self.max_defect, proposals)
+            count = self.n_quantities
+            if count == "auto" and case.is_open:
+                count = 0
+            conclusion = verdict(case.evidence, count, self.max_defect, proposals)
             quantities, n_independent = independent_first(
                 library, conclusion.generators @ functions, X, weight, conclusion.floor
             )
@@ -170,9 +173,9 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         self.coef_ = quantities
         self.n_quantities_ = len(quantities)
         self.n_independent_ = n_independent
-        self.singular_values_ = evidence.spectrum.singular_values[::-1]
+        self.singular_values_ = case.evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
-        self.undecided_ = max(conclusion.undecided, n_accidental - len(quantities))
+        self.undecided_ = max(conclusion.undecided, case.n_accidental - len(quantities))
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""

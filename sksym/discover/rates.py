@@ -23,6 +23,10 @@ _DIGITS = 12  # decimals to which rounded data are recognised
 _ALONG = 0.8  # cosine between the velocity and the step to the next sample of a trajectory
 
 
+class UndeterminedError(ValueError):
+    """The samples do not even determine linear dynamics."""
+
+
 def exact_rates(library, functions, X, X_dot, weight, groups, rng):
     """Return the rates ``dF(x) x_dot`` at the samples, uncertain by the round-off of the data.
 
@@ -141,7 +145,7 @@ def _gradients(library, functions, X):
     return np.einsum("npd,kp->ndk", library.jacobian(X), functions)
 
 
-def smoothed_rates(library, functions, X, X_dot, weight, rng, n_common=1):
+def smoothed_rates(library, functions, X, X_dot, weight, rng, *, is_few, n_common=1):
     """Return the rates of change of functions along the smoothed dynamics, with their errors.
 
     Parameters
@@ -152,6 +156,8 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, n_common=1):
     X, X_dot : ndarray of shape (n, d)
     weight : ndarray of shape (n,)
     rng : RandomState
+    is_few : bool
+        Whether functions are constant on the data by accident: rates elsewhere must count.
     n_common : int, default=1
         Number of neighbouring samples whose velocities have an error in common.
 
@@ -164,7 +170,7 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, n_common=1):
     chosen = some_rows(len(X), _ROWS, rng)
     points = X[chosen]
     weight = weight[chosen]
-    if not is_determined:
+    if is_few or not is_determined:
         # A function that vanishes on the data is constant there, but need not be conserved.
         probes = probe_points(X, 2 * library.n_output_features_)
         points = np.concatenate([points, probes])
@@ -283,7 +289,7 @@ def _smoothed_dynamics(library, X, X_dot, weight, rng):
     fits = [_Dynamics.fit(candidate, X, X_dot, weight) for candidate in candidates]
     best = min(fits, key=lambda dynamics: dynamics.score)
     if best.score == np.inf:
-        raise ValueError(
+        raise UndeterminedError(
             f"{len(X)} samples do not even determine linear dynamics in {X.shape[1]} coordinates: "
             "give more samples, or leave out coordinates that depend on others."
         )
