@@ -34,6 +34,7 @@ class ChangeEvidence(SampledEvidence):
         V = spectrum.generators
         noise = np.sum((V @ self.expected) * V, axis=1)
         square = spectrum.singular_values**2 - noise
+        # Differences of estimates may be negative, which says that there is nothing.
         s = np.sqrt(np.maximum(square, 0))
         order = np.argsort(s, kind="stable")
         return replace(

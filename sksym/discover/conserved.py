@@ -20,19 +20,25 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
     """Functions of a library that do not change along the trajectories of a dynamical system.
 
     ``F(x) = coef @ phi(x)`` is conserved by x' = G(x) when its Lie derivative along G vanishes,
-    which is linear in coef as the symmetries of F are linear in the generator. Looks for the least
+    which is linear in coef as the symmetries of F are linear in the generator. From velocities,
+    looks for the least
 
         ``min_coef  mean (dF(x) G(x))^2  /  mean (|dF(x)|^2 |G(x)|^2)``,
 
-    with coordinates in units of their spread.
+    from trajectories x_j(t), without derivatives in time, for the least
+
+        ``min_coef  mean (F(x_j(t)) - mean_j F)^2  /  mean (|dF(x_j(t))|^2 r_j^2)``,
+
+    with coordinates in units of their spread and r_j the root mean square distance of trajectory
+    j from its mean.
 
     Parameters
     ----------
     library : library, default=None
         The functions to choose from; None: ``PolynomialLibrary(2)``.
     n_quantities : "auto" or int, default="auto"
-        "auto": all whose rates of change are zero within the noise of the derivatives, see Notes.
-        A number: those with the least rates of change.
+        "auto": all whose changes are zero within the errors of the data, see Notes. A number:
+        those with the least changes.
     snap : bool, default=True
         Round coefficients of plain functions to simple numbers where these lie within four
         standard errors and the rounded functions are as well conserved.
@@ -44,26 +50,42 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     coef_ : ndarray of shape (k, p)
-        The quantities in the functions of `library_`, in reduced echelon form. Functions of
-        conserved quantities are conserved too, and are found if they lie in the library.
+        The quantities in the functions of `library_`, a row each: independent ones first, and
+        those of few terms first among them. The rows are, in another order, in reduced echelon
+        form.
     n_quantities_ : int
-        Their number k.
+        Their number k. Functions of conserved quantities are conserved too, and are found if
+        they lie in the library: the energy and its square are two.
+    n_independent_ : int
+        Number of quantities that are independent, the rank of their gradients within the errors
+        of the data: the energy and its square are one.
     singular_values_ : ndarray
-        Relative rates of change of all functions that vary, descending.
+        Relative changes of all functions that vary, descending.
     noise_floor_ : float
-        Contribution of the noise in the derivatives to the rates of the declared quantities.
+        Contribution of errors in the data to the changes of the declared quantities.
     undecided_ : int
-        Number of functions whose rates are compatible with zero, on evidence too weak to declare
-        them.
+        Number of functions whose changes are compatible with zero, on evidence too weak to
+        declare them: under too much noise, or on too few trajectories.
     library_ : fitted library
 
     Notes
     -----
-    The derivatives are smoothed first, by least squares in the same library or in polynomials,
-    whichever predicts held-out derivatives better. The residuals of that fit and its leverages give
-    the noise floor; a quantity is declared when its rate of change is within twice the floor, and
-    both are far below the next singular value. One trajectory determines little: a function that is
-    constant on it may be conserved, or just vanish there.
+    *Exact velocities* are used as they are, and need not lie in the library. They are recognised
+    by functions whose rates of change are round-off of the data, which errors do not do by
+    accident. *Noisy velocities* are smoothed, by least squares in the library or in polynomials,
+    whichever predicts held-out velocities better; the residuals of that fit and its leverages
+    give the noise floor.
+
+    On *trajectories* the values of functions are smoothed in time. The residuals show their
+    noise, which is subtracted from their variance within trajectories, and the noise floor is the
+    uncertainty of that. Simulated states are taken to be accurate to 1e-5 of their spread.
+
+    A quantity is declared when its change is within twice the floor, and both are far below the
+    next singular value. One trajectory determines little: a function that is constant on it may
+    be conserved, or just vanish there. So more than half of the trajectories, left out in turn,
+    must confirm it: on the others no further function is constant. Without such confirmation
+    smoothed velocities around the data decide, and where these are uncertain, too, functions are
+    counted in `undecided_`.
 
     References
     ----------
@@ -119,63 +141,80 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
             The trajectory of every row, see `sksym.dynamics.stack_trajectories`. None: all rows
             are one where there is a `t`, else samples without order.
         """
-        if X_dot is None:
-            X_dot = y
-        if X_dot is None and t is None and trajectory is None:
+        X_dot = y if X_dot is None else X_dot
+        are_trajectories = t is not None or trajectory is not None
+        if X_dot is None and not are_trajectories:
             raise ValueError(
                 "requires y to be passed, but the target y is None: the second argument is X_dot, "
                 "the time derivatives of the rows of X. Without derivatives, pass the times `t` "
                 "and the `trajectory` of every row."
             )
         indices = None
-        if t is not None or trajectory is not None:
+        if are_trajectories:
+            # Of X as it was given, whose columns have names: errors name the place.
             t, indices = checked_times(X, t, trajectory)
         X = validate_data(self, X, dtype=np.float64)
-        if X_dot is not None:
-            X_dot = _time_derivatives(X_dot, X)
         weight = checked_weights(sample_weight, len(X))
-        rng = check_random_state(self.random_state)
-        template = PolynomialLibrary(2) if self.library is None else self.library
-        library, _ = place(
-            template,
-            X,
-            Group.none(X.shape[1]),
-            near=np.zeros(X.shape[1]),
-            names=vars(self).get("feature_names_in_"),
-        )
-        check_rule("n_quantities", self.n_quantities, library.n_output_features_, self.max_defect)
+        library = self._placed_library(X)
         # Plain functions: their coefficients are what is rounded to simple numbers.
         functions = np.diag(1 / library.name_sizes())
-        proposals = _partly_rounded if self.snap else None
+        rng = check_random_state(self.random_state)
+        # Many small factorisations: threads cost more than they save.
         with one_thread():
             if X_dot is None:
                 case = evidence_of_trajectories(
                     library, functions, X, t, indices, weight, self.max_defect, rng
                 )
             else:
+                X_dot = _time_derivatives(X_dot, X)
                 case = evidence_of_velocities(
                     library, functions, X, X_dot, indices, weight, self.max_defect, rng
                 )
-            count = self.n_quantities
-            if count == "auto" and case.is_open:
-                count = 0
-            conclusion = verdict(case.evidence, count, self.max_defect, proposals)
-            quantities, n_independent = independent_first(
-                library, conclusion.generators @ functions, X, weight, conclusion.floor
-            )
-        if not len(quantities):
+            self._conclude(case, library, functions, X, weight)
+        if not self.n_quantities_:
             warn(
                 "No function of the library is conserved as far as the data tell, so there are no "
-                "features: raise the degree of the library, give more trajectories, or look at "
-                "`singular_values_` and `undecided_`."
+                "features: raise the degree of the library, give more trajectories if some are "
+                "undecided, or look at `singular_values_`."
             )
+
+    def _placed_library(self, X):
+        """Return the library fitted to states (n, d)."""
+        d = X.shape[1]
+        template = PolynomialLibrary(2) if self.library is None else self.library
+        library, _ = place(
+            template,
+            X,
+            Group.none(d),
+            near=np.zeros(d),  # formulas in the users' own variables
+            names=vars(self).get("feature_names_in_"),
+        )
+        check_rule("n_quantities", self.n_quantities, library.n_output_features_, self.max_defect)
+        return library
+
+    def _conclude(self, case, library, functions, X, weight):
+        """Set what is conserved, by a `Case` for functions (k, p)."""
+        count = self.n_quantities
+        # A number asked for is given, whether or not other trajectories confirm it.
+        if count == "auto" and case.is_open:
+            count = 0
+        proposals = _partly_rounded if self.snap else None
+        conclusion = verdict(case.evidence, count, self.max_defect, proposals)
         self.library_ = library
-        self.coef_ = quantities
-        self.n_quantities_ = len(quantities)
-        self.n_independent_ = n_independent
+        self.coef_, self.n_independent_ = independent_first(
+            library,
+            conclusion.generators @ functions,
+            X,
+            weight,
+            conclusion.floor,
+        )
+        self.n_quantities_ = len(self.coef_)
+        # Ascending there, since small ones are of interest; descending in all estimators.
         self.singular_values_ = case.evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
-        self.undecided_ = max(conclusion.undecided, case.n_accidental - len(quantities))
+        # Of the functions that may be constant by accident, others may have been declared.
+        accidental = case.n_accidental - self.n_quantities_
+        self.undecided_ = max(conclusion.undecided, accidental)
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""
@@ -192,7 +231,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
 def _time_derivatives(X_dot, X):
     """Return the time derivatives of states `X` (n, d), checked: (n, d)."""
     X_dot = check_array(X_dot, dtype=np.float64, ensure_2d=False, input_name="X_dot")
-    if X_dot.ndim == 1 and X.shape[1] == 1:
+    if X_dot.ndim == 1 and X.shape[1] == 1:  # a single state may come as a vector
         X_dot = X_dot[:, None]
     if X_dot.shape != X.shape:
         raise ValueError(

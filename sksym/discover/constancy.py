@@ -47,9 +47,11 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
     spread = column_spread(X, weight)
     chosen = _some_trajectories(indices, rng)
     n_groups = len(chosen)
-    groups = np.repeat(np.arange(n_groups), [len(rows) for rows in chosen])
+    lengths = [len(rows) for rows in chosen]
+    groups = np.repeat(np.arange(n_groups), lengths)
     rows = np.concatenate(chosen)
-    share = weight[rows] / weight[rows].sum()
+    share = weight[rows]
+    share = share / share.sum()
     sqrt_share = np.sqrt(share)[:, None]
     values, gradients = _values_and_gradients(library, functions, X[rows])
     gradients = gradients * sqrt_share[:, :, None]
@@ -69,11 +71,13 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
         n_errors = len(rows) * leverage
 
     # The largest change possible: if the state moved along the gradient.
-    amplitude = np.linalg.norm(_deviation(X[rows] / spread, share, groups), axis=1)
+    displacement = _deviation(X[rows] / spread, share, groups)
+    amplitude = np.linalg.norm(displacement, axis=1)
     reach = _root_mean_of_groups(amplitude, share, groups)
-    largest = gradients * spread[:, None] * reach[:, None, None]
+    relative_gradients = gradients * spread[:, None]
+    largest = relative_gradients * reach[:, None, None]
     # Simulated states have the error of the integrator, which is no noise.
-    integrated = (gradients * (_INTEGRATED * spread)[:, None]).reshape(-1, len(functions))
+    integrated = _INTEGRATED * relative_gradients.reshape(-1, len(functions))
     length = max(len(rows) // _BLOCKS, 1)
     return Changes(
         rows=_deviation(smooth, share, groups) * sqrt_share,
@@ -94,12 +98,14 @@ def least_variation(library, functions, X, weight):
     """
     spread = column_spread(X, weight)
     share = weight / weight.sum()
+    sqrt_share = np.sqrt(share)[:, None]
     one_group = np.zeros(len(X), dtype=int)
     values, gradients = _values_and_gradients(library, functions, X)
-    sqrt_share = np.sqrt(share)[:, None]
-    largest = gradients * spread[:, None] * sqrt_share[:, :, None]
-    motion = gram_of_groups(largest, one_group, 1)[0]
-    spectrum = Spectrum.of(_deviation(values, share, one_group) * sqrt_share, motion)
+    relative_gradients = gradients * spread[:, None]
+    largest = relative_gradients * sqrt_share[:, :, None]
+    motion = gram_of_groups(largest, one_group, 1)
+    variation = _deviation(values, share, one_group) * sqrt_share
+    spectrum = Spectrum.of(variation, motion[0])
     return spectrum.singular_values.min(initial=np.inf)
 
 
@@ -140,23 +146,31 @@ def _smoothed(values, t, groups, window):
     total = 0.0
     for label in range(groups[-1] + 1):
         rows = groups == label
-        smooth[rows], _, leverage = local_polynomials(values[rows], t[rows], window, _DEGREE)
+        fitted = local_polynomials(values[rows], t[rows], window, _DEGREE)
+        smooth[rows], _, leverage = fitted
         total += leverage.sum()
     return smooth, total / len(values)
 
 
 def _deviation(values, share, groups):
     """Return values (n, k) less their weighted mean in each group."""
-    total = np.zeros((groups.max() + 1, values.shape[1]))
-    np.add.at(total, groups, values * share[:, None])
-    mass = np.bincount(groups, weights=share)
-    mean = total / np.maximum(mass, np.finfo(float).tiny)[:, None]
+    n_groups = groups.max() + 1
+    k = values.shape[1]
+    total = np.zeros((n_groups, k))
+    weighted = values * share[:, None]
+    np.add.at(total, groups, weighted)
+    mean = total / _mass(share, groups)[:, None]
     return values - mean[groups]
 
 
 def _root_mean_of_groups(values, share, groups):
     """Return for every sample the root mean square of values (n,) in its group."""
     square = np.bincount(groups, weights=share * values**2)
-    mass = np.bincount(groups, weights=share)
-    mean = square / np.maximum(mass, np.finfo(float).tiny)
+    mean = square / _mass(share, groups)
     return np.sqrt(mean)[groups]
+
+
+def _mass(share, groups):
+    """Return the weight (g,) of every group; hardly any where all samples have weight zero."""
+    mass = np.bincount(groups, weights=share)
+    return np.maximum(mass, np.finfo(float).tiny)

@@ -145,7 +145,7 @@ def _gradients(library, functions, X):
     return np.einsum("npd,kp->ndk", library.jacobian(X), functions)
 
 
-def smoothed_rates(library, functions, X, X_dot, weight, rng, *, is_few, n_common=1):
+def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_common=1):
     """Return the rates of change of functions along the smoothed dynamics, with their errors.
 
     Parameters
@@ -156,8 +156,9 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, is_few, n_commo
     X, X_dot : ndarray of shape (n, d)
     weight : ndarray of shape (n,)
     rng : RandomState
-    is_few : bool
-        Whether functions are constant on the data by accident: rates elsewhere must count.
+    error : float, default=None
+        Relative error of states that lie on few trajectories. Functions that vanish on these but
+        for that error determine nothing, and rates elsewhere count too. None: states lie anywhere.
     n_common : int, default=1
         Number of neighbouring samples whose velocities have an error in common.
 
@@ -166,11 +167,12 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, is_few, n_commo
     SampledEvidence
     """
     spread = column_spread(X, weight)
-    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng)
+    rtol = _RANK if error is None else error
+    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng, rtol)
     chosen = some_rows(len(X), _ROWS, rng)
     points = X[chosen]
     weight = weight[chosen]
-    if is_few or not is_determined:
+    if error is not None or not is_determined:
         # A function that vanishes on the data is constant there, but need not be conserved.
         probes = probe_points(X, 2 * library.n_output_features_)
         points = np.concatenate([points, probes])
@@ -235,14 +237,14 @@ class _Dynamics:
     score: float
 
     @classmethod
-    def fit(cls, library, X, X_dot, weight):
-        """Fit the time derivatives (n, d) of states (n, d) in a library."""
+    def fit(cls, library, X, X_dot, weight, rtol):
+        """Fit the time derivatives (n, d) of states (n, d), known to `rtol`, in a library."""
         n = weight.sum()
         p = library.n_output_features_
         factor = library_statistics(library, X, X_dot, weight).square_factor()
         derivatives = factor[:, p:]
         U, s, Vt = np.linalg.svd(factor[:p, :p])
-        rank = np.count_nonzero(s > _RANK * s.max(initial=0))
+        rank = np.count_nonzero(s > rtol * s.max(initial=0))
         spread = Vt[:rank].T / s[:rank]
         coef = spread @ U[:, :rank].T @ derivatives[:p]
         # Beyond the functions that the data determine, and beyond all functions.
@@ -273,7 +275,7 @@ class _Dynamics:
         return phi @ self.coef.T, errors
 
 
-def _smoothed_dynamics(library, X, X_dot, weight, rng):
+def _smoothed_dynamics(library, X, X_dot, weight, rng, rtol):
     """Fit time derivatives (n, d) in a library or in polynomials, whichever predicts better.
 
     Returns
@@ -286,7 +288,7 @@ def _smoothed_dynamics(library, X, X_dot, weight, rng):
     for degree in range(1, best_degree(X, X_dot, weight, rng) + 1):
         polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(X.shape[1]))
         candidates.append(polynomials)
-    fits = [_Dynamics.fit(candidate, X, X_dot, weight) for candidate in candidates]
+    fits = [_Dynamics.fit(candidate, X, X_dot, weight, rtol) for candidate in candidates]
     best = min(fits, key=lambda dynamics: dynamics.score)
     if best.score == np.inf:
         raise UndeterminedError(

@@ -5,6 +5,7 @@ window can be the one with the least error.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -64,32 +65,42 @@ def local_polynomials(x, t, window, degree):
     leverage : ndarray of shape (n,)
         Weight of every sample in its own value, the variance of the value at unit noise.
     """
-    n = len(t)
-    half = window // 2
-    # Windows (n, window) about every sample, moved inwards at both ends.
-    middle = np.clip(np.arange(n), half, n - 1 - half)
-    offsets = np.arange(-half, half + 1)
-    rows = np.add.outer(middle, offsets)
+    rows, position = _windows(len(t), window)
     s = t[rows] - t[:, None]
-    which = np.arange(n)
+    which = np.arange(len(t))
     steps = np.diff(t)
     if np.ptp(steps) < EQUAL_STEPS * steps.mean():
         # As many different windows as there are positions of a sample in its window.
-        position = half + np.arange(n) - middle
         _, first, which = np.unique(position, return_index=True, return_inverse=True)
         s = s[first]
     # In units of the window, so that powers of time do not differ in size.
     width = np.abs(s).max(axis=1, keepdims=True)
-    powers = (s / width)[..., None] ** np.arange(degree + 1)
+    relative = s / width
+    powers = relative[..., None] ** np.arange(degree + 1)
     inverse = np.linalg.pinv(powers)
     # At s = 0 the value is the constant of the polynomial, the slope its linear coefficient.
     value_weights = inverse[:, 0]
     slope_weights = inverse[:, 1] / width
-    values = np.einsum("nw,nwd->nd", value_weights[which], x[rows])
-    slopes = np.einsum("nw,nwd->nd", slope_weights[which], x[rows])
+    samples = x[rows]
+    values = np.einsum("nw,nwd->nd", value_weights[which], samples)
+    slopes = np.einsum("nw,nwd->nd", slope_weights[which], samples)
     # A row of a projection has its squared length on the diagonal.
-    leverage = np.sum(value_weights**2, axis=1)[which]
-    return values, slopes, leverage
+    leverage = np.sum(value_weights**2, axis=1)
+    return values, slopes, leverage[which]
+
+
+def _windows(n, window):
+    """Return the samples (n, window) about each of n, and the position (n,) of each in its window.
+
+    At both ends windows are moved inwards.
+    """
+    half = window // 2
+    sample = np.arange(n)
+    middle = np.clip(sample, half, n - 1 - half)
+    offsets = np.arange(-half, half + 1)
+    rows = np.add.outer(middle, offsets)
+    position = half + sample - middle
+    return rows, position
 
 
 def smoothed_states(X, t, indices):
@@ -112,29 +123,47 @@ def smoothed_states(X, t, indices):
     """
     noise, is_sure = noise_of_states(X, t, indices)
     shortest = min(len(index) for index in indices)
-    values = X.copy()
     # Polynomials through all samples of a window leave the states as they are.
     window = min(_INTERPOLATED, shortest - 1 + shortest % 2)
-    _, slopes, _ = _smoothed_with(X, t, indices, window, window - 1)
+    values = X.copy()
+    if window > 1:
+        _, slopes, _ = _smoothed_with(X, t, indices, window, window - 1)
+    else:
+        slopes = _differences(X, t, indices)
     # Without smoothing, all noise remains.
-    error = noise.copy()
+    noise_square = noise**2
+    least = noise_square.copy()
     chosen_window = np.ones(X.shape[1], dtype=int)
-    for degree in _DEGREES:
-        for window in _WINDOWS:
-            if window > shortest or window < degree + 2:
-                continue
-            smooth, slope, leverage = _smoothed_with(X, t, indices, window, degree)
-            residual = np.mean((X - smooth) ** 2, axis=0)
-            variance = leverage.mean() * noise**2
-            square = residual + 2 * variance - noise**2
-            # The estimate may fall below the noise that remains for certain.
-            estimate = np.sqrt(np.maximum(square, variance))
-            better = estimate < error
-            values[:, better] = smooth[:, better]
-            slopes[:, better] = slope[:, better]
-            error[better] = estimate[better]
-            chosen_window[better] = window
-    return SmoothedStates(values, slopes, error, noise, is_sure, chosen_window)
+    for degree, window in product(_DEGREES, _WINDOWS):
+        if window > shortest or window < degree + 2:
+            continue
+        smooth, slope, leverage = _smoothed_with(X, t, indices, window, degree)
+        residual = np.mean((X - smooth) ** 2, axis=0)
+        variance = leverage.mean() * noise_square
+        square = residual + 2 * variance - noise_square
+        # The estimate may fall below the noise that remains for certain.
+        square = np.maximum(square, variance)
+        better = square < least
+        values[:, better] = smooth[:, better]
+        slopes[:, better] = slope[:, better]
+        least[better] = square[better]
+        chosen_window[better] = window
+    return SmoothedStates(
+        X=values,
+        X_dot=slopes,
+        error=np.sqrt(least),
+        noise=noise,
+        is_sure=is_sure,
+        window=chosen_window,
+    )
+
+
+def _differences(X, t, indices):
+    """Return the velocities (n, d) on trajectories too short for polynomials."""
+    slopes = np.empty_like(X)
+    for index in indices:
+        slopes[index] = np.gradient(X[index], t[index], axis=0)
+    return slopes
 
 
 def _smoothed_with(X, t, indices, window, degree):
@@ -167,9 +196,11 @@ def noise_of_states(X, t, indices):
     """
     deviations = []
     for m in _CONTRASTS:
-        long = [index for index in indices if len(index) > m]
-        if long:
-            differences = [_unit_differences(X[index], t[index], m) for index in long]
+        differences = []
+        for index in indices:
+            if len(index) > m:
+                differences.append(_unit_differences(X[index], t[index], m))
+        if differences:
             square = np.mean(np.concatenate(differences) ** 2, axis=0)
             deviations.append(np.sqrt(square))
     if not deviations:
@@ -187,12 +218,15 @@ def noise_of_states(X, t, indices):
 
 def _unit_differences(x, t, m):
     """Return divided differences of m neighbours, (n - m + 1, d), of variance one at unit noise."""
-    times = np.lib.stride_tricks.sliding_window_view(t, m)
+    windows = np.lib.stride_tricks.sliding_window_view
+    times = windows(t, m)
     distance = times[:, :, None] - times[:, None, :]
-    distance = distance / np.ptp(times, axis=1)[:, None, None]
+    length = np.ptp(times, axis=1)
+    distance = distance / length[:, None, None]
     diagonal = np.arange(m)
     distance[:, diagonal, diagonal] = 1.0
+    # Barycentric weights: the divided difference of order m - 1.
     weights = 1 / np.prod(distance, axis=2)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    samples = np.lib.stride_tricks.sliding_window_view(x, m, axis=0)
+    samples = windows(x, m, axis=0)
     return np.einsum("nm,ndm->nd", weights, samples)
