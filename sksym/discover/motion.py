@@ -12,7 +12,7 @@ from sksym.evidence.spectrum import BEYOND
 
 _EXACT = 1e-3  # noise floor up to which velocities count as exact
 _CONSTANT = 1e-6  # relative variation over all samples of a function that vanishes there
-_INTEGRATED = 1e-6  # relative error of states on trajectories
+_VANISHING = 1e-6  # relative size of functions that vanish on trajectories
 _GAP = 0.4  # noise relative to the rates of other functions that lets us tell
 _FOLDS = 10  # of samples without order
 _LONG = 5  # mean number of rows in stretches that are trajectories
@@ -78,7 +78,7 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
             is_general = least_variation(library, least @ functions, X, weight) > _CONSTANT
         if is_general:
             return Case(evidence)
-    error = _INTEGRATED if count else None
+    error = _VANISHING if count else None
     rates = smoothed_rates(library, functions, X, X_dot, weight, rng, error=error)
     return Case(rates, count)
 
@@ -112,7 +112,7 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
             states.X_dot,
             weight,
             rng,
-            error=_INTEGRATED,
+            error=_VANISHING,
             n_common=states.window.max(),
         )
     except UndeterminedError:

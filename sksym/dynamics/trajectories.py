@@ -157,6 +157,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
                 f"{_named(ids[row])} has one sample, at t = {t[row]:.10g}, and its "
                 "motion needs two at least: leave it out, or check the ids in `trajectory`."
             )
+    # Times first: the other errors name the time at which something is wrong.
     _require_finite_times(t, ids)
     _require_increasing(t, ids, indices)
     _require_finite_rows(X, rows, t, ids)
@@ -233,6 +234,7 @@ def _times_of_rows(t, dt, n, indices):
 
 def _checked_step(dt):
     """Return the time between samples."""
+    # As an array, for numpy's scalars, and so that truth values and strings are refused.
     step = np.asarray(dt)
     if step.dtype.kind not in "fiu" or not 0 < step < np.inf:
         raise ValueError(f"The time between samples must be positive and finite, got {dt!r}.")
@@ -264,6 +266,7 @@ def _require_finite_times(t, ids):
 
 def _require_increasing(t, ids, indices):
     """Raise where times do not increase within a trajectory."""
+    # All steps at once; those from one trajectory to the next do not count.
     rows = np.concatenate(indices)
     same_trajectory = np.diff(_positions(indices)) == 0
     wrong = same_trajectory & (np.diff(t[rows]) <= 0)
@@ -391,6 +394,7 @@ def _smoothed_differences(x, t):
     from pysindy.differentiation import SmoothedFiniteDifference
 
     steps = np.diff(t)
+    # The filter of pysindy supposes equal steps.
     if np.ptp(steps) < EQUAL_STEPS * steps.mean():
         options = {"smoother_kws": {"window_length": window, "polyorder": _DEGREE}}
     else:
