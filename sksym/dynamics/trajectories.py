@@ -9,9 +9,10 @@ from copy import deepcopy
 
 import numpy as np
 
+from sksym.dynamics.smoothing import EQUAL_STEPS, local_polynomials
+
 _WINDOW = 11  # samples that are smoothed at a time, before differences are taken
 _DEGREE = 3  # of the polynomials that smooth them
-_EQUAL_STEPS = 1e-5  # range of steps relative to their mean that counts as a uniform grid
 _STACK = "X, t, trajectory = stack_trajectories(list_X, list_t)"
 
 
@@ -156,6 +157,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
                 f"{_named(ids[row])} has one sample, at t = {t[row]:.10g}, and its "
                 "motion needs two at least: leave it out, or check the ids in `trajectory`."
             )
+    # Times first: the other errors name the time at which something is wrong.
     _require_finite_times(t, ids)
     _require_increasing(t, ids, indices)
     _require_finite_rows(X, rows, t, ids)
@@ -232,6 +234,7 @@ def _times_of_rows(t, dt, n, indices):
 
 def _checked_step(dt):
     """Return the time between samples."""
+    # As an array, for numpy's scalars, and so that truth values and strings are refused.
     step = np.asarray(dt)
     if step.dtype.kind not in "fiu" or not 0 < step < np.inf:
         raise ValueError(f"The time between samples must be positive and finite, got {dt!r}.")
@@ -263,6 +266,7 @@ def _require_finite_times(t, ids):
 
 def _require_increasing(t, ids, indices):
     """Raise where times do not increase within a trajectory."""
+    # All steps at once; those from one trajectory to the next do not count.
     rows = np.concatenate(indices)
     same_trajectory = np.diff(_positions(indices)) == 0
     wrong = same_trajectory & (np.diff(t[rows]) <= 0)
@@ -390,7 +394,8 @@ def _smoothed_differences(x, t):
     from pysindy.differentiation import SmoothedFiniteDifference
 
     steps = np.diff(t)
-    if np.ptp(steps) < _EQUAL_STEPS * steps.mean():
+    # The filter of pysindy supposes equal steps.
+    if np.ptp(steps) < EQUAL_STEPS * steps.mean():
         options = {"smoother_kws": {"window_length": window, "polyorder": _DEGREE}}
     else:
         options = {"smoother": _local_cubics, "smoother_kws": {"t": t, "window": window}}
@@ -398,20 +403,6 @@ def _smoothed_differences(x, t):
 
 
 def _local_cubics(x, t, window):
-    """Smooth samples x (n, d) at unequal times by cubics in time through `window` samples.
-
-    On equal steps this is the Savitzky-Golay filter.
-    """
-    n = len(t)
-    half = window // 2
-    # Windows (n, window) about every sample, moved inwards at both ends.
-    middle = np.clip(np.arange(n), half, n - 1 - half)
-    offsets = np.arange(-half, half + 1)
-    rows = np.add.outer(middle, offsets)
-    s = t[rows] - t[:, None]
-    # In units of the window, so that powers of time do not differ in size.
-    s /= np.abs(s).max(axis=1, keepdims=True)
-    powers = s[..., None] ** np.arange(_DEGREE + 1)
-    # The value at s = 0 is the constant of the cubic: the first row of the pseudoinverse.
-    weights = np.linalg.pinv(powers)[:, 0]
-    return np.einsum("nw,nwd->nd", weights, x[rows])
+    """Smooth samples x (n, d) at unequal times by cubics in time through `window` samples."""
+    values, _, _ = local_polynomials(x, t, window, _DEGREE)
+    return values

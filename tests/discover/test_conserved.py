@@ -217,3 +217,215 @@ def test_one_orbit_is_enough_for_linear_dynamics():
 def test_no_library():
     with pytest.raises(TypeError, match="must have fit, transform and jacobian"):
         ConservedQuantities("polynomials").fit(X, X)
+
+
+# ------------------------------------------------------------------- exact velocities, trajectories
+
+
+def pendulum(z):
+    angle, rate = z
+    return np.array([rate, -np.sin(angle)])
+
+
+def henon_heiles(z):
+    x, y, u, v = z
+    return np.array([u, v, -x - 2 * x * y, -y - x**2 + y**2])
+
+
+def damped(z):
+    x, v = z
+    return np.array([v, -x - 0.1 * v])
+
+
+def lorenz(z):
+    x, y, w = z
+    return np.array([10 * (y - x), x * (28 - w) - y, x * y - 8 / 3 * w])
+
+
+def prey_and_predator(z):
+    x, y = z
+    return np.array([x - x * y, x * y - y])
+
+
+def kepler(z):
+    x, y, u, v = z
+    return np.array([u, v, *(-np.array([x, y]) / np.hypot(x, y) ** 3)])
+
+
+def kepler_functions(Z):
+    x, y, u, v = Z.T
+    r = np.sqrt(x**2 + y**2)
+    energy = (u**2 + v**2) / 2 - 1 / r
+    momentum = x * v - y * u
+    runge_lenz = [v * momentum - x / r, -u * momentum - y / r]
+    return np.column_stack([energy, momentum, *runge_lenz, x, y, u, v, r])
+
+
+def kepler_library():
+    return from_transformer(FunctionTransformer(kepler_functions))
+
+
+def energy_parts():
+    return from_transformer(
+        FunctionTransformer(lambda X: np.column_stack([np.cos(X[:, 0]), X[:, 1] ** 2]))
+    )
+
+
+def orbits(field, starts, end, m=150, noise=0.0, rng=None):
+    """States, times and trajectories, with noise in units of the standard deviation."""
+    times = np.linspace(0, end, m)
+    paths = [
+        solve_ivp(
+            lambda t, x: field(x), (0, end), x0, t_eval=times, method="DOP853", rtol=1e-9, atol=1e-9
+        ).y.T
+        for x0 in starts
+    ]
+    X = np.concatenate(paths)
+    if noise:
+        X = X + noise * X.std(axis=0) * rng.normal(size=X.shape)
+    k = len(starts)
+    return X, {"t": np.tile(times, k), "trajectory": np.repeat(np.arange(k), m)}
+
+
+def ellipses(k):
+    """Starts at the pericentres of Kepler ellipses of several sizes, shapes and directions."""
+    angle = 2.4 * np.arange(k)
+    size = np.linspace(0.8, 1.4, k)
+    shape = np.linspace(0.5, 0.2, k)
+    distance = size * (1 - shape)
+    speed = np.sqrt((1 + shape) / distance)
+    along = np.column_stack([np.cos(angle), np.sin(angle)])
+    across = np.column_stack([-np.sin(angle), np.cos(angle)])
+    return np.hstack([along * distance[:, None], across * speed[:, None]])
+
+
+def starts_of(field, rng, k):
+    if field is kepler:
+        return ellipses(k)
+    if field is lorenz:
+        return 8 * rng.normal(size=(k, 3)) + [0, 0, 25]
+    if field is henon_heiles:
+        return rng.uniform(-0.3, 0.3, (k, 4))
+    if field is prey_and_predator:
+        return rng.uniform(0.3, 2, (k, 2))
+    return rng.uniform([-2, -1], [2, 1], (k, 2))
+
+
+def test_velocities_need_not_lie_in_the_library(rng):
+    X = rng.normal(size=(200, 2))
+    X_dot = np.array([pendulum(x) for x in X])
+    model = ConservedQuantities(energy_parts()).fit(X, X_dot)
+    assert model.n_quantities_ == model.n_independent_ == 1
+    coef = model.coef_[0]
+    assert_allclose(coef / coef[1], [-2, 1], rtol=1e-12)
+    assert model.singular_values_[-1] < 1e-13
+
+
+@pytest.mark.parametrize("known", ["velocities", "both", "trajectories"])
+def test_four_kepler_orbits_show_all_four_quantities(known):
+    X, of_rows = orbits(kepler, ellipses(4), 7)
+    X_dot = np.array([kepler(x) for x in X])
+    model = ConservedQuantities(kepler_library())
+    if known == "velocities":
+        model.fit(X, X_dot)
+    elif known == "both":
+        model.fit(X, X_dot, **of_rows)
+    else:
+        model.fit(X, **of_rows)
+    assert_allclose(model.coef_, np.eye(4, 9))
+    # The eccentricity is a function of energy and momentum.
+    assert (model.n_quantities_, model.n_independent_, model.undecided_) == (4, 3, 0)
+
+
+def test_one_kepler_orbit_is_too_few():
+    X, of_rows = orbits(kepler, ellipses(1), 7)
+    X_dot = np.array([kepler(x) for x in X])
+    for data in ({"X_dot": X_dot}, of_rows):
+        with pytest.warns(UserWarning, match="more trajectories"):
+            model = ConservedQuantities(kepler_library()).fit(X, **data)
+        assert model.n_quantities_ == model.n_independent_ == 0
+        # Among them r + e x, which is constant on one ellipse.
+        assert model.undecided_ >= 3
+
+
+NOISY = {
+    "pendulum": (pendulum, 10, pendulum_library(), 1),
+    "Henon and Heiles": (henon_heiles, 20, polynomial(3), 1),
+    "Kepler": (kepler, 7, kepler_library(), 4),
+    "damped": (damped, 10, polynomial(3), 0),
+    "Lorenz": (lorenz, 3, polynomial(2), 0),
+    "Lotka and Volterra": (prey_and_predator, 10, polynomial(2), 0),
+}
+
+
+@pytest.mark.filterwarnings("ignore:No function of the library is conserved")
+@pytest.mark.parametrize(("field", "end", "library", "number"), NOISY.values(), ids=list(NOISY))
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+def test_noisy_trajectories(field, end, library, number, noise):
+    rng = np.random.default_rng(1)
+    X, of_rows = orbits(field, starts_of(field, rng, 8), end, noise=noise, rng=rng)
+    model = ConservedQuantities(library, random_state=0).fit(X, **of_rows)
+    assert model.n_quantities_ == number
+    clean, _ = orbits(field, starts_of(field, rng, 3), end)
+    values = model.transform(clean).reshape(3, len(clean) // 3, number)
+    # Near to constant on trajectories that the fit has not seen, and different between them.
+    within = values.std(axis=1).mean(axis=0)
+    assert (within < 0.15 * values.mean(axis=1).std(axis=0)).all()
+
+
+def test_order_of_rows_and_unit_of_time_do_not_matter(rng):
+    X, of_rows = orbits(pendulum, starts_of(pendulum, rng, 5), 10, noise=0.02, rng=rng)
+    t = of_rows["t"]
+    trajectory = of_rows["trajectory"]
+    base = ConservedQuantities(pendulum_library(), random_state=0).fit(X, **of_rows)
+    alternating = np.argsort(t, kind="stable")
+    options = [
+        (X, 1e6 * t, trajectory),
+        (X, None, trajectory),
+        (X[alternating], t[alternating], trajectory[alternating]),
+    ]
+    for rows, times, ids in options:
+        model = clone(base).fit(rows, t=times, trajectory=ids)
+        assert_allclose(model.coef_, base.coef_, rtol=1e-3)
+        assert model.n_quantities_ == 1
+
+
+def test_powers_of_a_quantity_are_recognised(rng):
+    X = rng.normal(size=(200, 2))
+    X_dot = np.column_stack([X[:, 1], -X[:, 0]])
+    for noise in (0, 0.03):
+        model = ConservedQuantities(PolynomialLibrary(6), random_state=0)
+        model.fit(X, X_dot + noise * rng.normal(size=X.shape))
+        assert (model.n_quantities_, model.n_independent_) == (3, 1)
+        if not noise:
+            assert model.get_feature_names_out()[0] == "x0^2 + x1^2"
+
+
+def test_independent_quantities_come_first():
+    field, d, library, number = SYSTEMS["two equal oscillators"]
+    model = fitted(field, d, library, 0.0)
+    # Four quadratic forms with one relation between their squares.
+    assert (number, model.n_independent_) == (4, 3)
+    slopes = np.einsum("npd,kp->nkd", model.library_.jacobian(np.eye(4) + 0.3), model.coef_)
+    assert (np.linalg.matrix_rank(slopes[:, :3]) == 3).any()
+
+
+def test_single_precision_is_exact_to_its_digits(rng):
+    X = rng.normal(size=(300, 2)).astype(np.float32)
+    X_dot = np.column_stack([X[:, 1], -np.sin(X[:, 0])])
+    model = ConservedQuantities(energy_parts()).fit(X, X_dot.astype(np.float32))
+    assert model.n_quantities_ == 1
+    assert 1e-10 < model.noise_floor_ < 1e-6
+
+
+def test_bad_trajectories():
+    with pytest.raises(ValueError, match="Stack them"):
+        ConservedQuantities().fit([X, X], t=0.1)
+    with pytest.raises(ValueError, match="`trajectory` must have shape"):
+        ConservedQuantities().fit(X, trajectory=[0, 1])
+    with pytest.raises(ValueError, match="has one sample"):
+        ConservedQuantities().fit(X[:1], t=0.1)
+    with pytest.raises(ValueError, match="pass the times"):
+        ConservedQuantities().fit(X)
+    with pytest.warns(UserWarning, match="No function"):
+        assert ConservedQuantities().fit(X[:2], t=1.0).n_quantities_ == 0
