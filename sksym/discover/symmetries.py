@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
+from sksym.discover.affordable import require_affordable
 from sksym.discover.degree import best_degree
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.model_evidence import judged_by_gaps, model_evidence
@@ -131,8 +132,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     Notes
     -----
     The rule is one of least squares: it assumes independent noise, and a library that contains the
-    function. Where the library does not fit, no symmetry is declared; `singular_values_` and
-    ``snap=False`` still show it. Symmetries that every function of a library has do not count.
+    function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
+    within that is declared below `max_defect`, else `undecided_`. What ``library=None`` has chosen
+    is ``library_.degree``. Symmetries that every function of a library has do not count.
     Cost: one pass for a streamed R factor, O(n p^2), then O(r p^3) whatever n. Models are
     differentiated at up to 2,000 samples.
 
@@ -325,6 +327,12 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if template is None:
             template = PolynomialLibrary(best_degree(U, Y, weight, rng))
         library = self._placed(template, U)
+        require_affordable(
+            problem.candidates.dim,
+            library.n_output_features_,
+            Y.shape[1],
+            X.shape[1],
+        )
         samples = FunctionSamples(
             library,
             problem.candidates,
