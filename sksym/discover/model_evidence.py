@@ -60,11 +60,9 @@ def model_evidence(estimator, problem, X, weight, rng):
     at = _ModelPoints(problem, X[chosen], problem.X[chosen])
     values, jacobian, jacobian_error = at.derivatives(model, rng)
     # Labels are no values of the score that is differentiated.
-    targets = values
     is_compared = Y is not None and not has_labels(model)
-    if is_compared:
-        targets = Y[chosen]
-        _check_number_of_outputs(values, Y.shape[1], "y")
+    targets = Y[chosen] if is_compared else values
+    _check_number_of_outputs(values, targets.shape[1], "y")
     outputs = None
     if B is not None:
         outputs = (B, targets, share)
@@ -78,24 +76,22 @@ def model_evidence(estimator, problem, X, weight, rng):
 
     length = pooled_spread(at.inside, share) or 1.0
     steepness = np.linalg.norm(jacobian * unit) * length
-    relative_error = _SAFETY * jacobian_error
-    noise = (relative_error * steepness) ** 2 * mean_motion
+    numerical_error = _SAFETY * jacobian_error * steepness
+    noise = numerical_error**2 * mean_motion
+    # What is known of the model's own error: residuals, best of models that have not seen them.
     residual = targets - values
     refits = None
     if not given:
         refits = _Refits.of(estimator, X, user_Y, weight, at, chosen, rng)
-        if is_compared:
-            residual = refits.residual(targets)
+        residual = refits.residual(targets)
     misfit = share @ residual**2
     error = np.sqrt(np.mean(misfit)) / scale
     tests = SmoothTests.of(at.inside, share, values) if is_compared else None
     clusters = spatial_clusters(at.inside, rng)
     if tests is not None:
-        projected = tests.project(rows)
         changes = tests.project(unit * at.lie_derivatives(*tests.fit(residual)))
-        chance = tests.sampling_error(rows, projected)
+        rows, chance = tests.seen(rows)
         noise = noise + _gram(changes) + _gram(chance)
-        rows = projected
         clusters = np.arange(len(rows))
     elif refits is not None:
         noise = noise + refits.jackknife_variance(unit, at)
@@ -156,7 +152,7 @@ class _ModelPoints:
         """Return values, Jacobian and its relative error, as `derivatives` does, in unit ones."""
         coordinates = self.problem.coordinates
         values, jacobian, error = derivatives(model, self.outside, rng)
-        size = coordinates.size
+        size = coordinates.size  # of targets, where there are any
         if len(size) == values.shape[1]:
             values = values / size
             jacobian = jacobian / size[:, None]
@@ -205,6 +201,7 @@ class _Refits:
         for k, (train, test) in enumerate(splitter.split(X)):
             fold[test] = k
             model = _fitted(estimator, X[train], Y[train], weight[train])
+            # All folds at the same points, so that their derivatives can be compared.
             values, jacobian, _ = at.derivatives(model, rng)
             all_values.append(values)
             all_jacobians.append(jacobian)
@@ -221,6 +218,7 @@ class _Refits:
         for values, jacobian in zip(self.values, self.jacobians, strict=True):
             refits.append(unit * at.lie_derivatives(values, jacobian))
         changes = refits - np.mean(refits, axis=0)
+        # Each leaves out 1 / folds of the data: Efron and Stein (1981).
         return (1 - 1 / _N_FOLDS) * _gram(changes)
 
 

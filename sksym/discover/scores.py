@@ -50,6 +50,7 @@ def log_odds_of(probabilities):
             f"they are clipped at {_LEAST_PROBABILITY:g}, where the model has no derivative. "
             "Calibrate the classifier, or leave such rows out."
         )
+    # Clipped, as a single infinite score would spoil all others.
     logarithm = np.log(np.maximum(p, _LEAST_PROBABILITY))
     if p.shape[1] == 2:
         return logarithm[:, 1] - logarithm[:, 0]
@@ -68,6 +69,7 @@ def module_function(module):
     dtype = _dtype_of(module)
 
     def values(X):
+        # Without a graph: values are needed more often than slopes.
         with torch.no_grad():
             return module(torch.as_tensor(X, dtype=dtype))
 
@@ -80,6 +82,7 @@ def module_jacobian(module):
 
     dtype = _dtype_of(module)
 
+    # A row at a time, mapped over all: batches must not mix, as they do in batch normalisation.
     def of_row(row):
         return module(row[None])[0]
 

@@ -60,6 +60,7 @@ class SmoothTests:
         if not degrees:
             return None
         degree = degrees[-1]
+        # Rows in square roots of weights: orthonormal columns are so in the weighted mean.
         sqrt_share = np.sqrt(share)
         tests = PolynomialLibrary(degree).fit(points)
         phi = library_values(tests, points) * sqrt_share[:, None]
@@ -80,20 +81,20 @@ class SmoothTests:
         """Return rows (n, q, r), weighted by `sqrt_share`, in the tests: (m, q, r)."""
         return np.tensordot(self.basis.T, rows, 1)
 
-    def sampling_error(self, rows, projected):
-        """Return what the tests take for their own of the rest of rows, as n is finite: (n, q, r).
+    def seen(self, rows):
+        """Return what the tests see of rows (n, q, r), and the error of that as n is finite.
 
-        The rest has mean zero against every test; of n points each counts by its leverage.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n, q, r)
+        Returns
+        -------
         projected : ndarray of shape (m, q, r)
-            Their projection.
+        chance : ndarray of shape (n, q, r)
+            Its square, summed over the points, is the variance of the projection.
         """
+        projected = self.project(rows)
+        # The rest has mean zero against every test; each point counts by its leverage.
         rest = rows - np.tensordot(self.basis, projected, 1)
         leverage = np.sum(self.basis**2, axis=1)
-        return rest * np.sqrt(leverage)[:, None, None]
+        return projected, rest * np.sqrt(leverage)[:, None, None]
 
     def fit(self, values):
         """Fit polynomials to `values` (n, q): their values (n, q) and Jacobian (n, q, d)."""
