@@ -1,32 +1,26 @@
-"""Evidence from a given model: any fitted estimator, any function, with numerical derivatives."""
-
-from dataclasses import dataclass
+"""Values and derivatives of a given model: any fitted estimator, any function."""
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import KFold
 
-from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
-from sksym.discover.unit_coordinates import UnitProblem
-from sksym.evidence import SampledEvidence, motion, output_scale, pooled_spread
+from sksym.discover.sampling import column_spread, some_rows
+from sksym.discover.scores import (
+    has_labels,
+    is_torch_module,
+    module_function,
+    module_jacobian,
+    score_function,
+)
 from sksym.libraries import central_differences, complex_step
-
-_ROWS = 2000  # samples at which a model is differentiated
-_N_FOLDS = 5
 
 _ROWS_FOR_STEP = 200
 _STEPS = 0.1 * 0.25 ** np.arange(13)  # of the spread of a column
 _DISAGREEMENT = 0.1  # relative, between the best two steps: beyond it there is no derivative
 _CONSTANT = 1e-13  # relative size of differences that are round-off
-_SAFETY = 3.0  # times the disagreement of two steps is taken for the error
 _OWN_ERROR = 1e-12  # relative error of a Jacobian that the model gives
 _COMPLEX_ERROR = 1e-14
 _COMPLEX_AGREEMENT = 1e-6  # relative: complex steps must be as near the differences as this,
 _COMPLEX_SAFETY = 10.0  # or this many times as near as differences over two steps are
-
-
-# ------------------------------------------------------------------------------------- evidence
 
 
 def is_given(estimator):
@@ -36,160 +30,6 @@ def is_given(estimator):
     if isinstance(estimator, FrozenEstimator | tuple):
         return True
     return callable(estimator) and not hasattr(estimator, "fit")
-
-
-def model_evidence(estimator, problem, X, weight, rng):
-    """Compute Lie derivatives of a model at samples, and estimate their errors.
-
-    The error of a model that can be fitted again is that of a jackknife over five folds. A model
-    given as it is, wrong by ``y - F`` at the samples, is taken to be wrong in its derivatives by as
-    much over the spread of the data. Without targets only the error of numerical derivatives is
-    known.
-
-    Parameters
-    ----------
-    estimator : regressor, callable or pair of callables
-    problem : UnitProblem
-        Candidates, and targets where they are known.
-    X : ndarray of shape (n, d)
-        In the coordinates of the user, which those of the model are.
-    weight : ndarray of shape (n,)
-    rng : RandomState
-
-    Returns
-    -------
-    model : the fitted model
-    evidence : SampledEvidence
-    """
-    candidates = problem.candidates
-    B = problem.B
-    Y = problem.Y
-    user_Y = None if Y is None else Y * problem.coordinates.size
-    given = is_given(estimator)
-    model = estimator
-    if not given:
-        model = _fitted(estimator, X, user_Y, weight)
-    chosen = some_rows(len(X), _ROWS, rng)
-    share = weight[chosen]
-    share = share / share.sum()
-    at = _ModelPoints(problem, X[chosen])
-    values, jacobian, jacobian_error = at.derivatives(model, rng)
-
-    targets = values
-    if Y is not None:
-        targets = Y[chosen]
-        _check_number_of_outputs(values, Y.shape[1], "y")
-    outputs = None
-    if B is not None:
-        outputs = (B, targets, share)
-        _check_number_of_outputs(values, B.shape[1], "`output`")
-
-    # Rows in units of the outputs, such that sums over the samples are weighted means.
-    scale = output_scale(targets, share)
-    unit = np.sqrt(share)[:, None, None] / scale
-    points = problem.X[chosen]
-    mean_motion = motion(candidates, points, share, outputs, scale)
-    rows = unit * _lie_derivatives(candidates, B, points, values, jacobian)
-
-    length = pooled_spread(points, share) or 1.0
-    steepness = np.linalg.norm(jacobian * unit) * length
-    relative_error = _SAFETY * jacobian_error
-    noise = (relative_error * steepness) ** 2 * mean_motion
-    if not given:
-        refits = []
-        for refit in _refits(estimator, X, user_Y, weight, at, rng):
-            refits.append(unit * _lie_derivatives(candidates, B, points, *refit))
-        noise = noise + _jackknife_variance(np.stack(refits))
-    elif Y is not None:
-        mean_square = share @ (targets - values) ** 2
-        misfit = np.mean(mean_square) / scale**2
-        noise = noise + misfit * mean_motion
-    evidence = SampledEvidence(
-        rows=rows,
-        motion=mean_motion,
-        noise=noise,
-        bias=np.zeros_like(noise),
-        clusters=spatial_clusters(points, rng),
-    )
-    return model, evidence
-
-
-@dataclass(frozen=True, eq=False)
-class _ModelPoints:
-    """Points at which models are differentiated, in the user's coordinates.
-
-    Attributes
-    ----------
-    problem : UnitProblem
-    points : ndarray of shape (n, d)
-    """
-
-    problem: UnitProblem
-    points: np.ndarray
-
-    def derivatives(self, model, rng):
-        """Return values, Jacobian and its relative error, as `derivatives` does, in unit ones."""
-        coordinates = self.problem.coordinates
-        values, jacobian, error = derivatives(model, self.points, rng)
-        size = coordinates.size
-        if len(size) == values.shape[1]:
-            values = values / size
-            jacobian = jacobian / size[:, None]
-        return values, jacobian * coordinates.unit, error
-
-
-def _check_number_of_outputs(values, expected, owner):
-    """Raise where the values of a model (n, q) have not as many outputs as expected."""
-    q = values.shape[1]
-    if q != expected:
-        raise ValueError(f"The model has {q} outputs, but {owner} has {expected}.")
-
-
-def _lie_derivatives(candidates, B, points, values, jacobian):
-    """Return ``dF(x)[A_a x + b_a] - B_a F(x)`` at n points, (n, q, r).
-
-    Parameters
-    ----------
-    values : ndarray of shape (n, q)
-    jacobian : ndarray of shape (n, q, d)
-    """
-    fields = candidates.vector_field(points)
-    along_fields = np.einsum("nqd,nrd->nqr", jacobian, fields)
-    if B is None:
-        return along_fields
-    output_motion = np.einsum("rij,nj->nir", B, values)
-    return along_fields - output_motion
-
-
-def _refits(estimator, X, Y, weight, at, rng):
-    """Yield values and Jacobian at some points of a model fitted without each fold."""
-    splitter = KFold(_N_FOLDS, shuffle=True, random_state=rng)
-    for train, _ in splitter.split(X):
-        model = _fitted(estimator, X[train], Y[train], weight[train])
-        values, jacobian, _ = at.derivatives(model, rng)
-        yield values, jacobian
-
-
-def _jackknife_variance(refits):
-    """Return the jackknife variance (r, r), summed over the rows of refits (folds, n, q, r)."""
-    changes = refits - np.mean(refits, axis=0)
-    r = refits.shape[-1]
-    changes = changes.reshape(-1, r)
-    return (1 - 1 / _N_FOLDS) * (changes.T @ changes)
-
-
-def _fitted(estimator, X, Y, weight):
-    """Return a clone of a regressor, fitted; weights are passed only where they differ."""
-    if not hasattr(estimator, "fit") or not hasattr(estimator, "predict"):
-        raise TypeError(
-            "`estimator` must be a regressor, a FrozenEstimator, a function X -> y, or a pair of "
-            f"a function and its Jacobian, got {estimator!r}."
-        )
-    model = clone(estimator)
-    target = Y[:, 0] if Y.shape[1] == 1 else Y
-    if (weight == weight[0]).all():
-        return model.fit(X, target)
-    return model.fit(X, target, sample_weight=weight)
 
 
 # --------------------------------------------------------------------------------- values, checked
@@ -207,9 +47,13 @@ def model_values(model, X):
 
 
 def _function(model):
-    """Return what gives the values of a model: itself, the first of a pair, or ``predict``."""
+    """Return what gives the values of a model: itself, the first of a pair, scores, `predict`."""
     if isinstance(model, tuple):
         return model[0]
+    if has_labels(model):
+        return score_function(model)
+    if is_torch_module(model):
+        return module_function(model)
     return model.predict if hasattr(model, "predict") else model
 
 
@@ -217,6 +61,8 @@ def _own_jacobian(model):
     """Return what gives the Jacobian of a model, None where it has none of its own."""
     if isinstance(model, tuple):
         return model[1]
+    if is_torch_module(model):
+        return module_jacobian(model)
     return getattr(model, "jacobian", None)
 
 

@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
+from sksym.discover.affordable import require_affordable
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.degree import best_degree
 from sksym.discover.elements import discrete_symmetries
 from sksym.discover.manifolds import tangent_evidence
-from sksym.discover.models import is_given, model_evidence, model_values
+from sksym.discover.model_evidence import judged_by_gaps, model_evidence
+from sksym.discover.models import is_given, model_values
 from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
@@ -82,7 +84,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         conjugate of an exact algebra that fits best. False: the raw null space, as many as lie
         within the noise floor.
     max_defect : float, default=0.1
-        A symmetry is declared only where the noise floor is below this; otherwise it is undecided.
+        A symmetry is declared only where the noise floor is below this, and for models with y
+        below half of it; otherwise it is undecided.
     rtol : float, default=None
         Relative tolerance of the null space of the invariants that `transform` gives; None: 1e-10.
     robust : bool or "auto", default="auto"
@@ -136,6 +139,11 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         The dimension of a data set; `n_features_in_` for functions.
     model_ : estimator, callable or pair of callables, or None
         The model that was differentiated.
+    model_error_ : float, or None
+        Root mean square residual of the model relative to the spread of y, out of fold where it
+        was fitted here. None: unknown, as y was not given; then no more than the error of the
+        derivative is counted, and a model that was fitted to data should be judged by the gaps in
+        `singular_values_`: generators before one that are not declared are in `undecided_`.
     library_ : fitted library
     coef_ : ndarray of shape (p,) or (q, p), or None
         The least-squares fit in the library.
@@ -143,8 +151,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     Notes
     -----
     The rule is one of least squares: it assumes independent noise, and a library that contains the
-    function. Where the library does not fit, no symmetry is declared; `singular_values_` and
-    ``snap=False`` still show it. Symmetries that every function of a library has do not count.
+    function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
+    within that is declared below `max_defect`, else `undecided_`. What ``library=None`` has chosen
+    is ``library_.degree``. Symmetries that every function of a library has do not count.
     Cost: one pass for a streamed R factor, O(n p^2), then O(r p^3) whatever n. Models are
     differentiated at up to 2,000 samples.
 
@@ -245,6 +254,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.method_ = finding.method
         self.manifold_dimension_ = finding.dimension
         self.model_ = finding.model
+        self.model_error_ = finding.model_error
         self.library_ = finding.library
         self.coef_ = finding.coef
         if finding.coef is not None:
@@ -375,6 +385,12 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if template is None:
             template = PolynomialLibrary(best_degree(U, Y, weight, rng))
         library = self._placed(template, U)
+        require_affordable(
+            problem.candidates.dim,
+            library.n_output_features_,
+            Y.shape[1],
+            X.shape[1],
+        )
         samples = FunctionSamples(
             library,
             problem.candidates,
@@ -405,14 +421,22 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     def _of_model(self, problem, X, weight, rng):
         """Differentiate a model at the samples."""
-        model, evidence = model_evidence(self.estimator, problem, X, weight, rng)
+        model, evidence, error = model_evidence(self.estimator, problem, X, weight, rng)
+        max_defect = self.max_defect
+        if error is not None:
+            # A defect of two floors is not rejected, so that one of `max_defect` must be.
+            max_defect = max_defect / 2
+        conclusion = self._verdict(evidence, problem, max_defect)
+        if error is None:
+            conclusion = judged_by_gaps(evidence, conclusion)
         return _Finding(
             method="model",
             evidence=evidence,
-            verdict=self._verdict(evidence, problem),
+            verdict=conclusion,
             library=self._library_of_invariants(X),
             dimension=X.shape[1],
             model=model,
+            model_error=error,
         )
 
     def _of_data_set(self, problem, X, weight, rng):
@@ -426,7 +450,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return _Finding(
             method=manifold.method,
             evidence=manifold.evidence,
-            verdict=self._verdict(manifold.evidence, problem),
+            verdict=self._verdict(manifold.evidence, problem, self.max_defect),
             library=self._library_of_invariants(X),
             dimension=manifold.dimension,
         )
@@ -440,13 +464,13 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             evidence = samples.evidence(samples.estimate)
         return discrete_symmetries(group.elements, samples, evidence, self)
 
-    def _verdict(self, evidence, problem):
+    def _verdict(self, evidence, problem, max_defect):
         """Return the generators within the noise floor, exact where `snap` is set."""
         proposals = None
         if self.snap:
             proposals = partial(exact_forms, in_units_of(problem.X, problem.candidates))
         with one_thread():
-            return verdict(evidence, self.n_symmetries, self.max_defect, proposals)
+            return verdict(evidence, self.n_symmetries, max_defect, proposals)
 
     def _library_of_invariants(self, X):
         """Return the library that only `transform` uses, fitted."""
@@ -490,6 +514,7 @@ class _Finding:
     coef : ndarray of shape (q, p), or None
     model : estimator, callable or pair of callables, or None
     samples : FunctionSamples or None
+    model_error : float, or None
     """
 
     method: str
@@ -500,6 +525,7 @@ class _Finding:
     coef: np.ndarray | None = None
     model: object = None
     samples: FunctionSamples | None = None
+    model_error: float | None = None
 
 
 def _candidates_on(candidates, X):

@@ -228,7 +228,9 @@ def symmetries_of_function(samples, rule, robust="auto"):
     if may_be_robust and not len(found.generators):
         robust_evidence = samples.evidence(samples.robust_estimate())
         found_robustly = _decide(samples, robust_evidence, rule)
-        if len(found_robustly.generators):
+        # Without a place in the errors a misfit of the library rejects what it only hides.
+        is_hidden = found_robustly.undecided > found.undecided
+        if len(found_robustly.generators) or is_hidden:
             return robust_evidence, found_robustly
     return evidence, found
 
