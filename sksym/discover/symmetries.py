@@ -7,11 +7,19 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.degree import best_degree
+from sksym.discover.labels import (
+    check_classes,
+    degree_for_labels,
+    probabilities,
+    read_labels,
+    symmetries_of_labels,
+)
 from sksym.discover.manifolds import tangent_evidence
 from sksym.discover.models import is_given, model_evidence, model_values
 from sksym.enforce import InvariantFeatures
@@ -34,6 +42,11 @@ from sksym.libraries import PolynomialLibrary, fitted_values, input_names
 
 _RTOL = 1e-10
 _STILL = 1e-24  # trace of the motion, relative to the spread of the data squared: nothing moves
+
+
+def _has_classes(model):
+    """Return whether a discoverer was fitted to class labels."""
+    return "classes_" in vars(model)
 
 
 class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
@@ -110,15 +123,18 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     representation_ : ndarray of shape (k, q, q)
         B of `algebra_`.
     method_ : str
-        The source of the evidence: "library", "model", "patches" or "level set"; "none" where
-        the data fill space.
+        The source of the evidence: "library", "labels", "model", "patches" or "level set"; "none"
+        where the data fill space.
     manifold_dimension_ : int
         The dimension of a data set; `n_features_in_` for functions.
     model_ : estimator, callable or pair of callables, or None
         The model that was differentiated.
     library_ : fitted library
     coef_ : ndarray of shape (p,) or (q, p), or None
-        The least-squares fit in the library.
+        The least-squares fit in the library. For class labels the log odds of the second class of
+        two, (p,), or of all K up to a common function, (K, p).
+    classes_ : ndarray of shape (K,)
+        The class labels, where y holds labels.
 
     Notes
     -----
@@ -181,6 +197,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     @on_copy
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
+        classes, y = self._numbered(y)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         candidates = _candidates_on(self.candidates, X)
         self._check_parameters(candidates, Y)
@@ -188,6 +205,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         if self.estimator is not None:
             finding = self._of_model(candidates, B, X, Y, weight, rng)
+        elif classes is not None:
+            finding = self._of_labels(candidates, classes, X, Y, weight, rng)
         elif Y is not None:
             finding = self._of_function(candidates, B, X, Y, weight, rng)
         else:
@@ -219,7 +238,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.model_ = finding.model
         self.library_ = finding.library
         self.coef_ = finding.coef
-        if finding.coef is not None and one_target:
+        if finding.coef is not None and one_target and len(finding.coef) == 1:
             self.coef_ = finding.coef[0]
         self._invariants_ = _invariants(self.algebra_, finding.library, X, self.rtol)
 
@@ -230,7 +249,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return self._invariants_.transform(X)
 
     def predict(self, X):
-        """Return the values of the fit or the model, without any symmetry: (n,) or (n, q)."""
+        """Return the values of the fit or the model, without any symmetry: (n,) or (n, q).
+
+        For class labels the most probable class, (n,).
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         if self.model_ is not None:
@@ -238,12 +260,34 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             return values[:, 0] if values.shape[1] == 1 else values
         if self.coef_ is None:
             raise ValueError("A data set has no values to predict: pass y to `fit` for those.")
-        return fitted_values(self.library_, self.coef_, X)
+        values = fitted_values(self.library_, self.coef_, X)
+        if _has_classes(self):
+            most_probable = np.argmax(probabilities(values), axis=1)
+            return self.classes_[most_probable]
+        return values
+
+    @available_if(_has_classes)
+    def predict_proba(self, X):
+        """Return the probabilities (n, K) of `classes_` in the fit, without any symmetry."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return probabilities(fitted_values(self.library_, self.coef_, X))
 
     def get_feature_names_out(self, input_features=None):
         """Return the invariants as formulas."""
         check_is_fitted(self)
         return self._invariants_.get_feature_names_out(input_names(self, input_features))
+
+    def _numbered(self, y):
+        """Return the classes of labels and the number of each label, or None and y itself."""
+        if y is None or self.estimator is not None:
+            return None, y
+        classes, codes = read_labels(y)
+        if classes is None or self.output is None:
+            return classes, codes
+        if classes.dtype.kind in "Ub":
+            raise ValueError("`output` moves numbers, but y holds labels: leave `output` out.")
+        return None, y
 
     def _training_rows(self, X, y, sample_weight):
         """Validate what ``fit`` is given.
@@ -318,6 +362,29 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             library=library,
             dimension=X.shape[1],
             coef=evidence.coef,
+        )
+
+    def _of_labels(self, candidates, classes, X, Y, weight, rng):
+        """Fit the log odds of classes, and select symmetries by enforcing them."""
+        present, codes = np.unique(Y[:, 0].astype(int), return_inverse=True)
+        self.classes_ = classes[present]
+        K = len(present)
+        check_classes(self.classes_, len(X))
+        template = self.library
+        if template is None:
+            degree = degree_for_labels(candidates, X, codes, K, weight, rng)
+            template = PolynomialLibrary(degree)
+        library = self._placed(template, X)
+        samples = FunctionSamples(library, candidates, None, X, Y, weight)
+        rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
+        evidence, conclusion, coef = symmetries_of_labels(samples, codes, K, rule)
+        return _Finding(
+            method="labels",
+            evidence=evidence,
+            verdict=conclusion,
+            library=library,
+            dimension=X.shape[1],
+            coef=coef,
         )
 
     def _of_model(self, candidates, B, X, Y, weight, rng):

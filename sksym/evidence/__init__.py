@@ -13,6 +13,7 @@ from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
+    decide,
     derivative_on_data,
     library_statistics,
     motion,
@@ -35,6 +36,7 @@ __all__ = [
     "Spectrum",
     "Verdict",
     "check_rule",
+    "decide",
     "derivative_on_data",
     "exact_forms",
     "in_units_of",

@@ -3,7 +3,7 @@
 Index legend: r candidates, k generators, q outputs, p library functions, e sources of noise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import svd
@@ -206,6 +206,8 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     n_worse = 0
     for k in reversed(counts):
         fit = joint_fit(evidence, k)
+        if fit is not None and not evidence.estimate.is_quadratic:
+            fit = _judged_by_likelihood(evidence.estimate, symmetric_functions, fit)
         is_possible = fit is not None and fit.is_convincing
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if is_possible and fit.bic < least - _TIE * abs(least):
@@ -260,6 +262,16 @@ def _possible_counts(evidence, max_defect):
     return counts, undecided
 
 
+def _judged_by_likelihood(estimate, symmetric_functions, fit):
+    """Return a joint fit with the tests of the best function that has its symmetries, or None."""
+    basis = symmetric_functions(fit.generators)
+    if basis is None:
+        return None
+    miss, _ = estimate.deviance(basis)
+    p_value, bic = estimate.judge(miss, fit.codimension)
+    return replace(fit, miss=miss, p_value=p_value, bic=bic)
+
+
 def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
     """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
     simple = rounded(form, errors)
@@ -269,12 +281,12 @@ def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
     if basis is None:
         return None
     estimate = evidence.estimate
-    residual, rank = estimate.misfit(basis)
+    miss, rank = estimate.deviance(basis)
     n_constraints = len(estimate.coef) * estimate.rank - rank - fit.codimension
     if n_constraints <= 0:  # the same functions in other words
-        p_value, _ = estimate.judge(residual @ residual, len(estimate.coef) * estimate.rank - rank)
+        p_value, _ = estimate.judge(miss, len(estimate.coef) * estimate.rank - rank)
     else:
-        p_value, _ = estimate.judge(residual @ residual - fit.miss, n_constraints)
+        p_value, _ = estimate.judge(miss - fit.miss, n_constraints)
     return basis if p_value > REFIT_REJECT else None
 
 
