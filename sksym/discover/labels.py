@@ -30,7 +30,7 @@ _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels deter
 _N_FOLDS = 5
 _LEAST_PROBABILITY = 1e-12
 _FLOORS = 5.0  # times `max_defect`: noise floor at which symmetries of labels are declared
-_PRIOR_ODDS = 1000.0  # against any symmetry
+_PRIOR_ODDS = 100.0  # against any symmetry
 
 
 # ---------------------------------------------------------------------------------------- labels
@@ -201,20 +201,27 @@ class LogisticEstimate(Estimate):
     One label says far less than one number. So the criterion is not that of Schwarz, whose prior
     is as wide as the noise of a single sample, but the Bayes factor with a prior as wide as the
     signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
-    explains with m coefficients (George and Foster 2000). With prior odds of 1,000 to 1 against
-    symmetry, t constraints that cost the deviance ``miss`` have the criterion::
+    explains with m coefficients (George and Foster 2000): t constraints that cost the deviance
+    ``miss`` have the criterion::
 
-        miss g / (1 + g) - t log(1 + g) + 2 log 1000.
+        miss g / (1 + g) - t log(1 + g).
+
+    That the terms of highest degree vanish is no evidence of symmetry. So a symmetry must be 100
+    times as likely as the library itself, and as all polynomials of any lower degree that are
+    more than those with the symmetry.
 
     Attributes
     ----------
     labels : LabelledValues, default=None
     loss : float
         The negative log likelihood of the fit.
+    smaller : tuple of ndarray of shape (k, p)
+        Functions of smaller libraries that are contained in this one.
     """
 
     labels: LabelledValues | None = None
     loss: float = 0.0
+    smaller: tuple = ()
 
     is_quadratic: ClassVar[bool] = False
 
@@ -247,6 +254,7 @@ class LogisticEstimate(Estimate):
             n=coordinates.n / samples.Y.shape[1],
             labels=labels,
             loss=loss,
+            smaller=_lower_degrees(samples.library),
         )
         return estimate, least > _UNDETERMINED * _PENALTY
 
@@ -266,12 +274,37 @@ class LogisticEstimate(Estimate):
         """Test constraints that cost the deviance `miss`; see the class for the criterion."""
         if n_constraints <= 0:
             return 1.0, np.inf
+        criterion = self._criterion(miss, n_constraints)
+        rivals = [value for t, value in self._rivals if t < n_constraints]
+        if criterion > min(rivals) - 2 * np.log(_PRIOR_ODDS):
+            criterion = np.inf
+        return stats.chi2.sf(miss, n_constraints), criterion
+
+    def _criterion(self, miss, n_constraints):
+        """Return -2 times the logarithm of a Bayes factor against the library itself."""
         explained = 2 * (self.labels.loss_of_shares - self.loss)
         n_coef = len(self.coef) * max(self.rank - 1, 1)
         g = max(explained / n_coef - 1, 0.0)
-        penalty = n_constraints * np.log1p(g)
-        criterion = miss * g / (1 + g) - penalty + 2 * np.log(_PRIOR_ODDS)
-        return stats.chi2.sf(miss, n_constraints), criterion
+        return miss * g / (1 + g) - n_constraints * np.log1p(g)
+
+    @cached_property
+    def _rivals(self):
+        """The numbers of constraints, and the criteria, of this library and smaller ones."""
+        rivals = [(0, 0.0)]
+        for functions in self.smaller:
+            miss, rank = self.deviance(functions)
+            n_constraints = len(self.coef) * self.rank - rank
+            rivals.append((n_constraints, self._criterion(miss, n_constraints)))
+        return rivals
+
+
+def _lower_degrees(library):
+    """Return bases (k, p) of the polynomials of every lower degree, none of other libraries."""
+    if not library.has_all_monomials:
+        return ()
+    degree = library.monomials_.exponents.sum(axis=1)
+    identity = np.eye(len(degree))
+    return tuple(identity[degree <= m] for m in range(1, degree.max()))
 
 
 def symmetries_of_labels(samples, codes, n_classes, rule):
@@ -338,17 +371,19 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     """
     fold = (random_positions(X, rng) * _N_FOLDS).astype(int)
     most = _LARGEST_SHARE * weight.sum() / (n_classes - 1)
-    losses = []
-    for degree in range(1, _LARGEST_DEGREE + 1):
+    losses = {}
+    # From 2 on: quadratic terms are often seen only by the degree above.
+    for degree in range(2, _LARGEST_DEGREE + 1):
         library = PolynomialLibrary(degree).fit(X)
-        if degree > 1 and library.n_output_features_ > most:
+        if library.n_output_features_ > most:
             break
         no_targets = np.zeros((len(X), 1))
         samples = FunctionSamples(library, candidates, None, X, no_targets, weight)
         u = library_values(library, X) @ samples.estimate.from_data
-        losses.append(_held_out_loss(LabelledValues(u, codes, weight, n_classes), fold))
-    best = 1 + int(np.argmin(losses))
+        labels = LabelledValues(u, codes, weight, n_classes)
+        losses[degree] = _held_out_loss(labels, fold)
     # One degree more shows what a function is not, if it can be afforded.
+    best = min(losses, key=losses.get, default=1)
     larger = PolynomialLibrary(best + 1).fit(X)
     return best + 1 if larger.n_output_features_ <= most else best
 
