@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
@@ -86,7 +85,7 @@ def check_classes(classes, n):
             f"y holds labels of 1 class, {classes[0]!r}, which say nothing of a function: give "
             "samples of two or more classes."
         )
-    if 2 * K > n:
+    if n < 2 * K:
         raise ValueError(
             f"y holds {K} classes in {n} samples of positive weight: log odds need at least two "
             "samples to a class. Merge classes, or pass numbers as floats."
@@ -198,9 +197,9 @@ class LogisticEstimate(Estimate):
     curvature at the maximum is so small that a Wald test accepts almost anything (Hauck and Donner
     1977), so subspaces are judged by the likelihood ratio: they are fitted anew.
 
-    One label says far less than one number. So the criterion is not that of Schwarz, whose prior
-    is as wide as the noise of a single sample, but the Bayes factor with a prior as wide as the
-    signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
+    One label says far less than one number, so the noise floor is high, and the criterion of
+    Schwarz, whose prior is as wide as the noise of a single sample, accepts what is not there. A
+    symmetry must therefore have a Bayes factor too, with a prior as wide as the signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
     explains with m coefficients (George and Foster 2000): t constraints that cost the deviance
     ``miss`` have the criterion::
 
@@ -251,7 +250,7 @@ class LogisticEstimate(Estimate):
             # (F F^T)^-1 = F^-T F^-1
             noise=np.linalg.inv(factor).T,
             dof=np.inf,
-            n=coordinates.n / samples.Y.shape[1],
+            n=samples.weight.sum(),
             labels=labels,
             loss=loss,
             smaller=_lower_degrees(samples.library),
@@ -271,14 +270,16 @@ class LogisticEstimate(Estimate):
         return max(2 * (loss - self.loss), 0.0), q * rank
 
     def judge(self, miss, n_constraints):
-        """Test constraints that cost the deviance `miss`; see the class for the criterion."""
-        if n_constraints <= 0:
-            return 1.0, np.inf
-        criterion = self._criterion(miss, n_constraints)
+        """Test constraints that cost the deviance `miss`.
+
+        The BIC is infinite where the evidence is too weak; see the class.
+        """
+        p_value, bic = super().judge(miss, n_constraints)
         rivals = [value for t, value in self._rivals if t < n_constraints]
-        if criterion > min(rivals) - 2 * np.log(_PRIOR_ODDS):
-            criterion = np.inf
-        return stats.chi2.sf(miss, n_constraints), criterion
+        most = min(rivals, default=np.inf) - 2 * np.log(_PRIOR_ODDS)
+        if self._criterion(miss, n_constraints) > most:
+            bic = np.inf
+        return p_value, bic
 
     def _criterion(self, miss, n_constraints):
         """Return -2 times the logarithm of a Bayes factor against the library itself."""
@@ -333,7 +334,8 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
             "Use a smaller library, or more samples."
         )
     values = evaluate(samples.library, estimate.coef, samples.X)
-    evidence = replace(samples, Y=values).evidence(estimate)
+    samples = replace(samples, Y=values)
+    evidence = samples.evidence(estimate)
     loose = replace(rule, max_defect=_FLOORS * rule.max_defect)
     found = decide(samples, evidence, loose)
     coef = estimate.coef
