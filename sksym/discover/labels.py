@@ -28,7 +28,7 @@ _LARGEST_DEGREE = 4
 _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels determine
 _N_FOLDS = 5
 _LEAST_PROBABILITY = 1e-12
-_FLOORS = 5.0  # times `max_defect`: noise floor at which symmetries of labels are declared
+_FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
 _PRIOR_ODDS = 100.0  # against any symmetry
 
 
