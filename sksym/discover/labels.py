@@ -198,8 +198,9 @@ class LogisticEstimate(Estimate):
     1977), so subspaces are judged by the likelihood ratio: they are fitted anew.
 
     One label says far less than one number, so the noise floor is high, and the criterion of
-    Schwarz, whose prior is as wide as the noise of a single sample, accepts what is not there. A
-    symmetry must therefore have a Bayes factor too, with a prior as wide as the signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
+    Schwarz, whose prior is as wide as the noise of a single sample, accepts what is not there.
+    That there is a symmetry at all must be established by a Bayes factor with a prior as wide as
+    the signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
     explains with m coefficients (George and Foster 2000): t constraints that cost the deviance
     ``miss`` have the criterion::
 
@@ -207,7 +208,8 @@ class LogisticEstimate(Estimate):
 
     That the terms of highest degree vanish is no evidence of symmetry. So a symmetry must be 100
     times as likely as the library itself, and as all polynomials of any lower degree that are
-    more than those with the symmetry.
+    more than those with the symmetry. Which symmetry it is, is then chosen by Schwarz' criterion
+    among those that cost no more than noise does, after Akaike: ``miss <= 2 t``.
 
     Attributes
     ----------
@@ -216,11 +218,14 @@ class LogisticEstimate(Estimate):
         The negative log likelihood of the fit.
     smaller : tuple of ndarray of shape (k, p)
         Functions of smaller libraries that are contained in this one.
+    is_established : bool
+        Whether it is known that there is a symmetry, and only open which.
     """
 
     labels: LabelledValues | None = None
     loss: float = 0.0
     smaller: tuple = ()
+    is_established: bool = False
 
     is_quadratic: ClassVar[bool] = False
 
@@ -275,6 +280,8 @@ class LogisticEstimate(Estimate):
         The BIC is infinite where the evidence is too weak; see the class.
         """
         p_value, bic = super().judge(miss, n_constraints)
+        if self.is_established:
+            return p_value, bic if miss <= 2 * n_constraints else np.inf
         rivals = [value for t, value in self._rivals if t < n_constraints]
         most = min(rivals, default=np.inf) - 2 * np.log(_PRIOR_ODDS)
         if self._criterion(miss, n_constraints) > most:
@@ -338,6 +345,9 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
     evidence = samples.evidence(estimate)
     loose = replace(rule, max_defect=_FLOORS * rule.max_defect)
     found = decide(samples, evidence, loose)
+    if rule.count == "auto" and len(found.generators):
+        established = replace(estimate, is_established=True)
+        found = decide(samples, evidence.with_estimate(established), loose)
     coef = estimate.coef
     if n_classes > 2:
         coef = estimate.labels.contrasts @ coef
