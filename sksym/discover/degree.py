@@ -40,7 +40,7 @@ def best_degree(X, Y, weight, rng):
     -------
     int
     """
-    position = _random_positions(X, rng)
+    position = random_positions(X, rng)
     if len(X) > _ROWS:
         chosen = position < _ROWS / len(X)
         X = X[chosen]
@@ -81,7 +81,7 @@ def _held_out_error(folds):
     return error
 
 
-def _random_positions(X, rng):
+def random_positions(X, rng):
     """Return a number in [0, 1) for every row of `X` (n, d), random but equal for equal rows.
 
     So a row of weight two falls into the same fold as two equal rows do.

@@ -1,45 +1,42 @@
 """Which symmetries do data have: a function, a given model, a dynamical system, a point cloud?"""
 
 import warnings
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sksym._estimator import checked_weights, on_copy, training_data, warn
-from sksym._linalg import one_thread, reduced_echelon
-from sksym.discover.affordable import require_affordable
+from sksym._linalg import reduced_echelon
 from sksym.discover.costs import EnforcingCost
-from sksym.discover.degree import best_degree
 from sksym.discover.elements import discrete_symmetries
-from sksym.discover.manifolds import tangent_evidence
-from sksym.discover.model_evidence import judged_by_gaps, model_evidence
+from sksym.discover.findings import Search
+from sksym.discover.labels import (
+    probabilities,
+    read_labels,
+)
 from sksym.discover.models import is_given, model_values
 from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
-from sksym.equivariant import place
 from sksym.evidence import (
-    CountingRule,
-    FittedEvidence,
     FunctionSamples,
-    SampledEvidence,
-    Verdict,
     check_rule,
-    exact_forms,
     in_units_of,
     readable,
-    symmetries_of_function,
-    verdict,
 )
 from sksym.groups import Group, aff, represent, resolve
-from sksym.libraries import PolynomialLibrary, fitted_values, input_names
+from sksym.libraries import fitted_values, input_names
 
 _RTOL = 1e-10
 _STILL = 1e-24  # trace of the motion, relative to the spread of the data squared: nothing moves
+
+
+def _has_classes(model):
+    """Return whether a discoverer was fitted to class labels."""
+    return "classes_" in vars(model)
 
 
 class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
@@ -52,7 +49,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     where s is the spread of the columns. ``fit(X, y)`` takes samples of a function, ``fit(X)``
     with a given model as `estimator` takes that model, and ``fit(X)`` alone takes a data set as a
-    submanifold: the normal components of the fields replace ``L_xi F``. The errors of the fit
+    submanifold: the normal components of the fields replace ``L_xi F``. Where y holds class labels,
+    F are the log odds of the classes, fitted by logistic regression. The errors of the fit
     decide how many generators count as zero, see `n_symmetries`. `transform` gives the library
     functions that are invariant under them.
 
@@ -85,7 +83,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         within the noise floor.
     max_defect : float, default=0.1
         A symmetry is declared only where the noise floor is below this, and for models with y
-        below half of it; otherwise it is undecided.
+        below half of it; otherwise it is undecided. Labels say less than numbers: below ten times
+        this, if the labels are a hundred times as likely with the symmetry as without.
     rtol : float, default=None
         Relative tolerance of the null space of the invariants that `transform` gives; None: 1e-10.
     robust : bool or "auto", default="auto"
@@ -133,8 +132,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         cost of enforcing it, generator, verdict. It is made when it is first read, for which up to
         20,000 samples are kept.
     method_ : str
-        The source of the evidence: "library", "model", "patches" or "level set"; "none" where
-        the data fill space.
+        The source of the evidence: "library", "labels", "model", "patches" or "level set"; "none"
+        where the data fill space.
     manifold_dimension_ : int
         The dimension of a data set; `n_features_in_` for functions.
     model_ : estimator, callable or pair of callables, or None
@@ -146,7 +145,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         `singular_values_`: generators before one that are not declared are in `undecided_`.
     library_ : fitted library
     coef_ : ndarray of shape (p,) or (q, p), or None
-        The least-squares fit in the library.
+        The least-squares fit in the library. For class labels the log odds of the second class of
+        two, (p,), or of all K up to a common function, (K, p).
+    classes_ : ndarray of shape (K,)
+        The class labels, where y holds labels.
 
     Notes
     -----
@@ -154,6 +156,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
     within that is declared below `max_defect`, else `undecided_`. What ``library=None`` has chosen
     is ``library_.degree``. Symmetries that every function of a library has do not count.
+    Labels are independent given X, and their log odds lie in the library. Where the library
+    separates the classes the fit is penalised, with a warning.
     Cost: one pass for a streamed R factor, O(n p^2), then O(r p^3) whatever n. Models are
     differentiated at up to 2,000 samples.
 
@@ -180,6 +184,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     >>> y = square - 0.1 * square**2 + 0.1 * rng.normal(size=500)
     >>> SymmetryDiscoverer().fit(X, y).algebra_
     LieAlgebra(dim=1, n_features=2: x0 ∂1 - x1 ∂0)
+    >>> label = np.where(rng.logistic(size=500) < square - 2, "far", "near")
+    >>> model = SymmetryDiscoverer(random_state=0).fit(X, label)
+    >>> model.method_, model.algebra_
+    ('labels', LieAlgebra(dim=1, n_features=2: x0 ∂1 - x1 ∂0))
     """
 
     def __init__(
@@ -214,43 +222,31 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
 
     @on_copy
     def fit(self, X, y=None, sample_weight=None):
-        """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone."""
+        """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone.
+
+        Strings, truth values, numbers of two values and integers of at most ten are class labels,
+        (n,), if there are five samples to a class; pass floats to have integers as numbers.
+        """
+        classes, y = self._numbered(y)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
-        self._check_parameters(group, Y)
+        self._check_parameters(group, Y, classes)
         # Decided where columns have unit spread, published in the coordinates of the user.
-        problem = self._in_unit_coordinates(group.algebra, X, Y)
-        candidates = problem.named
-        B = problem.named_motion()
+        problem = self._in_unit_coordinates(group.algebra, X, Y, classes)
         rng = check_random_state(self.random_state)
-        if self.estimator is not None:
-            finding = self._of_model(problem, X, weight, rng)
-        elif Y is not None:
-            finding = self._of_function(problem, X, weight, rng)
+        search = Search(self, problem, X, weight, rng)
+        if classes is not None:
+            finding = search.of_labels(classes, Y)
+            self.classes_ = finding.classes
         else:
-            finding = self._of_data_set(problem, X, weight, rng)
-        evidence = finding.evidence
-        if finding.method != "none" and candidates.dim and np.trace(evidence.motion) <= _STILL:
+            finding = search.of_numbers()
+        moves = np.trace(finding.evidence.motion) > _STILL
+        if finding.method != "none" and group.algebra.dim and not moves:
             warn(
                 "No candidate moves the data, so nothing can be found: all are in `unidentified_`."
             )
 
-        generators, errors = _in_reading_order(candidates, finding.verdict)
-        self.algebra_ = candidates.combine(generators)
-        self.algebra_name_ = _name(problem, generators)
-        self.n_symmetries_ = len(generators)
-        self.singular_values_ = evidence.spectrum.singular_values[::-1]
-        self.noise_floor_ = finding.verdict.floor
-        self.standard_errors_ = errors
-        self.undecided_ = finding.verdict.undecided
-        # Candidates about which the data say nothing, as a basis that can be read.
-        unidentified = reduced_echelon(evidence.spectrum.unidentified())
-        self.unidentified_ = candidates.combine(unidentified)
-        # Under invariance the outputs do not move.
-        if B is None:
-            q = 1 if finding.coef is None else len(finding.coef)
-            B = np.zeros((candidates.dim, q, q))
-        self.representation_ = np.tensordot(generators, B, 1)
+        self._set_algebra(problem, finding)
         self.method_ = finding.method
         self.manifold_dimension_ = finding.dimension
         self.model_ = finding.model
@@ -259,7 +255,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.coef_ = finding.coef
         if finding.coef is not None:
             coef = finding.coef * problem.coordinates.size[:, None]
-            self.coef_ = coef[0] if one_target else coef
+            self.coef_ = coef[0] if one_target and len(coef) == 1 else coef
         discrete = self._discrete(group, problem, finding, X, Y, weight)
         self.elements_ = discrete.elements
         self.element_tests_ = discrete.tests
@@ -267,9 +263,36 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.element_defects_ = discrete.defects
         symmetry = Group(self.algebra_, self.elements_)
         self._invariants_ = _invariants(symmetry, finding.library, X, self.rtol)
-        self._report_source_ = ReportSource(
-            candidates=candidates,
-            evidence=evidence,
+        self._report_source_ = self._source_of_report(problem, weight, finding)
+
+    def _set_algebra(self, problem, finding):
+        """Publish the continuous symmetries, in the coordinates of the user."""
+        candidates = problem.named
+        spectrum = finding.evidence.spectrum
+        generators, errors = _in_reading_order(candidates, finding.verdict)
+        self.algebra_ = candidates.combine(generators)
+        self.algebra_name_ = _name(problem, generators)
+        self.n_symmetries_ = len(generators)
+        self.singular_values_ = spectrum.singular_values[::-1]
+        self.noise_floor_ = finding.verdict.floor
+        self.standard_errors_ = errors
+        self.undecided_ = finding.verdict.undecided
+        # Candidates about which the data say nothing, as a basis that can be read.
+        unidentified = reduced_echelon(spectrum.unidentified())
+        self.unidentified_ = candidates.combine(unidentified)
+        B = problem.named_motion()
+        # Under invariance the outputs do not move.
+        if B is None:
+            q = 1 if finding.coef is None else len(finding.coef)
+            B = np.zeros((candidates.dim, q, q))
+        self.representation_ = np.tensordot(generators, B, 1)
+
+    def _source_of_report(self, problem, weight, finding):
+        """Return what the table of all directions is made from, when it is asked for."""
+        generators, _ = _in_reading_order(problem.named, finding.verdict)
+        return ReportSource(
+            candidates=problem.named,
+            evidence=finding.evidence,
             generators=generators,
             undecided=self.undecided_,
             max_defect=self.max_defect,
@@ -298,7 +321,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         return self._invariants_.transform(X)
 
     def predict(self, X):
-        """Return the values of the fit or the model, without any symmetry: (n,) or (n, q)."""
+        """Return the values of the fit or the model, without any symmetry: (n,) or (n, q).
+
+        For class labels the most probable class, (n,).
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         if self.model_ is not None:
@@ -306,12 +332,34 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             return values[:, 0] if values.shape[1] == 1 else values
         if self.coef_ is None:
             raise ValueError("A data set has no values to predict: pass y to `fit` for those.")
-        return fitted_values(self.library_, self.coef_, X)
+        values = fitted_values(self.library_, self.coef_, X)
+        if _has_classes(self):
+            most_probable = np.argmax(probabilities(values), axis=1)
+            return self.classes_[most_probable]
+        return values
+
+    @available_if(_has_classes)
+    def predict_proba(self, X):
+        """Return the probabilities (n, K) of `classes_` in the fit, without any symmetry."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return probabilities(fitted_values(self.library_, self.coef_, X))
 
     def get_feature_names_out(self, input_features=None):
         """Return the invariants as formulas."""
         check_is_fitted(self)
         return self._invariants_.get_feature_names_out(input_names(self, input_features))
+
+    def _numbered(self, y):
+        """Return the classes of labels and the number of each label, or None and y itself."""
+        if y is None or self.estimator is not None:
+            return None, y
+        classes, codes = read_labels(y)
+        if classes is None or self.output is None:
+            return classes, codes
+        if classes.dtype.kind in "Ub":
+            raise ValueError("`output` moves numbers, but y holds labels: leave `output` out.")
+        return None, y
 
     def _training_rows(self, X, y, sample_weight):
         """Validate what ``fit`` is given.
@@ -345,14 +393,11 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             weight = weight[rows]
         return X, Y, weight, one_target
 
-    def _check_parameters(self, group, Y):
+    def _check_parameters(self, group, Y, classes):
         """Raise where a parameter has no meaning, or needs values that were not given."""
         check_rule("n_symmetries", self.n_symmetries, group.algebra.dim, self.max_defect)
-        if group.elements.n_elements and (Y is None or self.estimator is not None):
-            raise ValueError(
-                "Discrete candidates are tested on a function that is fitted in a library: pass y, "
-                "and no `estimator`; or give a LieAlgebra or vector fields."
-            )
+        if group.elements.n_elements:
+            self._check_can_test_elements(Y, classes)
         if not isinstance(self.robust, bool | np.bool_) and self.robust != "auto":
             raise ValueError(f"`robust` must be True, False or 'auto', got {self.robust!r}.")
         if Y is not None:
@@ -368,92 +413,30 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 "be fitted needs it. Wrap a fitted one in FrozenEstimator."
             )
 
-    def _in_unit_coordinates(self, candidates, X, Y):
-        """Return the `UnitProblem` of candidates and samples, of which Y may be None."""
+    def _check_can_test_elements(self, Y, classes):
+        """Raise where discrete candidates cannot be tested."""
+        if Y is None or self.estimator is not None:
+            raise ValueError(
+                "Discrete candidates are tested on a function that is fitted in a library: pass y, "
+                "and no `estimator`; or give a LieAlgebra or vector fields."
+            )
+        if classes is not None:
+            raise ValueError(
+                "Discrete candidates are tested on numbers, and y holds labels of "
+                f"{len(classes)} classes: give a LieAlgebra or vector fields as `candidates`, or "
+                "floats of more than two values as y."
+            )
+
+    def _in_unit_coordinates(self, candidates, X, Y, classes):
+        """Return the `UnitProblem` of candidates and samples; that of labels has no values."""
         if self.output is not None:
             _check_output(self.output, candidates, Y)
         is_fitted = self.estimator is None and Y is not None
         # Waves, for example, are other functions in other units.
         is_placed = is_fitted and not has_no_place(self.library)
-        return UnitProblem.of(candidates, self.output, X, Y, is_placed)
-
-    def _of_function(self, problem, X, weight, rng):
-        """Fit samples of a function by least squares, and select symmetries by enforcing them."""
-        U = problem.X  # the rows X of the user in unit coordinates
-        Y = problem.Y
-        template = self.library
-        if template is None:
-            template = PolynomialLibrary(best_degree(U, Y, weight, rng))
-        library = self._placed(template, U)
-        require_affordable(
-            problem.candidates.dim,
-            library.n_output_features_,
-            Y.shape[1],
-            X.shape[1],
-        )
-        samples = FunctionSamples(
-            library,
-            problem.candidates,
-            problem.output,
-            U,
-            Y,
-            weight,
-            resolution=problem.coordinates.resolution,
-        )
-        is_constant = not np.ptp(Y, axis=0).any()
-        # A constant vector field turns with its outputs, unless it is zero.
-        if is_constant and (problem.output is None or not Y.any()):
-            warn("y is constant, so every candidate is a symmetry.")
-            evidence = samples.evidence(samples.estimate)
-            conclusion = _everything(problem.candidates.dim)
-        else:
-            rule = CountingRule(self.n_symmetries, self.snap, self.max_defect)
-            evidence, conclusion = symmetries_of_function(samples, rule, self.robust)
-        return _Finding(
-            method="library",
-            evidence=evidence,
-            verdict=conclusion,
-            library=problem.in_user_coordinates(library, X),
-            dimension=X.shape[1],
-            coef=evidence.coef,
-            samples=samples,
-        )
-
-    def _of_model(self, problem, X, weight, rng):
-        """Differentiate a model at the samples."""
-        model, evidence, error = model_evidence(self.estimator, problem, X, weight, rng)
-        max_defect = self.max_defect
-        if error is not None:
-            # A defect of two floors is not rejected, so that one of `max_defect` must be.
-            max_defect = max_defect / 2
-        conclusion = self._verdict(evidence, problem, max_defect)
-        if error is None:
-            conclusion = judged_by_gaps(evidence, conclusion)
-        return _Finding(
-            method="model",
-            evidence=evidence,
-            verdict=conclusion,
-            library=self._library_of_invariants(X),
-            dimension=X.shape[1],
-            model=model,
-            model_error=error,
-        )
-
-    def _of_data_set(self, problem, X, weight, rng):
-        """Fit a submanifold through the samples."""
-        manifold = tangent_evidence(problem.candidates, problem.X, weight, rng)
-        if manifold.method == "none":
-            warn(
-                f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
-                "seen, so nothing is found. For the symmetries of a function pass y too."
-            )
-        return _Finding(
-            method=manifold.method,
-            evidence=manifold.evidence,
-            verdict=self._verdict(manifold.evidence, problem, self.max_defect),
-            library=self._library_of_invariants(X),
-            dimension=manifold.dimension,
-        )
+        # The numbers of classes have no size.
+        values = Y if classes is None else None
+        return UnitProblem.of(candidates, self.output, X, values, is_placed)
 
     def _discrete(self, group, problem, finding, X, Y, weight):
         """Test the discrete candidates, about the origin of the user."""
@@ -463,25 +446,6 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             samples = FunctionSamples(finding.library, group.algebra, self.output, X, Y, weight)
             evidence = samples.evidence(samples.estimate)
         return discrete_symmetries(group.elements, samples, evidence, self)
-
-    def _verdict(self, evidence, problem, max_defect):
-        """Return the generators within the noise floor, exact where `snap` is set."""
-        proposals = None
-        if self.snap:
-            proposals = partial(exact_forms, in_units_of(problem.X, problem.candidates))
-        with one_thread():
-            return verdict(evidence, self.n_symmetries, max_defect, proposals)
-
-    def _library_of_invariants(self, X):
-        """Return the library that only `transform` uses, fitted."""
-        template = PolynomialLibrary(2) if self.library is None else self.library
-        return self._placed(template, X)
-
-    def _placed(self, template, X):
-        """Return a library fitted to X, where no symmetry says how to place it."""
-        names = vars(self).get("feature_names_in_")
-        library, _ = place(template, X, Group.none(X.shape[1]), names=names)
-        return library
 
 
 def _costs(problem, weight, finding):
@@ -499,35 +463,6 @@ def _costs(problem, weight, finding):
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Finding:
-    """What one kind of data says about the candidates.
-
-    Attributes
-    ----------
-    method : str
-    evidence : FittedEvidence or SampledEvidence
-    verdict : Verdict
-    library : fitted library
-    dimension : int
-        That of the data as a manifold.
-    coef : ndarray of shape (q, p), or None
-    model : estimator, callable or pair of callables, or None
-    samples : FunctionSamples or None
-    model_error : float, or None
-    """
-
-    method: str
-    evidence: FittedEvidence | SampledEvidence
-    verdict: Verdict
-    library: object
-    dimension: int
-    coef: np.ndarray | None = None
-    model: object = None
-    samples: FunctionSamples | None = None
-    model_error: float | None = None
-
-
 def _candidates_on(candidates, X):
     """Return the candidates on the columns of X (n, d) as a Group, checked."""
     return resolve(aff if candidates is None else candidates, X, "candidates")
@@ -538,11 +473,6 @@ def _check_output(output, candidates, Y):
     B = represent(output, candidates)
     if Y is not None and B.shape[1] != Y.shape[1]:
         raise ValueError(f"`output` moves {B.shape[1]} outputs, but y has {Y.shape[1]}.")
-
-
-def _everything(r):
-    """Return the verdict that all r candidates are symmetries, without doubt."""
-    return Verdict(np.eye(r), np.zeros((r, r)), 0.0, 0)
 
 
 def _in_reading_order(candidates, conclusion):

@@ -15,6 +15,7 @@ from sksym.evidence.joint_fit import joint_fit
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
+    decide,
     derivative_on_data,
     library_statistics,
     motion,
@@ -47,6 +48,7 @@ __all__ = [
     "Spectrum",
     "Verdict",
     "check_rule",
+    "decide",
     "derivative_on_data",
     "echelon",
     "echelon_form",

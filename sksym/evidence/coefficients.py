@@ -6,6 +6,7 @@ noise; the rank is the number of functions that the data tell apart.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from scipy import stats
@@ -56,6 +57,9 @@ class Estimate:
     n: float
     caution: float = 1.0
     resolution: float = 0.0
+
+    # Whether the distance from the fit, in units of the noise, is all that the data say.
+    is_quadratic: ClassVar[bool] = True
 
     @classmethod
     def least_squares(cls, statistics, resolution=0.0):
@@ -207,6 +211,11 @@ class Estimate:
         )
         return self.observed - design @ w, rank
 
+    def deviance(self, basis):
+        """Return how much worse a subspace (k, q p) fits, in units of the noise, and its rank."""
+        residual, rank = self.misfit(basis)
+        return residual @ residual, rank
+
     def information(self, basis):
         """Compute the BIC of a subspace against the full fit; infinite if rejected.
 
@@ -217,9 +226,9 @@ class Estimate:
         ----------
         basis : ndarray of shape (k, q p)
         """
-        residual, rank = self.misfit(basis)
+        miss, rank = self.deviance(basis)
         n_constraints = len(self.coef) * self.rank - rank
-        p_value, bic = self.judge(residual @ residual, n_constraints)
+        p_value, bic = self.judge(miss, n_constraints)
         return bic if p_value > REFIT_REJECT else np.inf
 
     def judge(self, miss, n_constraints):

@@ -220,14 +220,14 @@ def symmetries_of_function(samples, rule, robust="auto"):
     """
     estimate = samples.robust_estimate() if robust is True else samples.estimate
     evidence = samples.evidence(estimate)
-    found = _decide(samples, evidence, rule)
+    found = decide(samples, evidence, rule)
     n_rows = samples.weight.sum()
     n_functions = samples.library.n_output_features_
     # With fewer rows a sandwich underestimates the errors, and finds what is not there.
     may_be_robust = robust == "auto" and n_rows >= _ROWS_PER_FUNCTION * n_functions
     if may_be_robust and not len(found.generators):
         robust_evidence = samples.evidence(samples.robust_estimate())
-        found_robustly = _decide(samples, robust_evidence, rule)
+        found_robustly = decide(samples, robust_evidence, rule)
         # Without a place in the errors a misfit of the library rejects what it only hides.
         is_hidden = found_robustly.undecided > found.undecided
         if len(found_robustly.generators) or is_hidden:
@@ -235,7 +235,7 @@ def symmetries_of_function(samples, rule, robust="auto"):
     return evidence, found
 
 
-def _decide(samples, evidence, rule):
+def decide(samples, evidence, rule):
     """Count the symmetries by enforcing them, or by the noise floor where they are not exact.
 
     Returns

@@ -3,7 +3,7 @@
 Index legend: r candidates, k generators, q outputs, p library functions, e sources of noise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import svd
@@ -215,24 +215,7 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     all functions that remain is a symmetry too.
     """
     counts, undecided = _possible_counts(evidence, max_defect)
-    best = None
-    least = 0.0
-    n_worse = 0
-    fits = JointFits(evidence)
-    for k in reversed(counts):
-        fit = fits.of(k)
-        is_possible = fit is not None and fit.is_convincing
-        # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
-        if is_possible and fit.bic < least - _TIE * abs(least):
-            drifted = _has_drifted(evidence, fit.generators)
-            if not drifted and symmetric_functions(fit.generators) is not None:
-                best = fit
-                least = fit.bic
-                n_worse = 0
-                continue
-        n_worse += best is not None
-        if n_worse == _WORSE:
-            break
+    best = _best_fit(evidence, symmetric_functions, counts)
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
@@ -245,6 +228,36 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     generators = saturated(evidence, basis)
     floor = evidence.floor_test(len(best.generators))[1]
     return Verdict(generators, errors, floor, max(undecided - len(generators), 0))
+
+
+def _best_fit(evidence, symmetric_functions, counts):
+    """Return the joint fit of the least BIC among those of some numbers of generators, or None."""
+    best = None
+    least = 0.0
+    n_worse = 0
+    fits = JointFits(evidence)
+    for k in reversed(counts):
+        fit = fits.of(k)
+        if fit is not None and not evidence.estimate.is_quadratic:
+            fit = _judged_by_likelihood(evidence.estimate, symmetric_functions, fit)
+        # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
+        is_better = fit is not None and fit.bic < least - _TIE * abs(least)
+        if is_better and _is_possible(evidence, symmetric_functions, fit):
+            best = fit
+            least = fit.bic
+            n_worse = 0
+            continue
+        n_worse += best is not None
+        if n_worse == _WORSE:
+            break
+    return best
+
+
+def _is_possible(evidence, symmetric_functions, fit):
+    """Tell whether a joint fit says something that the data do not contradict."""
+    if not fit.is_convincing or _has_drifted(evidence, fit.generators):
+        return False
+    return symmetric_functions(fit.generators) is not None
 
 
 def _has_drifted(evidence, generators):
@@ -275,6 +288,16 @@ def _possible_counts(evidence, max_defect):
     return counts, undecided
 
 
+def _judged_by_likelihood(estimate, symmetric_functions, fit):
+    """Return a joint fit with the tests of the best function that has its symmetries, or None."""
+    basis = symmetric_functions(fit.generators)
+    if basis is None:
+        return None
+    miss, _ = estimate.deviance(basis)
+    p_value, bic = estimate.judge(miss, fit.codimension)
+    return replace(fit, miss=miss, p_value=p_value, bic=bic)
+
+
 def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
     """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
     simple = rounded(form, errors)
@@ -284,12 +307,12 @@ def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
     if basis is None:
         return None
     estimate = evidence.estimate
-    residual, rank = estimate.misfit(basis)
+    miss, rank = estimate.deviance(basis)
     n_constraints = len(estimate.coef) * estimate.rank - rank - fit.codimension
     if n_constraints <= 0:  # the same functions in other words
-        p_value, _ = estimate.judge(residual @ residual, len(estimate.coef) * estimate.rank - rank)
+        p_value, _ = estimate.judge(miss, len(estimate.coef) * estimate.rank - rank)
     else:
-        p_value, _ = estimate.judge(residual @ residual - fit.miss, n_constraints)
+        p_value, _ = estimate.judge(miss - fit.miss, n_constraints)
     return basis if p_value > REFIT_REJECT else None
 
 
