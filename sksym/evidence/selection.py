@@ -11,7 +11,7 @@ from scipy.linalg import svd
 from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.coefficients import REFIT_REJECT
-from sksym.evidence.joint_fit import JointFits
+from sksym.evidence.joint_fit import JointFit, JointFits
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
@@ -215,42 +215,100 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     all functions that remain is a symmetry too.
     """
     counts, undecided = _possible_counts(evidence, max_defect)
-    best = _best_fit(evidence, symmetric_functions, counts)
+    best = _best_fit(evidence, symmetric_functions, counts, snap)
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
-    form, errors = echelon_form(evidence, best.generators, best.changes)
-    basis = None
-    if snap:
-        basis = _with_simple_numbers(evidence, symmetric_functions, best, form, errors)
+    basis = best.basis
+    if basis is None and snap:
+        basis = _with_simple_numbers(
+            evidence, symmetric_functions, best.fit, best.form, best.errors
+        )
     if basis is None:
-        basis = symmetric_functions(form)
+        basis = symmetric_functions(best.form)
     generators = saturated(evidence, basis)
-    floor = evidence.floor_test(len(best.generators))[1]
-    return Verdict(generators, errors, floor, max(undecided - len(generators), 0))
+    floor = evidence.floor_test(len(best.form))[1]
+    return Verdict(generators, best.errors, floor, max(undecided - len(generators), 0))
 
 
-def _best_fit(evidence, symmetric_functions, counts):
-    """Return the joint fit of the least BIC among those of some numbers of generators, or None."""
+@dataclass(frozen=True, eq=False)
+class _Proposal:
+    """Generators that may be symmetries.
+
+    Attributes
+    ----------
+    form, errors : ndarray of shape (k, r)
+    bic : float
+    fit : JointFit, or None
+        None: the form consists of simple numbers.
+    basis : ndarray of shape (k', q p), or None
+        All functions with these symmetries, where they are known already.
+    """
+
+    form: np.ndarray
+    errors: np.ndarray
+    bic: float
+    fit: JointFit | None = None
+    basis: np.ndarray | None = None
+
+
+def _best_fit(evidence, symmetric_functions, counts, snap):
+    """Return the proposal of the least BIC among those of some numbers of generators, or None."""
     best = None
     least = 0.0
     n_worse = 0
     fits = JointFits(evidence)
+    may_be_simple = snap and evidence.estimate.is_quadratic
     for k in reversed(counts):
-        fit = fits.of(k)
-        if fit is not None and not evidence.estimate.is_quadratic:
-            fit = _judged_by_likelihood(evidence.estimate, symmetric_functions, fit)
+        proposal = None
+        if may_be_simple:
+            proposal = _simple_proposal(evidence, symmetric_functions, k)
+        # Of an algebra in simple numbers the parts have simple numbers too.
+        if proposal is None and (best is None or best.fit is not None):
+            proposal = _joint_proposal(evidence, symmetric_functions, fits.of(k))
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
-        is_better = fit is not None and fit.bic < least - _TIE * abs(least)
-        if is_better and _is_possible(evidence, symmetric_functions, fit):
-            best = fit
-            least = fit.bic
+        if proposal is not None and proposal.bic < least - _TIE * abs(least):
+            best = proposal
+            least = proposal.bic
             n_worse = 0
             continue
         n_worse += best is not None
         if n_worse == _WORSE:
             break
     return best
+
+
+def _simple_proposal(evidence, symmetric_functions, k):
+    """Propose the k smallest generators in simple numbers, None where those do not fit.
+
+    Where they do, nothing is gained by fitting the function and its symmetries together.
+    """
+    form, errors = echelon(evidence, k)
+    simple = rounded(form, errors)
+    if simple is None or _has_drifted(evidence, simple):
+        return None
+    basis = symmetric_functions(simple)
+    if basis is None:
+        return None
+    estimate = evidence.estimate
+    miss, rank = estimate.deviance(basis)
+    n_constraints = len(estimate.coef) * estimate.rank - rank
+    if n_constraints <= 0:  # every function has such symmetries
+        return None
+    p_value, bic = estimate.judge(miss, n_constraints)
+    if p_value <= REFIT_REJECT:
+        return None
+    return _Proposal(simple, errors, bic, basis=basis)
+
+
+def _joint_proposal(evidence, symmetric_functions, fit):
+    """Propose the generators of a joint fit, None where it says nothing or is contradicted."""
+    if fit is not None and not evidence.estimate.is_quadratic:
+        fit = _judged_by_likelihood(evidence, symmetric_functions, fit)
+    if fit is None or not _is_possible(evidence, symmetric_functions, fit):
+        return None
+    form, errors = echelon_form(evidence, fit.generators, fit.changes)
+    return _Proposal(form, errors, fit.bic, fit=fit)
 
 
 def _is_possible(evidence, symmetric_functions, fit):
@@ -288,11 +346,15 @@ def _possible_counts(evidence, max_defect):
     return counts, undecided
 
 
-def _judged_by_likelihood(estimate, symmetric_functions, fit):
+def _judged_by_likelihood(evidence, symmetric_functions, fit):
     """Return a joint fit with the tests of the best function that has its symmetries, or None."""
+    # Refitting takes long, and says nothing of generators that have left the data.
+    if not fit.codimension or _has_drifted(evidence, fit.generators):
+        return None
     basis = symmetric_functions(fit.generators)
     if basis is None:
         return None
+    estimate = evidence.estimate
     miss, _ = estimate.deviance(basis)
     p_value, bic = estimate.judge(miss, fit.codimension)
     return replace(fit, miss=miss, p_value=p_value, bic=bic)
