@@ -205,9 +205,7 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     least = 0.0
     n_worse = 0
     for k in reversed(counts):
-        fit = joint_fit(evidence, k)
-        if fit is not None and not evidence.estimate.is_quadratic:
-            fit = _judged_by_likelihood(evidence.estimate, symmetric_functions, fit)
+        fit = _judged_fit(evidence, symmetric_functions, k)
         is_possible = fit is not None and fit.is_convincing
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if is_possible and fit.bic < least - _TIE * abs(least):
@@ -262,8 +260,18 @@ def _possible_counts(evidence, max_defect):
     return counts, undecided
 
 
-def _judged_by_likelihood(estimate, symmetric_functions, fit):
-    """Return a joint fit with the tests of the best function that has its symmetries, or None."""
+def _judged_fit(evidence, symmetric_functions, k):
+    """Return the joint fit of k generators, or None where it says nothing.
+
+    Where the log likelihood is not quadratic, with the tests of the best function that has its
+    symmetries.
+    """
+    fit = joint_fit(evidence, k)
+    estimate = evidence.estimate
+    if fit is None or estimate.is_quadratic:
+        return fit
+    if not fit.codimension or _has_drifted(evidence, fit.generators):
+        return None
     basis = symmetric_functions(fit.generators)
     if basis is None:
         return None
