@@ -19,7 +19,7 @@ from sksym.evidence import Estimate, FunctionSamples, decide
 from sksym.libraries import PolynomialLibrary, evaluate, library_values
 
 _MOST_CLASSES = 10  # integers of more values than this are numbers
-_SAMPLES_PER_CLASS = 5  # on average: numbers of fewer are no labels
+_SAMPLES_PER_CLASS = 20  # on average: numbers of fewer are no labels
 _PENALTY = 1e-4  # a normal prior on log odds, of standard deviation 100 in the root mean square
 _UNDETERMINED = 100.0  # times the penalty: information that is the penalty's own
 _MAX_ITER = 200
@@ -39,7 +39,7 @@ def read_labels(y):
     """Return the classes (K,) in y and the code of every sample (n,); None and y without labels.
 
     Strings and truth values are labels. So are numbers of two different values, and integers of at
-    most ten, if there are five samples to a class on average. Other numbers are targets of a
+    most ten, if there are twenty samples to a class on average. Other numbers are targets of a
     regression: pass floats where integers are to be taken so.
 
     Parameters

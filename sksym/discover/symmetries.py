@@ -184,10 +184,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     >>> y = square - 0.1 * square**2 + 0.1 * rng.normal(size=500)
     >>> SymmetryDiscoverer().fit(X, y).algebra_
     LieAlgebra(dim=1, n_features=2: x0 ∂1 - x1 ∂0)
-    >>> label = np.where(rng.logistic(size=500) < square - 2, "far", "near")
-    >>> model = SymmetryDiscoverer(random_state=0).fit(X, label)
-    >>> model.method_, model.algebra_
-    ('labels', LieAlgebra(dim=1, n_features=2: x0 ∂1 - x1 ∂0))
+    >>> X = rng.normal(size=(2000, 3))
+    >>> label = np.where(rng.logistic(size=2000) < (X**2).sum(axis=1) - 2, "far", "near")
+    >>> SymmetryDiscoverer(random_state=0).fit(X, label).algebra_name_
+    'so(3)'
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone.
 
         Strings, truth values, numbers of two values and integers of at most ten are class labels,
-        (n,), if there are five samples to a class; pass floats to have integers as numbers.
+        (n,), if there are twenty samples to a class; pass floats to have integers as numbers.
         """
         classes, y = self._numbered(y)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
