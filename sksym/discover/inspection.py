@@ -48,7 +48,7 @@ def symmetry_report(model, X, y=None, candidates=aff, output=None):
     >>> from sksym import so, symmetry_report
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> def model(X):
-    ...     return np.exp(X[:, 0]**2 + X[:, 1]**2) + X[:, 2]
+    ...     return np.cos(X[:, 0]**2 + X[:, 1]**2) + X[:, 2]
     >>> report = symmetry_report(model, X, candidates=so)
     >>> report[0].generator, report[0].verdict
     ('x0 ∂1 - x1 ∂0', 'symmetry')

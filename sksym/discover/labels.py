@@ -35,7 +35,7 @@ _PRIOR_ODDS = 100.0  # against any symmetry
 # ---------------------------------------------------------------------------------------- labels
 
 
-def read_labels(y):
+def read_labels(y, sample_weight=None):
     """Return the classes (K,) in y and the code of every sample (n,); None and y without labels.
 
     Strings and truth values are labels. So are numbers of two different values, and integers of at
@@ -45,6 +45,8 @@ def read_labels(y):
     Parameters
     ----------
     y : array-like
+    sample_weight : array-like of shape (n,), default=None
+        A sample counts as often as its weight says.
     """
     labels = np.asarray(y)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -63,18 +65,26 @@ def read_labels(y):
             )
         labels = np.array(labels.tolist())
     classes, codes = np.unique(labels, return_inverse=True)
-    if labels.dtype.kind in "Ub" or _are_codes(labels, classes):
+    if labels.dtype.kind in "Ub" or _are_codes(labels, sample_weight):
         return classes, codes
     return None, y
 
 
-def _are_codes(y, values):
-    """Tell whether numbers y (n,) with the distinct `values` stand for classes."""
-    if y.dtype.kind not in "iuf" or not np.isfinite(values).all():
+def _are_codes(y, sample_weight):
+    """Tell whether numbers y (n,) stand for classes."""
+    if y.dtype.kind not in "iuf":
         return False
+    n = len(y)
+    weight = None if sample_weight is None else np.asarray(sample_weight, float)
+    # Weights that are none are refused elsewhere.
+    if weight is not None and weight.shape == y.shape:
+        n = weight.sum()
+        y = y[weight > 0]
+    values = np.unique(y)
     K = len(values)
     is_small = K <= _MOST_CLASSES and y.dtype.kind in "iu"
-    return K > 1 and (K == 2 or is_small) and len(y) >= _SAMPLES_PER_CLASS * K
+    is_finite = np.isfinite(values).all()
+    return is_finite and K > 1 and (K == 2 or is_small) and n >= _SAMPLES_PER_CLASS * K
 
 
 def check_classes(classes, n):

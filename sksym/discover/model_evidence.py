@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import KFold
 
 from sksym._estimator import warn
+from sksym.discover.degree import random_positions
 from sksym.discover.models import derivatives, is_given
 from sksym.discover.sampling import some_rows, spatial_clusters
 from sksym.discover.scores import has_labels
@@ -54,6 +54,7 @@ def model_evidence(estimator, problem, X, weight, rng):
     if not given:
         user_Y = Y * problem.coordinates.size
         model = _fitted(estimator, X, user_Y, weight)
+    fold = _folds(X, rng)
     chosen = some_rows(len(X), _ROWS, rng)
     share = weight[chosen]
     share = share / share.sum()
@@ -82,7 +83,8 @@ def model_evidence(estimator, problem, X, weight, rng):
     residual = targets - values
     refits = None
     if not given:
-        refits = _Refits.of(estimator, X, user_Y, weight, at, chosen, rng)
+        refits = _Refits.of(estimator, X, user_Y, weight, at, fold, rng)
+        refits = replace(refits, fold=fold[chosen])
         residual = refits.residual(targets)
     misfit = share @ residual**2
     error = np.sqrt(np.mean(misfit)) / scale
@@ -192,20 +194,18 @@ class _Refits:
     fold: np.ndarray
 
     @classmethod
-    def of(cls, estimator, X, Y, weight, at, chosen, rng):
-        """Fit the estimator without each fold, and evaluate it at the points `chosen` of X."""
-        splitter = KFold(_N_FOLDS, shuffle=True, random_state=rng)
-        fold = np.zeros(len(X), int)
+    def of(cls, estimator, X, Y, weight, at, fold, rng):
+        """Fit the estimator to X and Y without each `fold` (n,), and evaluate it at points."""
         all_values = []
         all_jacobians = []
-        for k, (train, test) in enumerate(splitter.split(X)):
-            fold[test] = k
+        for k in range(fold.max() + 1):
+            train = fold != k
             model = _fitted(estimator, X[train], Y[train], weight[train])
             # All folds at the same points, so that their derivatives can be compared.
             values, jacobian, _ = at.derivatives(model, rng)
             all_values.append(values)
             all_jacobians.append(jacobian)
-        return cls(all_values, all_jacobians, fold[chosen])
+        return cls(all_values, all_jacobians, fold)
 
     def residual(self, targets):
         """Return targets (n, q) less the values of the model that has not seen them."""
@@ -220,6 +220,13 @@ class _Refits:
         changes = refits - np.mean(refits, axis=0)
         # Each leaves out 1 / folds of the data: Efron and Stein (1981).
         return (1 - 1 / _N_FOLDS) * _gram(changes)
+
+
+def _folds(X, rng):
+    """Return a fold (n,) from 0 for every row of `X` (n, d), at random but equal for equal rows."""
+    position = random_positions(X, rng)
+    _, number = np.unique(position, return_inverse=True)
+    return number % _N_FOLDS
 
 
 def _gram(rows):

@@ -227,7 +227,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         Strings, truth values, numbers of two values and integers of at most ten are class labels,
         (n,), if there are twenty samples to a class; pass floats to have integers as numbers.
         """
-        classes, y = self._numbered(y)
+        classes, y = self._numbered(y, sample_weight)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
         self._check_parameters(group, Y, classes)
@@ -350,11 +350,11 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self._invariants_.get_feature_names_out(input_names(self, input_features))
 
-    def _numbered(self, y):
+    def _numbered(self, y, sample_weight):
         """Return the classes of labels and the number of each label, or None and y itself."""
         if y is None or self.estimator is not None:
             return None, y
-        classes, codes = read_labels(y)
+        classes, codes = read_labels(y, sample_weight)
         if classes is None or self.output is None:
             return classes, codes
         if classes.dtype.kind in "Ub":
