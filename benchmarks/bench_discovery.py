@@ -1,11 +1,11 @@
 """Discovering symmetries: how often their number and span are right, from what data, how fast.
 
-Parts, each a table: exact functions, noisy functions, any axes, data sets, the Hopf normal form,
-published tasks, cost. Right: the number of symmetries is the true one and the span agrees (largest
-principal angle below 1e-8 without noise, 1e-6 with noise: the snapped generators are exact or
-wrong). False: a declared generator is no symmetry. Noise is relative to the spread of what it is
-added to. Candidates, samples and functions are named with every row; the estimator has its
-defaults.
+Parts, each a table: exact functions, noisy functions, any axes, class labels, discrete groups, many
+features, data sets, the Hopf normal form, published tasks, cost. Right: the number of symmetries is
+the true one and the span agrees (largest principal angle below 1e-8 without noise, 1e-6 with noise:
+the snapped generators are exact or wrong). False: a declared generator is no symmetry. Noise is
+relative to the spread of what it is added to. Candidates, samples and functions are named with
+every row; the estimator has its defaults.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from sksym import (
     so,
     vector,
 )
+from sksym.groups import signed_permutations
 
 
 def square(X):
@@ -297,6 +298,96 @@ def any_axes(n_seeds, n=1000):
         print(row, flush=True)
 
 
+def logistic_labels(log_odds, rng):
+    return np.where(rng.logistic(size=len(log_odds)) < log_odds, "yes", "no")
+
+
+# name: log odds, features, candidates, true algebra
+LABELS = {
+    "sphere, aff(3)": (lambda X: 2 - square(X), 3, aff, so(3)),
+    "interval, aff(3)": (lambda X: 1 - interval(X), 3, aff, lorentz(2)),
+    "none, aff(3)": (lambda X: no_symmetry(X) + X[:, 0] - X[:, 1] ** 2, 3, aff, none(3)),
+}
+
+
+def labels(n_seeds, sizes=(500, 1000)):
+    print("\nClass labels: normal samples, strings, log odds as named; right number, per cent")
+    print(f"{'':28}" + "".join(f"{f'n = {n}':>20}" for n in sizes))
+    for name, (log_odds, d, candidates, truth) in LABELS.items():
+        row = f"{name:28}"
+        for n in sizes:
+            counted, seconds = [], []
+            for seed in range(n_seeds):
+                rng = np.random.default_rng(seed)
+                X = rng.normal(size=(n, d))
+                y = logistic_labels(log_odds(X), rng)
+                start = time.perf_counter()
+                model = SymmetryDiscoverer(candidates, random_state=seed).fit(X, y)
+                seconds.append(time.perf_counter() - start)
+                counted.append(model.n_symmetries_ == truth.dim)
+            row += f"{f'{np.mean(counted):.0%} {np.median(seconds):.2f}s':>20}"
+        print(row, flush=True)
+
+
+def ring(X):
+    return X[:, 0] ** 2 * X[:, 1] + X[:, 1] ** 2 * X[:, 2] + X[:, 2] ** 2 * X[:, 0]
+
+
+# name: function, features, number of elements that are symmetries
+DISCRETE = {
+    "one reflection": (lambda X: X[:, 0] ** 2 + X[:, 1] + X[:, 1] * X[:, 2] ** 3, 3, 2),
+    "S3": (lambda X: np.prod(X, axis=1) + np.sum(X**3 + X, axis=1), 3, 6),
+    "cyclic 3": (lambda X: ring(X) + np.sum(X, axis=1), 3, 3),
+    "all 48 of three coordinates": (lambda X: np.sum(X**4, axis=1) - square(X), 3, 48),
+    "-1": (lambda X: X[:, 0] * X[:, 1] + 2 * X[:, 1] * X[:, 2] - X[:, 0] ** 3 * X[:, 2], 3, 2),
+    "none": (
+        lambda X: X[:, 0] + X[:, 1] ** 3 - X[:, 1] ** 2 + X[:, 0] * X[:, 2] ** 2 + X[:, 2],
+        3,
+        1,
+    ),
+}
+
+
+def discrete(n_seeds, n=1000):
+    settings = (0.0, 0.01, 0.1)
+    print(f"\nSigned permutations: {n} normal samples, noise on y; right group, per cent of seeds")
+    print(f"{'':28}" + "".join(f"{f'{noise:.0%}':>20}" for noise in settings))
+    for name, (function, d, order) in DISCRETE.items():
+        row = f"{name:28}"
+        for noise in settings:
+            right, seconds = [], []
+            for seed in range(n_seeds):
+                rng = np.random.default_rng(seed)
+                X = rng.normal(size=(n, d))
+                y = function(X)
+                y = y + noise * y.std() * rng.normal(size=n)
+                start = time.perf_counter()
+                model = SymmetryDiscoverer(signed_permutations, random_state=seed).fit(X, y)
+                seconds.append(time.perf_counter() - start)
+                right.append(model.elements_.order == order)
+            row += f"{f'{np.mean(right):.0%} {np.median(seconds):.2f}s':>20}"
+        print(row, flush=True)
+
+
+def many_features(n=3000):
+    print(f"\nMany features: |x|^2 + 10 % noise, aff(d), {n} normal samples")
+    for d, degree in ((3, None), (6, None), (8, None), (10, None), (12, 3)):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(n, d))
+        y = square(X)
+        y = y + 0.1 * y.std() * rng.normal(size=n)
+        library = None if degree is None else PolynomialLibrary(degree)
+        start = time.perf_counter()
+        model = SymmetryDiscoverer(aff, library=library).fit(X, y)
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(
+            f"  d = {d:2}, degree {model.library_.degree}, {model.coef_.size:4} functions: "
+            f"{model.n_symmetries_} of {so(d).dim}, {seconds:.2f} s, peak memory {peak:.0f} MiB",
+            flush=True,
+        )
+
+
 def data_sets(n, rng):
     """Name: points, candidates, number of symmetries."""
     u, v = rng.uniform(0, 2 * np.pi, size=(2, n))
@@ -465,7 +556,18 @@ def cost():
 
 
 def main():
-    parts = ["exact", "noisy", "axes", "manifolds", "hopf", "published", "cost"]
+    parts = [
+        "exact",
+        "noisy",
+        "axes",
+        "labels",
+        "discrete",
+        "features",
+        "manifolds",
+        "hopf",
+        "published",
+        "cost",
+    ]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=parts, help=f"some of {' '.join(parts)}")
     parser.add_argument("--seeds", type=int, default=20)
@@ -475,6 +577,9 @@ def main():
         "exact": lambda: exact(arguments.seeds),
         "noisy": lambda: noisy(arguments.seeds),
         "axes": lambda: any_axes(arguments.seeds),
+        "labels": lambda: labels(arguments.seeds),
+        "discrete": lambda: discrete(arguments.seeds),
+        "features": many_features,
         "manifolds": lambda: manifolds(arguments.seeds),
         "hopf": lambda: hopf_errors(arguments.seeds),
         "published": lambda: published(arguments.seeds),
