@@ -13,11 +13,13 @@ coordinates in the candidates, ``H`` (k, d + 1, d + 1) their homogeneous matrice
 from math import comb
 
 import numpy as np
+from scipy import stats
 
 from sksym._linalg import pivoted_echelon
 from sksym.groups import flat_generators
 
-SNAP = 4.0  # standard errors within which a number is rounded
+_SNAP = 4.0  # standard errors within which a number is rounded
+_BY_CHANCE = 1e-3  # probability that one of all numbers lies further off
 _CERTAIN = 1e-8  # standard error of a number that need not be simple
 _ROUND_OFF = 1e-9  # distance from a simple number, for numbers that are known exactly
 _DENSE = 1e-3  # distance at which numbers of _RATIONAL can be told from each other
@@ -135,6 +137,9 @@ def readable(candidates, generators):
 def rounded(form, errors, partly=False, size=1.0):
     """Return every entry as the simplest number within four standard errors, or None.
 
+    Of thousands of entries some are further off by chance: within as many standard errors as the
+    largest of them is with a probability of a thousandth.
+
     Parameters
     ----------
     form : ndarray of shape (k, r)
@@ -158,11 +163,12 @@ def rounded(form, errors, partly=False, size=1.0):
     divisor = np.where(size > 0, size, np.inf)
     # The entry of each candidate that would move the data as much as the whole generator.
     unit = largest_motion[:, None] / divisor
+    n_errors = max(_SNAP, stats.norm.isf(_BY_CHANCE / (2 * max(form.size, 1))))
     simple = np.empty_like(form)
     for index, value in np.ndenumerate(form):
         error = errors[index]
         scale = max(min(unit[index], 1.0), abs(value))
-        reach = SNAP * error + _ROUND_OFF * scale
+        reach = n_errors * error + _ROUND_OFF * scale
         number = _simplest_within(reach, value)
         if number is None:
             is_certain = error <= _CERTAIN * max(1.0, abs(value))
