@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import svd
 
-from sksym._linalg import available_memory
+from sksym._linalg import available_memory, merge_rows
 from sksym.evidence.coefficients import REFIT_REJECT
 
 _MAX_ITER = 45
@@ -227,7 +227,7 @@ class _Iteration:
         A = self.problem.constraints(self.W)
         M1, Q = self.problem.broken(self.u)
         rows, values = _projected(A, Q, self.u)
-        U, s, Vt = svd(rows, full_matrices=False, lapack_driver="gesvd")
+        U, s, Vt = svd(rows, full_matrices=False)
         left = np.linalg.norm(A @ self.u)
         terms = np.linalg.norm(A) * np.linalg.norm(self.u)
         self._choose_rank(s, left, terms)
@@ -298,13 +298,25 @@ def _next_rank(s, rank):
 
 
 def _projected(A, Q, u):
-    """Return the constraints (k q m, e) and their values at u, projected off the columns of Q."""
+    """Return the constraints and their values at u, projected off the columns of Q.
+
+    Returns
+    -------
+    rows : ndarray of shape (t, e)
+        As a triangular factor of at most e rows: ``rows.T @ rows`` is that of all k q m.
+    values : ndarray of shape (t,)
+        ``rows.T @ values`` is that of all.
+    """
     along = Q.T @ A
     rows = A - Q @ along
     defects = A @ u
     along = defects @ Q
     values = defects - along @ Q.T
-    return rows.reshape(-1, len(u)), values.ravel()
+    # What follows takes their triangular factor alone, which is far smaller.
+    e = len(u)
+    both = np.column_stack([rows.reshape(-1, e), values.ravel()])
+    factor = merge_rows(None, both)[:e]
+    return factor[:, :e], factor[:, e]
 
 
 def _judged(problem, u, W):
@@ -316,7 +328,7 @@ def _judged(problem, u, W):
     A = problem.constraints(W)
     M1, Q = problem.broken(u)
     rows, _ = _projected(A, Q, u)
-    _, s, Vt = svd(rows, full_matrices=True, lapack_driver="gesvd")
+    _, s, Vt = svd(rows, full_matrices=True)
     size = np.linalg.norm(A)
     smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * size)
     t = np.count_nonzero(s > smallest)
