@@ -78,9 +78,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         is chosen. For models and data sets, as many as lie within the noise floor. A number: the k
         smallest, rounded where that is possible.
     snap : bool, default=True
-        Make the generators exact: simple numbers or, where there are none (a tilted axis), the
-        conjugate of an exact algebra that fits best. False: the raw null space, as many as lie
-        within the noise floor.
+        Prefer simple numbers where they fit as well. Where there are none (a tilted axis), or with
+        False, the generators are those of the function that fits best among all that have so many
+        symmetries exactly. Of models and data sets: the nearest exact algebra; with False the raw
+        null space.
     max_defect : float, default=0.1
         A symmetry is declared only where the noise floor is below this, and for models with y
         below half of it; otherwise it is undecided. Labels say less than numbers: below ten times
