@@ -9,6 +9,7 @@ from math import comb
 
 import numpy as np
 from scipy.linalg import svd
+from sklearn.neighbors import NearestNeighbors
 
 from sksym._linalg import merge_rows
 from sksym.discover.folds import all_but, fold_statistics, merged
@@ -302,8 +303,6 @@ def _is_systematic(displacement, X):
     displacement : ndarray of shape (n, d)
         From the rows of `X` (n, d) to the surface.
     """
-    from sklearn.neighbors import NearestNeighbors  # slow to import
-
     if not np.isfinite(displacement).all():
         return True
     # Neighbours along the surface, whatever their distances from it.

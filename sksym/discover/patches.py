@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import comb
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
 from sksym.discover.sampling import spatial_clusters
 from sksym.evidence import SampledEvidence, motion, pooled_spread
@@ -45,8 +46,6 @@ class Neighbourhoods:
     @classmethod
     def of(cls, X, centers):
         """Find the neighbours of the rows `centers` among the distinct rows of `X` (n, d)."""
-        from sklearn.neighbors import NearestNeighbors  # slow to import
-
         _, distinct = np.unique(X, axis=0, return_index=True)
         n = len(distinct)
         d = X.shape[1]

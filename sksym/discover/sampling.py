@@ -1,6 +1,7 @@
 """Subsamples of data, neighbourhoods in them, and the length of their columns."""
 
 import numpy as np
+from sklearn.cluster import KMeans
 
 from sksym._linalg import one_thread
 from sksym.evidence import pooled_spread
@@ -17,8 +18,6 @@ def some_rows(n, largest, rng):
 
 def spatial_clusters(X, rng):
     """Return labels (n,) of the neighbourhoods of points (n, d): their errors may be common."""
-    from sklearn.cluster import KMeans  # slow to import, for models and data sets only
-
     affordable = max(len(X) // _ROWS_PER_CLUSTER, 1)
     k = min(_N_CLUSTERS, affordable)
     clustering = KMeans(k, n_init=1, max_iter=20, random_state=rng)

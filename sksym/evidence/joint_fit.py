@@ -227,7 +227,8 @@ class _Iteration:
         A = self.problem.constraints(self.W)
         M1, Q = self.problem.broken(self.u)
         rows, values = _projected(A, Q, self.u)
-        U, s, Vt = svd(rows, full_matrices=False)
+        # The faster driver does not converge for some of these matrices, which are finite.
+        U, s, Vt = svd(rows, full_matrices=False, lapack_driver="gesvd")
         left = np.linalg.norm(A @ self.u)
         terms = np.linalg.norm(A) * np.linalg.norm(self.u)
         self._choose_rank(s, left, terms)
@@ -328,7 +329,7 @@ def _judged(problem, u, W):
     A = problem.constraints(W)
     M1, Q = problem.broken(u)
     rows, _ = _projected(A, Q, u)
-    _, s, Vt = svd(rows, full_matrices=True)
+    _, s, Vt = svd(rows, full_matrices=True, lapack_driver="gesvd")
     size = np.linalg.norm(A)
     smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * size)
     t = np.count_nonzero(s > smallest)
