@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import svd
+from scipy.linalg import LinAlgError, svd
 
 from sksym._linalg import available_memory, merge_rows
 from sksym.evidence.coefficients import REFIT_REJECT
@@ -227,8 +227,7 @@ class _Iteration:
         A = self.problem.constraints(self.W)
         M1, Q = self.problem.broken(self.u)
         rows, values = _projected(A, Q, self.u)
-        # The faster driver does not converge for some of these matrices, which are finite.
-        U, s, Vt = svd(rows, full_matrices=False, lapack_driver="gesvd")
+        U, s, Vt = _svd(rows, full_matrices=False)
         left = np.linalg.norm(A @ self.u)
         terms = np.linalg.norm(A) * np.linalg.norm(self.u)
         self._choose_rank(s, left, terms)
@@ -298,6 +297,15 @@ def _next_rank(s, rank):
     return rank
 
 
+def _svd(rows, full_matrices):
+    """Return the singular value decomposition by the fast driver, where that converges."""
+    try:
+        return svd(rows, full_matrices=full_matrices)
+    except LinAlgError:
+        # Some finite matrices need the slow one.
+        return svd(rows, full_matrices=full_matrices, lapack_driver="gesvd")
+
+
 def _projected(A, Q, u):
     """Return the constraints and their values at u, projected off the columns of Q.
 
@@ -329,7 +337,7 @@ def _judged(problem, u, W):
     A = problem.constraints(W)
     M1, Q = problem.broken(u)
     rows, _ = _projected(A, Q, u)
-    _, s, Vt = svd(rows, full_matrices=True, lapack_driver="gesvd")
+    _, s, Vt = _svd(rows, full_matrices=True)
     size = np.linalg.norm(A)
     smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * size)
     t = np.count_nonzero(s > smallest)
