@@ -70,7 +70,9 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
     changes = exact_rates(library, functions, X, X_dot, weight, groups, rng)
     evidence = changes.evidence
     count, floor, _ = within_floor(evidence, max_defect)
-    if count and floor <= _EXACT:
+    # Every sample is one equation: of more functions some are constant on any samples.
+    are_enough = np.count_nonzero(weight) > len(functions)
+    if are_enough and count and floor <= _EXACT:
         is_general = changes.are_confirmed(count)
         if is_general and is_scattered:
             # The samples may lie on few trajectories, in any order.
