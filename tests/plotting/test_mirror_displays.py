@@ -58,6 +58,7 @@ class CrossValidated(BaseEstimator):
 
 @pytest.fixture(autouse=True)
 def closed_figures():
+    plt.close("all")  # those of other modules, which run in any order
     yield
     plt.close("all")
 

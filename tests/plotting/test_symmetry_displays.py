@@ -37,6 +37,7 @@ FRAME = pd.DataFrame(CIRCLE, columns=["east", "north"])
 
 @pytest.fixture(autouse=True)
 def closed_figures():
+    plt.close("all")  # those of other modules, which run in any order
     yield
     plt.close("all")
 
@@ -249,7 +250,6 @@ def test_path_reaches_zero(hopf):
 
 
 def test_path_divides_the_axes_it_is_given():
-    plt.close("all")  # figures of other tests
     _, ax = plt.subplots()
     display = SymmetryPathDisplay.from_path(PATH)
     for _ in range(2):  # drawn again, not over the old picture
