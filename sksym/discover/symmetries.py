@@ -247,7 +247,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 "No candidate moves the data, so nothing can be found: all are in `unidentified_`."
             )
 
-        self._set_algebra(problem, finding)
+        generators = self._set_algebra(problem, finding)
         self.method_ = finding.method
         self.manifold_dimension_ = finding.dimension
         self.model_ = finding.model
@@ -264,10 +264,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.element_defects_ = discrete.defects
         symmetry = Group(self.algebra_, self.elements_)
         self._invariants_ = _invariants(symmetry, finding.library, X, self.rtol)
-        self._report_source_ = self._source_of_report(problem, weight, finding)
+        self._report_source_ = self._source_of_report(problem, weight, finding, generators)
 
     def _set_algebra(self, problem, finding):
-        """Publish the continuous symmetries, in the coordinates of the user."""
+        """Publish the continuous symmetries, and return them as generators (k, r)."""
         candidates = problem.named
         spectrum = finding.evidence.spectrum
         generators, errors = _in_reading_order(candidates, finding.verdict)
@@ -287,10 +287,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             q = 1 if finding.coef is None else len(finding.coef)
             B = np.zeros((candidates.dim, q, q))
         self.representation_ = np.tensordot(generators, B, 1)
+        return generators
 
-    def _source_of_report(self, problem, weight, finding):
+    def _source_of_report(self, problem, weight, finding, generators):
         """Return what the table of all directions is made from, when it is asked for."""
-        generators, _ = _in_reading_order(problem.named, finding.verdict)
         return ReportSource(
             candidates=problem.named,
             evidence=finding.evidence,

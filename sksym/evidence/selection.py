@@ -220,12 +220,9 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
     basis = best.basis
-    if basis is None and snap:
-        basis = _with_simple_numbers(
-            evidence, symmetric_functions, best.fit, best.form, best.errors
-        )
-    if basis is None:
-        basis = symmetric_functions(best.form)
+    if snap and best.fit is not None:
+        simple = _with_simple_numbers(evidence, symmetric_functions, best)
+        basis = basis if simple is None else simple
     generators = saturated(evidence, basis)
     floor = evidence.floor_test(len(best.form))[1]
     return Verdict(generators, best.errors, floor, max(undecided - len(generators), 0))
@@ -239,17 +236,17 @@ class _Proposal:
     ----------
     form, errors : ndarray of shape (k, r)
     bic : float
+    basis : ndarray of shape (k', q p)
+        All functions with these symmetries.
     fit : JointFit, or None
         None: the form consists of simple numbers.
-    basis : ndarray of shape (k', q p), or None
-        All functions with these symmetries, where they are known already.
     """
 
     form: np.ndarray
     errors: np.ndarray
     bic: float
+    basis: np.ndarray
     fit: JointFit | None = None
-    basis: np.ndarray | None = None
 
 
 def _best_fit(evidence, symmetric_functions, counts, snap):
@@ -284,12 +281,10 @@ def _simple_proposal(evidence, symmetric_functions, k):
     Where they do, nothing is gained by fitting the function and its symmetries together.
     """
     form, errors = echelon(evidence, k)
-    simple = rounded(form, errors)
-    if simple is None or _has_drifted(evidence, simple):
+    found = _simple_functions(evidence, symmetric_functions, form, errors)
+    if found is None:
         return None
-    basis = symmetric_functions(simple)
-    if basis is None:
-        return None
+    simple, basis = found
     estimate = evidence.estimate
     miss, rank = estimate.deviance(basis)
     n_constraints = len(estimate.coef) * estimate.rank - rank
@@ -298,24 +293,28 @@ def _simple_proposal(evidence, symmetric_functions, k):
     p_value, bic = estimate.judge(miss, n_constraints)
     if p_value <= REFIT_REJECT:
         return None
-    return _Proposal(simple, errors, bic, basis=basis)
+    return _Proposal(simple, errors, bic, basis)
 
 
 def _joint_proposal(evidence, symmetric_functions, fit):
     """Propose the generators of a joint fit, None where it says nothing or is contradicted."""
-    if fit is not None and not evidence.estimate.is_quadratic:
-        fit = _judged_by_likelihood(evidence, symmetric_functions, fit)
-    if fit is None or not _is_possible(evidence, symmetric_functions, fit):
+    if fit is None or not fit.is_exact:
         return None
+    is_quadratic = evidence.estimate.is_quadratic
+    # Null spaces and likelihoods take long: first what is known already.
+    if is_quadratic and not fit.is_convincing:
+        return None
+    if _has_drifted(evidence, fit.generators):
+        return None
+    basis = symmetric_functions(fit.generators)
+    if basis is None:
+        return None
+    if not is_quadratic:
+        fit = _judged_by_likelihood(evidence.estimate, basis, fit)
+        if not fit.is_convincing:
+            return None
     form, errors = echelon_form(evidence, fit.generators, fit.changes)
-    return _Proposal(form, errors, fit.bic, fit=fit)
-
-
-def _is_possible(evidence, symmetric_functions, fit):
-    """Tell whether a joint fit says something that the data do not contradict."""
-    if not fit.is_convincing or _has_drifted(evidence, fit.generators):
-        return False
-    return symmetric_functions(fit.generators) is not None
+    return _Proposal(form, errors, fit.bic, basis, fit)
 
 
 def _has_drifted(evidence, generators):
@@ -346,28 +345,33 @@ def _possible_counts(evidence, max_defect):
     return counts, undecided
 
 
-def _judged_by_likelihood(evidence, symmetric_functions, fit):
-    """Return a joint fit with the tests of the best function that has its symmetries, or None."""
-    # Refitting takes long, and says nothing of generators that have left the data.
-    if not fit.codimension or _has_drifted(evidence, fit.generators):
-        return None
-    basis = symmetric_functions(fit.generators)
-    if basis is None:
-        return None
-    estimate = evidence.estimate
+def _judged_by_likelihood(estimate, basis, fit):
+    """Return a joint fit with the tests of the best function of a basis (k, q p)."""
     miss, _ = estimate.deviance(basis)
     p_value, bic = estimate.judge(miss, fit.codimension)
     return replace(fit, miss=miss, p_value=p_value, bic=bic)
 
 
-def _with_simple_numbers(evidence, symmetric_functions, fit, form, errors):
-    """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
+def _simple_functions(evidence, symmetric_functions, form, errors):
+    """Return generators (k, r) in simple numbers and the functions with these symmetries, or None.
+
+    None where an entry is near no simple number, where those say much less, or where nothing but
+    constants is left.
+    """
     simple = rounded(form, errors)
     if simple is None or _has_drifted(evidence, simple):
         return None
     basis = symmetric_functions(simple)
-    if basis is None:
+    return None if basis is None else (simple, basis)
+
+
+def _with_simple_numbers(evidence, symmetric_functions, proposal):
+    """Return the functions with rounded symmetries (k, q p), None where they do not fit as well."""
+    found = _simple_functions(evidence, symmetric_functions, proposal.form, proposal.errors)
+    if found is None:
         return None
+    _, basis = found
+    fit = proposal.fit
     estimate = evidence.estimate
     miss, rank = estimate.deviance(basis)
     n_constraints = len(estimate.coef) * estimate.rank - rank - fit.codimension
