@@ -411,4 +411,7 @@ def test_options_are_refused_with_one_message(fit, name, value, message):
 
 @pytest.mark.parametrize("fit", ITERATIVE)
 def test_options_of_numpy_are_taken(fit):
-    FITS[fit](max_iter=np.int64(5000), tol=np.float32(1e-3))
+    fitted = FITS[fit](max_iter=np.int64(5000), tol=np.float32(1e-3))
+    expected = FITS[fit](max_iter=5000, tol=float(np.float32(1e-3)))
+    name = "coefs" if "path" in fit else "coef_"
+    np.testing.assert_array_equal(getattr(fitted, name), getattr(expected, name))
