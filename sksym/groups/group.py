@@ -16,11 +16,11 @@ from sksym.groups.lie_algebra import (
     require_same_space,
 )
 from sksym.groups.stabilizers import StabilizerChain, signed_images
+from sksym.groups.text import checked_names, listed
 from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
 
 _SINGULAR = 1e12  # condition of an element with rows and columns of unit size
 _TINY = 1e-300  # size that divides without overflow
-_SHOWN = 5  # elements in a repr
 _LISTED = 1000  # elements of a group that are multiplied out
 _EQUAL = 1e-9  # difference of two elements, relative to the terms of a product, that is round-off
 
@@ -63,9 +63,7 @@ class FiniteGroup:
         names = self.names
         if names is None:
             names = [f"g{k}" for k in range(len(matrices))]
-        names = tuple(str(name) for name in names)
-        if len(names) != len(matrices):
-            raise ValueError(f"Got {len(names)} names for {len(matrices)} elements.")
+        names = checked_names(names, len(matrices), "elements")
         # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "matrices", matrices)
         object.__setattr__(self, "names", names)
@@ -87,9 +85,8 @@ class FiniteGroup:
         return type(self), arguments
 
     def __repr__(self):
-        shown = ", ".join(self.names[:_SHOWN]) or "no elements"
-        dots = ", ..." if self.n_elements > _SHOWN else ""
-        return f"FiniteGroup({shown}{dots} on R^{self.n_features})"
+        shown = listed(self.names, nothing="no elements")
+        return f"FiniteGroup({shown} on R^{self.n_features})"
 
     def __add__(self, other):
         if isinstance(other, FiniteGroup):
@@ -264,10 +261,8 @@ class Group:
         return self  # immutable: `clone` and `get_params` share it
 
     def __repr__(self):
-        generators = ", ".join(self.algebra.names[:_SHOWN]) or "no generators"
-        if self.algebra.dim > _SHOWN:
-            generators += ", ..."
-        elements = ", ".join(self.elements.names[:_SHOWN]) or "no elements"
+        generators = listed(self.algebra.names, nothing="no generators")
+        elements = listed(self.elements.names, nothing="no elements")
         return f"Group({generators}; {elements} on R^{self.n_features})"
 
     def __add__(self, other):

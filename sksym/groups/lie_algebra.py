@@ -11,7 +11,7 @@ from scipy.linalg import block_diag, expm, solve_triangular
 
 from sksym._linalg import EPS, column_indices, merge_rows, require_memory, row_blocks
 from sksym.groups.naming import algebra_name
-from sksym.groups.text import SHOWN, linear_combination
+from sksym.groups.text import checked_names, linear_combination, listed
 
 _INDEPENDENT = 1e-3  # diagonal of a QR relative to its largest, for orthogonalising in turn
 _NOT_CLOSED = 1e-8  # relative distance of a bracket from the span
@@ -75,9 +75,7 @@ class LieAlgebra:
         names = self.names
         if names is None:
             names = _field_names(linear, offset)
-        names = tuple(str(name) for name in names)
-        if len(names) != r:
-            raise ValueError(f"Got {len(names)} names for {r} generators.")
+        names = checked_names(names, r, "generators")
         # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "linear", linear)
         object.__setattr__(self, "offset", offset)
@@ -102,9 +100,8 @@ class LieAlgebra:
         return type(self), arguments
 
     def __repr__(self):
-        shown = ", ".join(self.names[:SHOWN]) or "none"
-        dots = ", ..." if self.dim > SHOWN else ""
-        return f"LieAlgebra(dim={self.dim}, n_features={self.n_features}: {shown}{dots})"
+        shown = listed(self.names)
+        return f"LieAlgebra(dim={self.dim}, n_features={self.n_features}: {shown})"
 
     def __add__(self, other):
         if not isinstance(other, LieAlgebra):

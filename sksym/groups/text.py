@@ -2,7 +2,30 @@
 
 import numpy as np
 
-SHOWN = 5  # generators in a repr
+_SHOWN = 5  # generators or elements in a repr
+
+
+def listed(names, nothing="none"):
+    """Write the first of some names, dots for the others, or `nothing` where there are none."""
+    shown = ", ".join(names[:_SHOWN]) or nothing
+    dots = ", ..." if len(names) > _SHOWN else ""
+    return f"{shown}{dots}"
+
+
+def checked_names(names, n, kind):
+    """Return the names of n things as a tuple of str; raise where their number is another.
+
+    Parameters
+    ----------
+    names : iterable
+    n : int
+    kind : str
+        What has the names, in the plural, for the error.
+    """
+    names = tuple(str(name) for name in names)
+    if len(names) != n:
+        raise ValueError(f"Got {len(names)} names for {n} {kind}.")
+    return names
 
 
 def linear_combination(coefficients, terms, digits=4, most=8, ones=False):

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksym._linalg import merge_rows, row_blocks
 from sksym.groups.lie_algebra import checked_combination, orthonormal_combinations, read_only
-from sksym.groups.text import SHOWN, linear_combination
+from sksym.groups.text import checked_names, linear_combination, listed
 
 _ROUND_OFF = 1e-12  # coefficients relative to the largest that are not printed
 
@@ -49,9 +49,7 @@ class VectorFields:
         names = self.names
         if names is None:
             names = _field_names(self.library, coef)
-        names = tuple(names)
-        if len(names) != len(coef):
-            raise ValueError(f"Got {len(names)} names for {len(coef)} fields.")
+        names = checked_names(names, len(coef), "fields")
         # The dataclass is frozen for everybody but its own constructor.
         object.__setattr__(self, "coef", coef)
         object.__setattr__(self, "names", names)
@@ -73,9 +71,8 @@ class VectorFields:
         return type(self), arguments
 
     def __repr__(self):
-        shown = ", ".join(self.names[:SHOWN]) or "none"
-        dots = ", ..." if self.dim > SHOWN else ""
-        return f"VectorFields(dim={self.dim}, n_features={self.n_features}: {shown}{dots})"
+        shown = listed(self.names)
+        return f"VectorFields(dim={self.dim}, n_features={self.n_features}: {shown})"
 
     def vector_field(self, X):
         """Evaluate the fields at every row of `X` (n, d): shape (n, r, d)."""
