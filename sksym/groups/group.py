@@ -10,13 +10,14 @@ from scipy.linalg import block_diag
 from sksym._linalg import column_indices
 from sksym.groups.lie_algebra import (
     LieAlgebra,
+    checked_names,
     no_algebra,
     read_only,
     require_dimension,
     require_same_space,
 )
 from sksym.groups.stabilizers import StabilizerChain, signed_images
-from sksym.groups.text import checked_names, listed
+from sksym.groups.text import listed
 from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
 
 _SINGULAR = 1e12  # condition of an element with rows and columns of unit size

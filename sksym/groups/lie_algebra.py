@@ -11,7 +11,7 @@ from scipy.linalg import block_diag, expm, solve_triangular
 
 from sksym._linalg import EPS, column_indices, merge_rows, require_memory, row_blocks
 from sksym.groups.naming import algebra_name
-from sksym.groups.text import checked_names, linear_combination, listed
+from sksym.groups.text import linear_combination, listed
 
 _INDEPENDENT = 1e-3  # diagonal of a QR relative to its largest, for orthogonalising in turn
 _NOT_CLOSED = 1e-8  # relative distance of a bracket from the span
@@ -445,6 +445,22 @@ def require_dimension(d):
     """Raise unless a space has dimension one or more."""
     if d < 1:
         raise ValueError(f"A symmetry acts on a space of dimension 1 or more, got {d}.")
+
+
+def checked_names(names, n, kind):
+    """Return the names of n things as a tuple of str; raise where their number is another.
+
+    Parameters
+    ----------
+    names : iterable
+    n : int
+    kind : str
+        What has the names, in the plural, for the error.
+    """
+    names = tuple(str(name) for name in names)
+    if len(names) != n:
+        raise ValueError(f"Got {len(names)} names for {n} {kind}.")
+    return names
 
 
 def require_same_space(first, second):

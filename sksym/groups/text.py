@@ -12,22 +12,6 @@ def listed(names, nothing="none"):
     return f"{shown}{dots}"
 
 
-def checked_names(names, n, kind):
-    """Return the names of n things as a tuple of str; raise where their number is another.
-
-    Parameters
-    ----------
-    names : iterable
-    n : int
-    kind : str
-        What has the names, in the plural, for the error.
-    """
-    names = tuple(str(name) for name in names)
-    if len(names) != n:
-        raise ValueError(f"Got {len(names)} names for {n} {kind}.")
-    return names
-
-
 def linear_combination(coefficients, terms, digits=4, most=8, ones=False):
     """Write ``2 x0 ∂1 - x1 ∂0`` from coefficients (k,) and the names of k terms.
 

@@ -12,8 +12,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from sksym._linalg import merge_rows, row_blocks
-from sksym.groups.lie_algebra import checked_combination, orthonormal_combinations, read_only
-from sksym.groups.text import checked_names, linear_combination, listed
+from sksym.groups.lie_algebra import (
+    checked_combination,
+    checked_names,
+    orthonormal_combinations,
+    read_only,
+)
+from sksym.groups.text import linear_combination, listed
 
 _ROUND_OFF = 1e-12  # coefficients relative to the largest that are not printed
 
