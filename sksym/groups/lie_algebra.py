@@ -457,6 +457,7 @@ def checked_names(names, n, kind):
     kind : str
         What has the names, in the plural, for the error.
     """
+    # Strings of NumPy would show their type in the repr of a tuple.
     names = tuple(str(name) for name in names)
     if len(names) != n:
         raise ValueError(f"Got {len(names)} names for {n} {kind}.")
