@@ -28,8 +28,9 @@ MirrorPathDisplay mirror_path
 """
 
 
-# Some checks fit labels of data that a few polynomials separate.
+# Some checks fit labels of data that a few polynomials separate, or too few samples.
 @pytest.mark.filterwarnings("ignore:The library separates the classes")
+@pytest.mark.filterwarnings("ignore:The samples do not determine the function")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -37,6 +38,7 @@ def test_scikit_learn_checks(estimator, check):
 
 @pytest.mark.extended
 @pytest.mark.filterwarnings("ignore:The library separates the classes")
+@pytest.mark.filterwarnings("ignore:The samples do not determine the function")
 @parametrize_with_checks(MORE_ESTIMATORS)
 def test_scikit_learn_checks_of_other_parameters(estimator, check):
     check(estimator)

@@ -158,7 +158,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         best = int(np.flatnonzero(mean_error <= least)[0])
         alpha, ridge = penalties[best]
         fit = fit_promoted(samples, alpha, ridge, options, self.refit)
-        self._set_fit(fit, problem.space.group.algebra, data)
+        self._set_fit(fit, samples, data)
         self.alpha_ = float(alpha)
         self.ridge_ = float(ridge)
         self.best_score_ = -float(mean_error[best])

@@ -96,6 +96,27 @@ class PromotionProblem:
         problem = cls(space, candidates, output, L, [])
         return replace(problem, terms=problem._terms(X))
 
+    @property
+    def shape(self):
+        """The shape of the unknowns."""
+        n_targets = 1 if self.space.is_tied else self.space.n_outputs
+        return n_targets, self.space.basis.shape[0]
+
+    def unknowns(self, library, coef):
+        """Return the unknowns w of a function ``coef @ phi`` of the same library, placed elsewhere.
+
+        Parameters
+        ----------
+        library : fitted Library
+        coef : ndarray of shape (q, p)
+        """
+        K = library.change_to(self.space.library)
+        coef = coef @ K
+        basis = self.space.basis
+        gram = (basis @ basis.T).toarray()
+        products = basis @ coef.reshape(self.shape[0], -1).T
+        return np.linalg.solve(gram, products).T
+
     def enforcing(self, C, X):
         """Return the same problem with the candidates C (k, r) enforced too.
 

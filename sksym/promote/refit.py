@@ -22,6 +22,7 @@ from sksym.evidence import (
     symmetries_of_function,
 )
 from sksym.promote.problem import PromotionProblem, without_dependent
+from sksym.promote.recovery import NO_SEARCH, Determination, RecoverySearch, determination_of
 from sksym.promote.reweighting import promote
 from sksym.solvers import Solution
 
@@ -51,6 +52,8 @@ class PromotedFit:
         Of the problems before the refit, the convex one first.
     by_data : bool
         Whether the data alone decided for C.
+    determination : Determination, default=None
+        Known where the function was recovered.
     """
 
     samples: "PromotionSamples"
@@ -58,6 +61,7 @@ class PromotedFit:
     C: np.ndarray
     solutions: list[Solution]
     by_data: bool = False
+    determination: Determination | None = None
 
     @property
     def problem(self):
@@ -100,7 +104,8 @@ class PromotedFit:
     def warn_of_gap(self, tol):
         """Warn where the last convex problem was not solved to the relative gap `tol`."""
         gap = self.final.relative_gap
-        if gap > tol:
+        # A recovered function is exact: the convex problem was only the way to a start.
+        if gap > tol and self.determination is None:
             warn(
                 f"The duality gap is {gap:.2g} of the objective after {self.n_iter} iterations, "
                 f"more than tol={tol:.2g}: increase `max_iter` or `tol`.",
@@ -168,6 +173,24 @@ class PromotionSamples:
         return self.statistics.weight
 
     @cached_property
+    def recovery(self):
+        """The search for an exact function of low rank; the same along a whole path."""
+        return RecoverySearch.of(self.problem, self.statistics)
+
+    def determination(self, fit):
+        """Return how far the rows determine a fit to them: a Determination."""
+        if fit.determination is not None:
+            return fit.determination
+        return determination_of(self.problem, fit, self.statistics, self._n_distinct)
+
+    @property
+    def _n_distinct(self):
+        """Number of rows, each counted once however often it is repeated."""
+        if self.operator is not None:
+            return len(self.Y)
+        return len(np.unique(self.X, axis=0))
+
+    @cached_property
     def is_noisy(self):
         """Whether least squares leaves residuals."""
         p = self.problem.space.library.n_output_features_
@@ -219,10 +242,12 @@ class PromotionSamples:
 def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     """Promote at one alpha; with `refit` decide which symmetries hold, and enforce them.
 
-    First those that the least-squares fit shows beyond its noise, as `SymmetryDiscoverer` does.
-    Else those that the promoted function has, in the first exact form under which the enforced
-    function fits as well: by BIC and an F test where least squares leaves residuals, and by the
-    residuals themselves where it leaves none, if there are more of them than free coefficients.
+    Where the samples determine a function of low rank that passes through all of them, it is the
+    fit. Else first those that the least-squares fit shows beyond its noise, as
+    `SymmetryDiscoverer` does. Else those that the promoted function has, in the first exact form
+    under which the enforced function fits as well: by BIC and an F test where least squares leaves
+    residuals, and by the residuals themselves where it leaves none, if there are more of them than
+    free coefficients.
 
     Parameters
     ----------
@@ -243,15 +268,58 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
         if len(found.generators):
             options = replace(options, adaptive=False)  # the refit is known already
     least_squares = samples.least_squares(ridge)
-    solutions = promote(samples.problem, least_squares, alpha, options, start)
+    search = samples.recovery if can_refit and not ridge else NO_SEARCH
+    solutions = promote(
+        samples.problem,
+        least_squares,
+        alpha,
+        options,
+        start,
+        is_enough=search.succeeds_from,
+    )
+    # Random starts are for samples that are said to be exact.
+    recovered = search.finish(with_random_starts=alpha == 0)
     w = solutions[-1].coef
-    if can_refit:
-        for C, by_data in _worth_enforcing(samples, w):
-            fit = _enforced_fit(samples, w, C, by_data, ridge, options)
-            if fit is not None:
-                return replace(fit, solutions=solutions)
-    C = _symmetries_of(samples, w)
-    return PromotedFit(samples, w, C, solutions)
+    if recovered is not None:
+        fit = _recovered_fit(samples, recovered, options)
+    elif can_refit:
+        fit = _refitted(samples, w, ridge, options)
+    else:
+        fit = _unchanged(samples, w)
+    return replace(fit, solutions=solutions)
+
+
+def _refitted(samples, w, ridge, options):
+    """Return the first fit with enforced candidates that explains the data, else w itself."""
+    for C, by_data in _worth_enforcing(samples, w):
+        fit = _enforced_fit(samples, w, C, by_data, ridge, options)
+        if fit is not None:
+            return fit
+    return _unchanged(samples, w)
+
+
+def _unchanged(samples, w):
+    """Return the promoted function w with the candidates (k, r) that leave it unchanged."""
+    r = samples.problem.candidates.algebra.dim
+    none = np.zeros((0, r))
+    C = next(_forms(samples, w), none)
+    return PromotedFit(samples, w, C, [])
+
+
+def _recovered_fit(samples, recovery, options):
+    """Return the fit of a recovered function, in simple numbers where they fit the data too."""
+    problem = samples.problem
+    w = recovery.u.reshape(problem.shape)
+    C = problem.L.coordinates(recovery.generators)
+    fit = PromotedFit(samples, w, C, [])
+    # The last form is the recovered one.
+    *simple, _ = _forms(samples, w, judged=True)
+    for form in simple:
+        enforced = _enforced_fit(samples, w, form, False, 0.0, options)
+        if enforced is not None:
+            fit = enforced
+            break
+    return replace(fit, by_data=True, determination=recovery.determination)
 
 
 def _enforced_fit(samples, w, C, by_data, ridge, options):
@@ -326,16 +394,6 @@ def _worth_enforcing(samples, w):
         _, found = samples.evidence
         if len(found.generators):
             yield found.generators, True
-
-
-def _symmetries_of(samples, w):
-    """Return the candidates (k, r) that leave the function w unchanged, in a readable form.
-
-    None of them, (0, r), where it breaks all.
-    """
-    r = samples.problem.candidates.algebra.dim
-    none = np.zeros((0, r))
-    return next(_forms(samples, w), none)
 
 
 def _forms(samples, w, judged=False, guess=False):

@@ -113,21 +113,27 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         return problem
 
-    def _set_fit(self, fit, enforced, data):
-        """Set the fitted attributes, from a fit and the algebra that was enforced all along."""
+    def _set_fit(self, fit, samples, data):
+        """Set the fitted attributes, from a fit and the samples before anything was decided."""
         # Checked here once: overflow anywhere before ends in the coefficients.
         if not np.isfinite(fit.coef).all():
             raise ValueError("The solution overflows: rescale y, or increase `ridge`.")
         fit.warn_of_gap(self.tol)
+        determination = samples.determination(fit)
+        if not determination.is_determined:
+            _warn_of_undetermined(determination)
         self.library_ = fit.library
         # The symmetries of this function, not of the last convex problem.
-        symmetries = enforced + fit.algebra
+        symmetries = samples.problem.space.group.algebra + fit.algebra
         self.algebra_ = symmetries.take(independent_rows(symmetries.flat()))
         self.n_symmetries_ = self.algebra_.dim
         self.singular_values_ = fit.singular_values
         self.n_free_ = fit.problem.space.n_free
         self.dual_gap_ = fit.final.gap
         self.n_iter_ = max(fit.n_iter, 1)
+        self.n_parameters_ = determination.n_parameters
+        self.n_checks_ = determination.n_checks
+        self.determined_ = determination.is_determined
         self.coef_ = data.shaped(fit.coef)
 
 
@@ -146,7 +152,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     * `adaptive`: eight times the same with ``eps sum_i log(1 + s_i / eps)`` of the singular
       values for the nuclear norm, linearised at the last solution, eps from 0.3 to 0.008 of the
       largest: what is broken is hardly shrunk any more.
-    * `refit`: the symmetries that the data do not contradict are decided, written in exact
+    * `refit`: where some function through all samples has so many symmetries that the samples
+      determine it, it is the result, with the fewest symmetries broken (recovery, see Notes).
+      Else the symmetries that the data do not contradict are decided, written in exact
       numbers and enforced, and the limit alpha -> 0 of the problem is solved among the functions
       that have them. They are those that `SymmetryDiscoverer` declares from the least-squares fit;
       where it declares none, or there are too few samples for it, those of the promoted function,
@@ -199,14 +207,25 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         Iterations of all convex problems, before the refit.
     n_free_ : int
         Free coefficients of the last problem.
+    n_parameters_ : int
+        Dimension of the variety of functions with as many symmetries: free coefficients and what
+        is free of the symmetries.
+    n_checks_ : int
+        Independent numbers in the samples beyond `n_parameters_`. A wrong function passes one of
+        these with probability zero, if the samples are exact.
+    determined_ : bool
+        Whether there are checks, and no other function nearby with as many symmetries.
     library_ : fitted library
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (d,)
 
     Notes
     -----
-    With too few samples another function through them breaks fewer symmetries than the true one,
-    and nothing tells: look at held-out samples.
+    Recovery minimises the singular values of the symmetry matrix beyond the R largest over the
+    functions through all samples, ``ridge`` being 0, for R from bisection, started from each of
+    the convex solutions in turn. It needs about as many samples as the symmetric functions have
+    parameters, some half of what the convex penalty needs. With fewer samples another function
+    through them breaks no more symmetries than the true one, and a warning tells.
 
     Solved by the alternating direction method of multipliers with a certificate of the gap, from
     a streamed R factor of the data: O(n p^2) once, then O((q p)^3) for one inverse and O((q p)^2)
@@ -268,7 +287,18 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         problem = self._problem(data)
         samples = PromotionSamples(problem, data.X, data.Y, data.weight)
         fit = fit_promoted(samples, self.alpha, self.ridge, options, self.refit)
-        self._set_fit(fit, problem.space.group.algebra, data)
+        self._set_fit(fit, samples, data)
+
+
+def _warn_of_undetermined(determination):
+    """Warn that other functions of the same kind fit as well, and say how many are missing."""
+    n_missing = max(1 - determination.n_checks, 1)
+    warn(
+        "The samples do not determine the function: functions with these symmetries have "
+        f"{determination.n_parameters} parameters, and the samples give "
+        f"{determination.n_equations} independent numbers. Give at least {n_missing} more, or look "
+        "at held-out samples."
+    )
 
 
 def _print_progress(n_iter, objective, gap):

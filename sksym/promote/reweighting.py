@@ -40,7 +40,12 @@ class SolverOptions:
     task: Callable = nullcontext
 
 
-def promote(problem, least_squares, alpha, options, start=None):
+def _never(w):
+    """Return False: no solution before the last is enough."""
+    return False
+
+
+def promote(problem, least_squares, alpha, options, start=None, is_enough=_never):
     """Solve the convex problem, and the reweighted ones after it.
 
     Round k replaces the penalty ``sum_i s_i`` by ``eps sum_i log(1 + s_i / eps)`` linearised at
@@ -56,6 +61,8 @@ def promote(problem, least_squares, alpha, options, start=None):
     options : SolverOptions
     start : Solution, default=None
         Of a similar problem.
+    is_enough : callable
+        Called with the unknowns of each solution; the rounds end where it is true.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def promote(problem, least_squares, alpha, options, start=None):
             if all_zero and not is_last:  # every candidate is a symmetry: the rest is round-off
                 start = _solve(least_squares, terms, alpha, options, start)
         solutions.append(start)
-        if all_zero:
+        if all_zero or is_enough(start.coef):
             break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions

@@ -1,0 +1,439 @@
+"""Recovery: a function with symmetries from about as few samples as such functions have parameters.
+
+With u the unknowns of the enforced space and ``S(u) = K u``, read as (r, m), the symmetry matrix,
+the functions with at least ``k = r - R`` of the candidate symmetries are the variety
+``rank S(u) <= R``. Among the functions through all samples, ``u = u0 + N z``, minimise::
+
+    f(z) = 1/2 sum_{i > R} s_i(S(u))^2
+
+which vanishes exactly on that variety. With U (r, R) and V (m, R) the leading singular vectors its
+gradient is ``K^T (S - U U^T S)``, and to first order S changes off the variety by
+``(I - U U^T) S(du) (I - V V^T)``: Levenberg-Marquardt with::
+
+    H = K^T (I - U U^T) (x) (I - V V^T) K
+
+The null space of H at a solution is the tangent space of the variety, and its dimension the number
+of parameters of such functions. Samples beyond it are checks: a function that passes one without
+being the right one has probability zero.
+
+Cost: each step O((r + m) R p^2 + p^3) and one singular value decomposition of an (r, m) matrix; K
+stays sparse.
+
+Index legend: p unknowns, r candidates, m tests, R of the candidates are broken, k are symmetries.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
+from sksym._linalg import numerical_rank
+from sksym.solvers import NuclearNorm
+
+_LARGEST = 2000  # unknowns, above which the matrices would be too large
+_BUDGET = 5e10  # floating-point operations, after which no further start is tried
+_N_RANDOM = 40  # starts, once those of the convex problems have failed
+_MAX_ITER = 40
+_PATIENCE = 5  # steps
+_SLOW = 0.05  # relative decrease of f within them, below which it has stalled
+_FIRST_DAMPING = 1e-2  # relative to the mean eigenvalue of H
+_LEAST_DAMPING = 1e-15
+_LARGEST_DAMPING = 1e6
+_EXACT = 1e-13  # tail of the singular values, relative to all, that is round-off
+_FLAT = 1e-11  # eigenvalue of H relative to the largest that belongs to the tangent space
+_ZERO = 1e-9  # singular value relative to the largest that belongs to a symmetry
+_VISIBLE = 0.1  # singular value relative to the largest that is broken, at the first guess
+_INTERPOLATES = 1e-9  # residual relative to the targets that is round-off
+
+
+@dataclass(frozen=True, eq=False)
+class Determination:
+    """How far samples determine a function with some symmetries.
+
+    Attributes
+    ----------
+    n_parameters : int
+        Dimension of the variety of functions with as many symmetries.
+    n_equations : int
+        Rank of the samples.
+    is_unique : bool
+        Whether no other such function nearby takes the same values.
+    """
+
+    n_parameters: int
+    n_equations: int
+    is_unique: bool
+
+    @property
+    def n_checks(self):
+        """Independent samples beyond the number of parameters."""
+        return self.n_equations - self.n_parameters
+
+    @property
+    def is_determined(self):
+        """Whether the function is the only one, and at least one sample confirms it."""
+        return self.is_unique and self.n_checks > 0
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetryRank:
+    """The symmetry matrix as a linear map of the unknowns, and its distance from low rank.
+
+    Attributes
+    ----------
+    K : csr_array of shape (r m, p)
+    shape : (r, m)
+    gram : ndarray of shape (p, p)
+        ``K^T K``.
+    """
+
+    K: sparse.csr_array
+    shape: tuple
+    gram: np.ndarray
+
+    def svd(self, u):
+        """Return ``S(u) = U diag(s) Vt``."""
+        S = self.K @ u
+        S = S.reshape(self.shape)
+        return np.linalg.svd(S, full_matrices=False)
+
+    def gradient(self, U, s, Vt, R):
+        """Return that of f, (p,)."""
+        tail = (U[:, R:] * s[R:]) @ Vt[R:]
+        return self._transposed @ tail.ravel()
+
+    def curvature(self, U, Vt, R):
+        """Return H, (p, p), as the Gram matrix less what lies in the leading singular vectors."""
+        r, m = self.shape
+        p = len(self.gram)
+        H = self.gram.copy()
+        # One singular vector after the other: all at once would take R (r + m) p numbers.
+        U = U[:, :R]
+        for i in range(R):
+            along_U = (U[:, i] @ self._by_candidate).reshape(m, p)
+            H -= along_U.T @ along_U
+            along_V = (Vt[i] @ self._by_test).reshape(r, p)
+            # What lies in both was taken away twice.
+            off_U = along_V - U @ (U.T @ along_V)
+            H -= off_U.T @ off_U
+        return H
+
+    @cached_property
+    def _transposed(self):
+        return sparse.csr_array(self.K.T)
+
+    @cached_property
+    def _by_candidate(self):
+        """K as (r, m p)."""
+        r, m = self.shape
+        return sparse.csr_array(self.K.reshape((r, m * self.K.shape[1])))
+
+    @cached_property
+    def _by_test(self):
+        """K as (m, r p)."""
+        r, m = self.shape
+        p = self.K.shape[1]
+        order = np.arange(r * m).reshape(r, m).T.ravel()
+        by_test = self.K[order]
+        return sparse.csr_array(by_test.reshape((m, r * p)))
+
+    def kernel(self, u):
+        """Return the combinations of candidates (k, r) along which u does not change."""
+        S = self.K @ u
+        S = S.reshape(self.shape)
+        U, s, _ = np.linalg.svd(S, full_matrices=True)
+        n_broken = np.count_nonzero(s > _ZERO * s.max(initial=0.0))
+        return U[:, n_broken:].T
+
+    def step_cost(self, R):
+        """Return the floating-point operations of one step."""
+        r, m = self.shape
+        p = len(self.gram)
+        return 2.0 * p**2 * (R * (r + m) + p)
+
+
+@dataclass(frozen=True, eq=False)
+class Recovery:
+    """A function of low rank that takes the values of the samples.
+
+    Attributes
+    ----------
+    u : ndarray of shape (p,)
+    generators : ndarray of shape (k, r)
+        Of its symmetries, in the orthonormal basis of the candidates.
+    determination : Determination
+    """
+
+    u: np.ndarray
+    generators: np.ndarray
+    determination: Determination
+
+
+class Interpolants:
+    """The functions that take the values of the samples, ``u = u0 + N z``.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n, p / q)
+        Rows that act on the unknowns of every output alike.
+    targets : ndarray of shape (n, q)
+    """
+
+    def __init__(self, design, targets):
+        self.design = design
+        self.n_outputs = targets.shape[1]
+        U, s, Vt = np.linalg.svd(design, full_matrices=True)
+        self.rank = numerical_rank(s, design.shape)
+        coordinates = U[:, : self.rank].T @ targets
+        least = (coordinates.T / s[: self.rank]) @ Vt[: self.rank]
+        residual = np.linalg.norm(design @ least.T - targets)
+        self.exist = residual <= _INTERPOLATES * np.linalg.norm(targets)
+        self.least = least.ravel()
+        outputs = np.eye(self.n_outputs)
+        self.N = np.kron(outputs, Vt[self.rank :].T)
+
+    def nearest(self, u):
+        """Return the nearest function to u that takes the values."""
+        z = self.N.T @ (u - self.least)
+        return self.least + self.N @ z
+
+    def determination(self, symmetry_rank, u, n_symmetries):
+        """Tell how far the samples determine a function u with that many symmetries.
+
+        Parameters
+        ----------
+        symmetry_rank : SymmetryRank
+        u : ndarray of shape (p,)
+        n_symmetries : int
+
+        Returns
+        -------
+        Determination
+        """
+        U, _, Vt = symmetry_rank.svd(u)
+        H = symmetry_rank.curvature(U, Vt, symmetry_rank.shape[0] - n_symmetries)
+        eigenvalues, vectors = eigh(H)
+        is_flat = eigenvalues <= _FLAT * eigenvalues[-1]
+        tangent = vectors[:, is_flat]
+        # Samples that are repeated, or equal on the tangent space, count once.
+        of_outputs = tangent.reshape(self.n_outputs, -1, tangent.shape[1])
+        values = np.einsum("np,qpt->qnt", self.design, of_outputs)
+        values = values.reshape(-1, tangent.shape[1])
+        s = np.linalg.svd(values, compute_uv=False)
+        return Determination(
+            n_parameters=tangent.shape[1],
+            n_equations=self.n_outputs * self.rank,
+            is_unique=numerical_rank(s, values.shape) == tangent.shape[1],
+        )
+
+
+class NoSearch:
+    """The search where there is nothing to search for."""
+
+    def succeeds_from(self, u):
+        """Return False."""
+        return False
+
+    def finish(self, with_random_starts):
+        """Return None."""
+        return None
+
+
+NO_SEARCH = NoSearch()
+
+
+class RecoverySearch:
+    """The search for interpolants of low rank from several starts.
+
+    A rank that is too low leaves a tail, and one that is too high leaves the function undetermined:
+    bisection between them. But descent may also end in a local minimum, so that only the upper
+    bound is kept from start to start.
+
+    Parameters
+    ----------
+    term : Term
+        The nuclear norm of the symmetry matrix.
+    interpolants : Interpolants
+    """
+
+    def __init__(self, term, interpolants):
+        self.map = SymmetryRank(term.K, term.shape, term.gram)
+        self.interpolants = interpolants
+        self.found = None
+        self.is_over = False
+        self._undetermined_from = term.shape[0]
+        self._spent = 0.0
+
+    @classmethod
+    def of(cls, problem, statistics):
+        """Return the search for a PromotionProblem.
+
+        `NO_SEARCH` without continuous candidates, where least squares has one solution or leaves
+        a residual, and where the problem is too large.
+        """
+        term = _symmetry_term(problem)
+        if term is None:
+            return NO_SEARCH
+        interpolants = Interpolants(statistics.design, statistics.targets)
+        if not interpolants.N.size or not interpolants.exist:
+            return NO_SEARCH
+        return cls(term, interpolants)
+
+    def succeeds_from(self, u):
+        """Search from one more function, unless it is over; tell whether one was found."""
+        if not self.is_over:
+            self.found = self._from_start(u.ravel())
+            self.is_over = self.found is not None or self._spent > _BUDGET
+        return self.found is not None
+
+    def finish(self, with_random_starts):
+        """Search from the smallest function, and from random ones: the Recovery, or None."""
+        found = self.succeeds_from(self.interpolants.least)
+        if not found and not self.is_over and with_random_starts:
+            self.found = self._from_random_starts()
+        self.is_over = True
+        return self.found
+
+    def _from_start(self, u):
+        """Search from one function u (p,): a Recovery that the samples determine, or None."""
+        u = self.interpolants.nearest(u)
+        _, s, _ = self.map.svd(u)
+        n_visible = np.count_nonzero(s > _VISIBLE * s.max(initial=0.0))
+        low = 0
+        R = min(n_visible, self._undetermined_from - 1)
+        while low < R < self._undetermined_from:
+            end, vanishes = self._descend(u, R)
+            if vanishes:
+                recovery = self._recovery(end)
+                if recovery.determination.is_determined:
+                    return recovery
+                self._undetermined_from = R
+            else:
+                low = R
+            R = (low + self._undetermined_from) // 2
+        return None
+
+    def _from_random_starts(self):
+        """Search from functions about the smallest: a Recovery that the samples determine, or None.
+
+        Descent from one start in ten or so ends in the right minimum where the others are local.
+        """
+        rng = np.random.default_rng(0)
+        N = self.interpolants.N
+        least = self.interpolants.least
+        size = np.linalg.norm(least) / np.sqrt(N.shape[1])
+        for _ in range(_N_RANDOM):
+            z = rng.normal(size=N.shape[1])
+            recovery = self._just_determined(least + size * (N @ z))
+            if recovery is not None:
+                return recovery
+        return None
+
+    def _just_determined(self, u):
+        """Search at the largest ranks that are not known to leave the function undetermined."""
+        R = self._undetermined_from - 1
+        while R > 0 and self._spent <= _BUDGET:
+            end, vanishes = self._descend(u, R)
+            if not vanishes:
+                return None
+            recovery = self._recovery(end)
+            if recovery.determination.is_determined:
+                return recovery
+            self._undetermined_from = R
+            R -= 1
+        return None
+
+    def _recovery(self, u):
+        generators = self.map.kernel(u)
+        determination = self.interpolants.determination(self.map, u, len(generators))
+        return Recovery(u, generators, determination)
+
+    def _descend(self, u, R):
+        """Minimise the tail beyond rank R: where the steps end, and whether the tail vanishes."""
+        N = self.interpolants.N
+        damping = _FIRST_DAMPING
+        U, s, Vt = self.map.svd(u)
+        tails = [np.sum(s[R:] ** 2)]
+        while len(tails) <= _MAX_ITER:
+            if np.sqrt(tails[-1]) <= _EXACT * np.linalg.norm(s):
+                return u, True
+            gradient = N.T @ self.map.gradient(U, s, Vt, R)
+            H = N.T @ self.map.curvature(U, Vt, R) @ N
+            self._spent += self.map.step_cost(R)
+            size = np.trace(H) / len(H)
+            tail = np.inf
+            while tail >= tails[-1]:
+                if damping > _LARGEST_DAMPING:
+                    return u, False
+                z = _damped_step(H, gradient, damping * size)
+                new = u + N @ z
+                U, s, Vt = self.map.svd(new)
+                tail = np.sum(s[R:] ** 2)
+                damping *= 4
+            u = new
+            tails.append(tail)
+            damping = max(damping / 20, _LEAST_DAMPING)
+            if len(tails) > 2 * _PATIENCE and tail > (1 - _SLOW) * tails[-1 - _PATIENCE]:
+                return u, False
+        return u, False
+
+
+def determination_of(problem, fit, statistics, n_distinct):
+    """Tell how far samples determine a fit.
+
+    Parameters
+    ----------
+    problem : PromotionProblem
+        Without the symmetries of the fit.
+    fit : PromotedFit
+    statistics : Statistics
+        Of the samples, in the basis of `problem`.
+    n_distinct : int
+        Number of distinct samples.
+
+    Returns
+    -------
+    Determination
+        Where the problem is too large for the tangent space, of the functions with the very
+        symmetries that were found.
+    """
+    interpolants = Interpolants(statistics.design, statistics.targets)
+    n_unknowns = interpolants.design.shape[1]
+    is_full = interpolants.rank == n_unknowns
+    term = _symmetry_term(problem)
+    if term is not None and len(fit.C):
+        symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
+        w = problem.unknowns(fit.library, fit.coef)
+        of_fit = interpolants.determination(symmetry_rank, w.ravel(), len(fit.C))
+    else:
+        n_free = fit.problem.space.n_free
+        of_fit = Determination(
+            n_parameters=n_free,
+            n_equations=interpolants.n_outputs * interpolants.rank,
+            is_unique=is_full or n_free < interpolants.n_outputs * interpolants.rank,
+        )
+    if not is_full:
+        return of_fit
+    # More samples than functions raise no rank, but each may contradict the function.
+    return replace(of_fit, n_equations=interpolants.n_outputs * max(n_distinct, n_unknowns))
+
+
+def _symmetry_term(problem):
+    """Return the nuclear norm of a problem, or None: without it, or where it is too large."""
+    for term in problem.terms:
+        if isinstance(term.penalty, NuclearNorm) and term.K.shape[1] <= _LARGEST:
+            return term
+    return None
+
+
+def _damped_step(H, gradient, damping):
+    """Return ``-(H + damping I)^-1 gradient``."""
+    damped = H + damping * np.eye(len(H))
+    try:
+        return -cho_solve(cho_factor(damped), gradient)
+    except LinAlgError:
+        # Positive but for round-off.
+        solution, *_ = np.linalg.lstsq(damped, gradient, rcond=None)
+        return -solution
