@@ -37,11 +37,11 @@ _BUDGET = 5e10  # floating-point operations, after which no further start is tri
 _N_RANDOM = 40  # starts, once those of the convex problems have failed
 _MAX_ITER = 40
 _PATIENCE = 5  # steps
-_SLOW = 0.05  # relative decrease of f within them, below which it has stalled
+_SLOW = 0.025  # relative decrease of the tail within them, below which it has stalled
 _FIRST_DAMPING = 1e-2  # relative to the mean eigenvalue of H
 _LEAST_DAMPING = 1e-15
 _LARGEST_DAMPING = 1e6
-_EXACT = 1e-13  # tail of the singular values, relative to all, that is round-off
+_EXACT = 1e-13  # tail of the singular values, relative to all, at which to stop
 _FLAT = 1e-11  # eigenvalue of H relative to the largest that belongs to the tangent space
 _ZERO = 1e-9  # singular value relative to the largest that belongs to a symmetry
 _VISIBLE = 0.1  # singular value relative to the largest that is broken, at the first guess
@@ -191,8 +191,18 @@ class Interpolants:
         residual = np.linalg.norm(design @ least.T - targets)
         self.exist = residual <= _INTERPOLATES * np.linalg.norm(targets)
         self.least = least.ravel()
+        self._null = Vt[self.rank :].T
+
+    @property
+    def are_many(self):
+        """Whether there is more than one."""
+        return self.exist and self._null.size > 0
+
+    @cached_property
+    def N(self):
+        """Orthonormal functions (p, z) that vanish at all samples."""
         outputs = np.eye(self.n_outputs)
-        self.N = np.kron(outputs, Vt[self.rank :].T)
+        return np.kron(outputs, self._null)
 
     def nearest(self, u):
         """Return the nearest function to u that takes the values."""
@@ -267,17 +277,14 @@ class RecoverySearch:
         self._spent = 0.0
 
     @classmethod
-    def of(cls, problem, statistics):
+    def of(cls, problem, interpolants):
         """Return the search for a PromotionProblem.
 
         `NO_SEARCH` without continuous candidates, where least squares has one solution or leaves
         a residual, and where the problem is too large.
         """
         term = _symmetry_term(problem)
-        if term is None:
-            return NO_SEARCH
-        interpolants = Interpolants(statistics.design, statistics.targets)
-        if not interpolants.N.size or not interpolants.exist:
+        if term is None or not interpolants.are_many:
             return NO_SEARCH
         return cls(term, interpolants)
 
@@ -352,35 +359,40 @@ class RecoverySearch:
 
     def _descend(self, u, R):
         """Minimise the tail beyond rank R: where the steps end, and whether the tail vanishes."""
-        N = self.interpolants.N
         damping = _FIRST_DAMPING
-        U, s, Vt = self.map.svd(u)
-        tails = [np.sum(s[R:] ** 2)]
-        while len(tails) <= _MAX_ITER:
-            if np.sqrt(tails[-1]) <= _EXACT * np.linalg.norm(s):
-                return u, True
-            gradient = N.T @ self.map.gradient(U, s, Vt, R)
-            H = N.T @ self.map.curvature(U, Vt, R) @ N
-            self._spent += self.map.step_cost(R)
-            size = np.trace(H) / len(H)
-            tail = np.inf
-            while tail >= tails[-1]:
-                if damping > _LARGEST_DAMPING:
-                    return u, False
-                z = _damped_step(H, gradient, damping * size)
-                new = u + N @ z
-                U, s, Vt = self.map.svd(new)
-                tail = np.sum(s[R:] ** 2)
-                damping *= 4
-            u = new
-            tails.append(tail)
-            damping = max(damping / 20, _LEAST_DAMPING)
-            if len(tails) > 2 * _PATIENCE and tail > (1 - _SLOW) * tails[-1 - _PATIENCE]:
-                return u, False
-        return u, False
+        _, s, _ = decomposed = self.map.svd(u)
+        tails = [np.linalg.norm(s[R:])]
+        while len(tails) <= _MAX_ITER and tails[-1] > _EXACT * np.linalg.norm(s):
+            step = self._step(u, R, decomposed, damping)
+            if step is None:
+                break
+            u, decomposed, damping = step
+            tails.append(np.linalg.norm(decomposed[1][R:]))
+            has_stalled = tails[-1] > (1 - _SLOW) * tails[max(-1 - _PATIENCE, -len(tails))]
+            if has_stalled and len(tails) > 2 * _PATIENCE:
+                break
+        # The samples may be known less well than to round-off.
+        return u, tails[-1] <= _ZERO * np.linalg.norm(s)
+
+    def _step(self, u, R, decomposed, damping):
+        """Return u after one step, its decomposition and the next damping; None: no way down."""
+        U, s, Vt = decomposed
+        N = self.interpolants.N
+        gradient = N.T @ self.map.gradient(U, s, Vt, R)
+        H = N.T @ self.map.curvature(U, Vt, R) @ N
+        self._spent += self.map.step_cost(R)
+        size = np.trace(H) / len(H)
+        while damping <= _LARGEST_DAMPING:
+            z = _damped_step(H, gradient, damping * size)
+            new = u + N @ z
+            of_new = self.map.svd(new)
+            if np.linalg.norm(of_new[1][R:]) < np.linalg.norm(s[R:]):
+                return new, of_new, max(damping / 5, _LEAST_DAMPING)
+            damping *= 4
+        return None
 
 
-def determination_of(problem, fit, statistics, n_distinct):
+def determination_of(problem, fit, interpolants, n_distinct):
     """Tell how far samples determine a fit.
 
     Parameters
@@ -388,7 +400,7 @@ def determination_of(problem, fit, statistics, n_distinct):
     problem : PromotionProblem
         Without the symmetries of the fit.
     fit : PromotedFit
-    statistics : Statistics
+    interpolants : Interpolants
         Of the samples, in the basis of `problem`.
     n_distinct : int
         Number of distinct samples.
@@ -399,7 +411,6 @@ def determination_of(problem, fit, statistics, n_distinct):
         Where the problem is too large for the tangent space, of the functions with the very
         symmetries that were found.
     """
-    interpolants = Interpolants(statistics.design, statistics.targets)
     n_unknowns = interpolants.design.shape[1]
     is_full = interpolants.rank == n_unknowns
     term = _symmetry_term(problem)

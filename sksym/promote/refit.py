@@ -22,7 +22,13 @@ from sksym.evidence import (
     symmetries_of_function,
 )
 from sksym.promote.problem import PromotionProblem, without_dependent
-from sksym.promote.recovery import NO_SEARCH, Determination, RecoverySearch, determination_of
+from sksym.promote.recovery import (
+    NO_SEARCH,
+    Determination,
+    Interpolants,
+    RecoverySearch,
+    determination_of,
+)
 from sksym.promote.reweighting import promote
 from sksym.solvers import Solution
 
@@ -173,15 +179,20 @@ class PromotionSamples:
         return self.statistics.weight
 
     @cached_property
+    def interpolants(self):
+        """The functions that pass through all rows."""
+        return Interpolants(self.statistics.design, self.statistics.targets)
+
+    @cached_property
     def recovery(self):
         """The search for an exact function of low rank; the same along a whole path."""
-        return RecoverySearch.of(self.problem, self.statistics)
+        return RecoverySearch.of(self.problem, self.interpolants)
 
     def determination(self, fit):
         """Return how far the rows determine a fit to them: a Determination."""
         if fit.determination is not None:
             return fit.determination
-        return determination_of(self.problem, fit, self.statistics, self._n_distinct)
+        return determination_of(self.problem, fit, self.interpolants, self._n_distinct)
 
     @property
     def _n_distinct(self):
@@ -200,7 +211,7 @@ class PromotionSamples:
     @cached_property
     def is_overdetermined(self):
         """Whether least squares is determined and leaves residuals that show the noise."""
-        if not self.is_noisy:
+        if not self.is_noisy or self.interpolants.are_many:
             return False
         evidence, _ = self.evidence
         return not evidence.estimate.undetermined.size
