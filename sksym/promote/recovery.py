@@ -414,17 +414,19 @@ def determination_of(problem, fit, interpolants, n_distinct):
     n_unknowns = interpolants.design.shape[1]
     is_full = interpolants.rank == n_unknowns
     term = _symmetry_term(problem)
+    of_fit = None
     if term is not None and len(fit.C):
         symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
         w = problem.unknowns(fit.library, fit.coef)
-        of_fit = interpolants.determination(symmetry_rank, w.ravel(), len(fit.C))
-    else:
+        # A promoted function that was not enforced is near the variety only: there is no tangent.
+        n_symmetries = len(symmetry_rank.kernel(w.ravel()))
+        if n_symmetries:
+            of_fit = interpolants.determination(symmetry_rank, w.ravel(), n_symmetries)
+    if of_fit is None:
         n_free = fit.problem.space.n_free
-        of_fit = Determination(
-            n_parameters=n_free,
-            n_equations=interpolants.n_outputs * interpolants.rank,
-            is_unique=is_full or n_free < interpolants.n_outputs * interpolants.rank,
-        )
+        n_equations = interpolants.n_outputs * interpolants.rank
+        is_unique = is_full or n_free < n_equations
+        of_fit = Determination(n_free, n_equations, is_unique)
     if not is_full:
         return of_fit
     # More samples than functions raise no rank, but each may contradict the function.

@@ -118,6 +118,18 @@ def test_too_few_samples_determine_nothing():
     assert not model.determined_
 
 
+@pytest.mark.filterwarnings("ignore:The samples do not determine")
+@pytest.mark.parametrize("missing", [0, 1, 3])
+def test_a_function_near_the_variety_has_all_parameters(missing):
+    def about_a_centre(X):
+        return 1 + ((X - [0.3, -0.2, 0.5, 0.1]) ** 2).sum(axis=1)
+
+    X, y = drawn(about_a_centre, 6 - missing, 4)  # centre, and two coefficients
+    model = promoted(X, y, se, alpha=0.0)
+    assert model.n_checks_ <= 0
+    assert not model.determined_
+
+
 def test_repeated_rows_check_nothing():
     function, n_parameters = of_linear_features(6, 1, 2, seed=0)
     X, y = drawn(function, n_parameters, 6)
