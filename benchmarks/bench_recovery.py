@@ -273,6 +273,42 @@ def speed(rows, share, repeats=3):
         print(f"geometric means: convex {means[0]:.0f} times faster, default {means[1]:.0f} times")
 
 
+def certificates(n_problems, largest=130):
+    """Whether what is called determined is right, on random problems with few samples.
+
+    Problems of seeds that no table has, with dimension - 1 to dimension + 3 samples.
+    """
+    kinds = sorted({row[:4] for row in published() if row.p <= largest})
+    tally = defaultdict(int)
+    start = time.perf_counter()
+    for k in range(n_problems):
+        row = Row(*kinds[k % len(kinds)], seed=1000 + k)
+        X, y, truth = row.draw()
+        dimension = fitted(row, "default", X, y).n_parameters_
+        extra = k // len(kinds) % 5 - 1
+        n = dimension + extra
+        if n >= row.p:
+            continue
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The samples do not determine")
+            model = fitted(row, "default", X[:n], y[:n])
+        is_right = error(model.library_, model.coef_, truth) < TOLERANCE
+        verdict = "undetermined"
+        if model.determined_:
+            verdict = "right" if is_right else "wrong"
+        tally[row.table, extra, verdict] += 1
+        if verdict == "wrong":
+            print(f"wrong: {row} {row.seed}, {n} samples, {model.n_checks_} checks", flush=True)
+    print("what is said of a function of which samples are few, against what is true")
+    head = "".join(f"{name:>14}" for name in ("right", "wrong", "undetermined"))
+    print(f"{'table':10}{'samples beyond the dimension':>30}{head}")
+    for table in ("ortho_t", "ortho_se", "quad_se"):
+        for extra in range(-1, 4):
+            counts = [tally[table, extra, name] for name in ("right", "wrong", "undetermined")]
+            print(f"{table:10}{extra:30}{counts[0]:14}{counts[1]:14}{counts[2]:14}")
+    print(f"{sum(tally.values())} problems, {time.perf_counter() - start:.0f} s")
+
+
 def memory(method=None):
     """Peak resident memory of one fit in a fresh process."""
     if method is not None:
@@ -301,6 +337,7 @@ def main():
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--share", type=float, default=1.0, help="of the samples, with --speed")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--certificates", type=int, metavar="N", help="N random problems")
     parser.add_argument("--peak-of", choices=METHODS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     rows = list(published())
@@ -311,6 +348,8 @@ def main():
     with threadpool_limits(1):
         if arguments.memory or arguments.peak_of:
             memory(arguments.peak_of)
+        elif arguments.certificates:
+            certificates(arguments.certificates)
         elif arguments.speed:
             speed([row for row in chosen(f"{SPEED},{LARGER}") if row in rows], arguments.share)
         else:
