@@ -38,7 +38,8 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         """Predict targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return fitted_values(self.library_, self.coef_, X)
+        values = fitted_values(self.library_, self.coef_, X)
+        return values + self.intercept_
 
     @property
     def basis_(self):
@@ -87,7 +88,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                 "or leave `output` out."
             )
         X = data.counted().X
-        return EquivariantSpace.of(
+        space = EquivariantSpace.of(
             resolve(self.symmetry, X),
             PolynomialLibrary(2) if self.library is None else self.library,
             self.output,
@@ -96,14 +97,22 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
             self.rtol,
             vars(self).get("feature_names_in_"),
         )
+        return space.with_intercepts() if self.fit_intercept else space
 
     def _set_solution(self, space, statistics, alpha, one_target, dtype):
         """Solve, and set the fitted attributes."""
-        coef = space.solve(statistics, [alpha])[0]
-        if not np.isfinite(coef).all():
-            raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
+        coef, intercept = space.solve(statistics, [alpha])
+        with np.errstate(over="ignore"):
+            coef = coef[0].astype(dtype)
+            intercept = intercept[0].astype(dtype)
+        if not np.isfinite(coef).all() or not np.isfinite(intercept).all():
+            raise ValueError(
+                f"The coefficients overflow {np.dtype(dtype)}: rescale y, increase `alpha`, or "
+                "give X in double precision."
+            )
         if not space.varies():
-            remaining = "a constant" if space.n_free else "zero"
+            n_constants = space.n_free + len(space.intercepts)
+            remaining = "a constant" if n_constants else "zero"
             warn(
                 f"The symmetry leaves {remaining} as the only function of this library: raise its "
                 "degree, or check `symmetry` and `output`."
@@ -115,21 +124,24 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         self.library_ = space.library
         self.n_free_ = space.n_free
         self.n_samples_seen_ = statistics.n_rows
-        self.coef_ = (coef[0] if one_target else coef).astype(dtype)
+        self.coef_ = coef[0] if one_target else coef
+        self.intercept_ = float(intercept[0]) if one_target else intercept
 
     def _fixed_parameters(self):
         """Return by value the parameters that must not change while rows are added."""
-        fixed = (self.symmetry, self.library, self.output, self.rtol)
+        fixed = (self.symmetry, self.library, self.output, self.fit_intercept, self.rtol)
         return tuple(by_value(parameter) for parameter in fixed)
 
 
 class SymmetricRidge(_SymmetricRegressor):
     """Ridge regression on a feature library, over the functions that have a known symmetry.
 
-    Minimises ``||Y - Phi coef^T||^2 + alpha ||coef||^2`` over the coefficients with
-    ``L(xi, coef) = 0`` for every generator of `symmetry` and ``F(g x) = rho(g) F(x)`` for every
-    element of it. The constant function is not penalised; `alpha` = 0 gives the least-squares
-    solution of minimum norm.
+    Minimises ``||Y - F(X)||^2 + alpha sum_k s_k^2 v_k^2`` over ``F = c + sum_k v_k f_k``. The
+    ``f_k`` span all functions of the library with ``L(xi, F) = 0`` for every generator of
+    `symmetry` and ``F(g x) = rho(g) F(x)`` for every element of it, c is a constant with the
+    symmetry, and ``s_k`` is the spread of ``f_k`` on the data, its root mean square distance from
+    such constants: ridge regression on standardised symmetric functions, whatever the units of X
+    and y. `alpha` = 0 gives the least-squares solution of minimum norm.
 
     Parameters
     ----------
@@ -143,16 +155,21 @@ class SymmetricRidge(_SymmetricRegressor):
     output : representation or array of shape (r, q, q), default=None
         How the outputs move, ``vector`` for example. None: every output is invariant.
     alpha : float, default=1.0
-        Ridge penalty. The norm is that of the library's coordinates: for polynomials the Fischer
-        norm about the library's centre, which depends on its axes and scale; the symmetry of the
-        fit does not.
+        Ridge penalty, in units of rows: a function that is unrelated to the others is shrunk by
+        ``n / (n + alpha)``. The functions are the rows of the reduced echelon form of
+        `basis_`, ``x0^2 + x1^2`` and the like. One that does not vary on the data is left out.
+    fit_intercept : bool, default=True
+        Whether to add the constants with the symmetry where the library has no constant function.
+        A constant of the library's own is kept, and never penalised.
     rtol : float, default=1e-10
         Singular values of the constraints below `rtol` relative to the largest count as zero.
 
     Attributes
     ----------
     coef_ : ndarray of shape (p,) or (q, p)
-        ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
+        ``F(x) = coef @ phi(x) + intercept``; (p,) for one-dimensional y.
+    intercept_ : float or ndarray of shape (q,)
+        Zero where the library has the constant itself, whose coefficient is then in `coef_`.
     library_ : fitted library
     basis_ : ndarray of shape (n_free, q p)
         Orthonormal basis of the equivariant coefficients.
@@ -185,11 +202,21 @@ class SymmetricRidge(_SymmetricRegressor):
     (2, 9.0)
     """
 
-    def __init__(self, symmetry=None, *, library=None, output=None, alpha=1.0, rtol=1e-10):
+    def __init__(
+        self,
+        symmetry=None,
+        *,
+        library=None,
+        output=None,
+        alpha=1.0,
+        fit_intercept=True,
+        rtol=1e-10,
+    ):
         self.symmetry = symmetry
         self.library = library
         self.output = output
         self.alpha = alpha
+        self.fit_intercept = fit_intercept
         self.rtol = rtol
 
     @on_copy
@@ -270,8 +297,8 @@ class SymmetricRidge(_SymmetricRegressor):
         """Raise where parameters that rows are added under have changed since the fit."""
         if self._parameters_ != self._fixed_parameters():
             raise ValueError(
-                f"{method} continues the earlier fit, but `symmetry`, `library`, `output` or "
-                "`rtol` has changed since: call fit to begin anew."
+                f"{method} continues the earlier fit, but `symmetry`, `library`, `output`, "
+                "`fit_intercept` or `rtol` has changed since: call fit to begin anew."
             )
 
     def _require_mergeable(self, other):
@@ -279,7 +306,7 @@ class SymmetricRidge(_SymmetricRegressor):
         if not isinstance(other, SymmetricRidge):
             raise TypeError(f"`other` must be a fitted SymmetricRidge, got {other!r}.")
         check_is_fitted(other)
-        names = ("symmetry", "library", "output", "rtol")
+        names = ("symmetry", "library", "output", "fit_intercept", "rtol")
         pairs = zip(names, self._parameters_, other._parameters_, strict=True)
         differing = [f"`{name}`" for name, ours, theirs in pairs if ours != theirs]
         if self.n_features_in_ != other.n_features_in_ or not np.array_equal(
@@ -309,7 +336,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 
     Parameters
     ----------
-    symmetry, library, output, rtol
+    symmetry, library, output, fit_intercept, rtol
         As in `SymmetricRidge`.
     alphas : int or array-like, default=25
         How many to try, geometrically from 1e-8 to 1e4; or the values, 0 among them if wanted.
@@ -323,16 +350,27 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
     best_score_ : float
         Minus the least mean test error.
-    coef_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
+    coef_, intercept_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
         As in `SymmetricRidge`.
     """
 
-    def __init__(self, symmetry=None, *, library=None, output=None, alphas=25, cv=None, rtol=1e-10):
+    def __init__(
+        self,
+        symmetry=None,
+        *,
+        library=None,
+        output=None,
+        alphas=25,
+        cv=None,
+        fit_intercept=True,
+        rtol=1e-10,
+    ):
         self.symmetry = symmetry
         self.library = library
         self.output = output
         self.alphas = alphas
         self.cv = cv
+        self.fit_intercept = fit_intercept
         self.rtol = rtol
 
     @on_copy
@@ -383,7 +421,13 @@ def _cross_validate(space, data, alphas, cv):
         w = space.coordinates(training, alphas)
         residual = folds[k].design @ w - folds[k].targets
         total_weight = data.weight[test].sum() * space.n_outputs
-        errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
+        with np.errstate(over="ignore"):
+            errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
+    if not np.isfinite(errors).all():
+        raise ValueError(
+            f"Squared errors overflow for targets as large as {np.abs(data.Y).max():.3g}: "
+            "rescale y."
+        )
     if is_partition:
         return errors, _merged(folds)
     return errors, _statistics_of(space, data)
