@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
-from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 
 from sksym._linalg import (
@@ -15,6 +14,7 @@ from sksym._linalg import (
     orthonormal_rows,
     reduced_echelon,
     require_memory,
+    row_components,
 )
 from sksym.equivariant.basis import equivariant_basis, output_matrices
 from sksym.equivariant.centring import constant_functions, place, probe_points
@@ -467,17 +467,11 @@ def separate_functions(basis, is_constant):
     k = basis.shape[0]
     if not k:
         return sparse.csr_array((0, 0)), np.zeros(0, bool)
+    change = sparse.eye_array(k).tolil()
     # Rows that share columns: as many small problems as there are degrees, say.
-    shares = abs(basis) @ abs(basis).T
-    _, component = connected_components(shares, directed=False)
-    n_rows = np.bincount(component)
-    is_alone = n_rows[component] == 1
-    change = sparse.diags_array(is_alone.astype(float)).tolil()
-    order = np.argsort(component, kind="stable")
-    ends = np.cumsum(n_rows)
-    for label in np.flatnonzero(n_rows > 1):
-        start = ends[label] - n_rows[label]
-        rows = order[start : ends[label]]
+    for rows in row_components(basis):
+        if len(rows) == 1:
+            continue
         block = basis[rows]
         columns = np.unique(block.indices)
         # The sort is stable: the library's own order, constants last.
