@@ -56,13 +56,16 @@ class AnalyticArray(np.ndarray):
         is_call = method == "__call__" and not kwargs
         is_complex = any(np.iscomplexobj(value) for value in plain)
         if is_call and is_complex and ufunc in _CONTINUED:
-            result = _CONTINUED[ufunc](*plain)
+            # Of the values alone: inside a rule nothing is continued a second time.
+            continued = _CONTINUED[ufunc]
+            result = continued(*plain)
         else:
-            outputs = kwargs.get("out")
-            if outputs is not None:
+            if "out" in kwargs:
+                outputs = kwargs["out"]
                 kwargs["out"] = tuple(np.asarray(value) for value in outputs)
-            result = getattr(ufunc, method)(*plain, **kwargs)
-        if isinstance(result, np.ndarray) and np.iscomplexobj(result):
+            apply = getattr(ufunc, method)
+            result = apply(*plain, **kwargs)
+        if np.iscomplexobj(result) and isinstance(result, np.ndarray):
             return result.view(AnalyticArray)
         return result
 
@@ -76,10 +79,14 @@ class AnalyticArray(np.ndarray):
 
 def _euclidean_norm(x, ord=None, axis=None, keepdims=False):
     """Return the root of the sum of squares; None for other norms, and for those of matrices."""
-    is_vector = axis is None or np.ndim(axis) == 0
-    if not is_vector or ord not in (None, 2) or (ord == 2 and axis is None and np.ndim(x) > 1):
+    is_of_matrices = np.ndim(axis) > 0
+    if axis is None and ord is not None:
+        is_of_matrices = np.ndim(x) > 1
+    if is_of_matrices or ord not in (None, 2):
         return None
-    return np.sqrt(np.sum(np.multiply(x, x), axis=axis, keepdims=keepdims))
+    square = np.multiply(x, x)
+    total = np.sum(square, axis=axis, keepdims=keepdims)
+    return np.sqrt(total)
 
 
 def _absolute(z):
@@ -91,14 +98,16 @@ def _hypot(x, y):
 
 
 def _cube_root(z):
-    return np.sign(z.real) * _absolute(z) ** (1 / 3)
+    size = _absolute(z)
+    return np.sign(z.real) * size ** (1 / 3)
 
 
 def _angle(y, x):
     """Return the angle of (x, y), with its derivative as the imaginary part."""
+    angle = np.arctan2(y.real, x.real)
     square = x.real**2 + y.real**2
-    slope = (x.real * y.imag - y.real * x.imag) / square
-    return np.arctan2(y.real, x.real) + 1j * slope
+    change = x.real * y.imag - y.real * x.imag
+    return angle + 1j * change / square
 
 
 _CONTINUED = {
@@ -157,17 +166,24 @@ def is_step_function(function, X):
     ndarray of shape (p,) of bool
     """
     rng = np.random.default_rng(0)
-    start, end = X[rng.integers(len(X), size=(2, _N_SEGMENTS))]
+    rows = rng.integers(len(X), size=(2, _N_SEGMENTS))
+    start, end = X[rows]
     direction = end - start
-    t = np.linspace(0, 1, _N_POINTS)[:, None, None]
+    t = np.linspace(0, 1, _N_POINTS)
+    t = t[:, None, None]
 
     def along(t):
         points = start + t * direction
-        values = np.asarray(function(points.reshape(-1, X.shape[1])))
+        points = points.reshape(-1, X.shape[1])
+        values = np.asarray(function(points))
         return values.reshape(_N_POINTS, _N_SEGMENTS, -1)
 
-    is_flat = along(t + _SMALL) == along(t - _SMALL)
+    after = along(t + _SMALL)
+    before = along(t - _SMALL)
+    is_flat = after == before
     change = np.abs(np.diff(along(t), axis=0))
     # A change between two points where nothing changes is a jump.
-    jump = np.where(is_flat[1:] & is_flat[:-1], change, 0.0)
-    return jump.sum(axis=(0, 1)) > change.sum(axis=(0, 1)) / 2
+    is_jump = is_flat[1:] & is_flat[:-1]
+    jump = np.where(is_jump, change, 0.0)
+    total = change.sum(axis=(0, 1))
+    return jump.sum(axis=(0, 1)) > total / 2
