@@ -8,13 +8,19 @@ from sksym._estimator import on_copy, warn
 from sksym._linalg import reduced_echelon
 from sksym.equivariant import equivariant_basis, place, probe_points
 from sksym.groups import resolve
-from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
+from sksym.libraries import (
+    DefaultLibrary,
+    PolynomialLibrary,
+    evaluate,
+    library_formulas,
+    library_values,
+)
 
 _CONSTANT = 1e-10  # slope relative to its terms at which a function does not vary
 _N_PROBES = 100
 
 
-class InvariantFeatures(TransformerMixin, BaseEstimator):
+class InvariantFeatures(DefaultLibrary, TransformerMixin, BaseEstimator):
     """The invariant functions of a known symmetry, in front of any classifier or regressor.
 
     The features are a basis, in reduced echelon form and without the constant, of all functions

@@ -17,13 +17,20 @@ from sksym._estimator import (
 )
 from sksym._linalg import one_thread, row_blocks
 from sksym.equivariant import EquivariantSpace
-from sksym.groups import Trivial, resolve
-from sksym.libraries import PolynomialLibrary, fitted_values, library_values
+from sksym.groups import Trivial, linear_combination, resolve
+from sksym.libraries import (
+    DefaultLibrary,
+    PolynomialLibrary,
+    fitted_values,
+    library_values,
+    plain_terms,
+)
 
 _SMALLEST_ALPHA, _LARGEST_ALPHA = 1e-8, 1e4  # of a grid
+_SHOWN = 1e-10  # terms of a formula relative to its largest
 
 
-class _SymmetricRegressor(RegressorMixin, BaseEstimator):
+class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
     """What the ridge regressors share: all but the choice of alpha."""
 
     def __sklearn_tags__(self):
@@ -40,6 +47,37 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         values = fitted_values(self.library_, self.coef_, X)
         return values + self.intercept_
+
+    def equations(self, precision=4):
+        """Return the fitted function as formulas, in the names of the columns.
+
+        Parameters
+        ----------
+        precision : int, default=4
+            Significant digits.
+
+        Returns
+        -------
+        list of str
+            One for each output, ``y = 2 x0^2 + 2 x1^2``; ``y0``, ``y1``, .. of several. Terms
+            that are round-off beside the others are left out.
+        """
+        check_is_fitted(self)
+        names, coef = plain_terms(self, np.atleast_2d(self.coef_))
+        intercept = np.reshape(self.intercept_, (-1, 1))
+        names = ["1", *names]
+        coef = np.hstack([intercept, coef])
+        # What a term amounts to on the data: coefficients have units.
+        amount = np.abs(self.coef_) * self._space_.function_sizes()
+        amount = np.hstack([np.abs(intercept), np.atleast_2d(amount)])
+        largest = amount.max(axis=1, keepdims=True)
+        coef = np.where(amount > _SHOWN * largest, coef, 0.0)
+        equations = []
+        for i, row in enumerate(coef):
+            target = "y" if self._one_target_ else f"y{i}"
+            formula = linear_combination(row, names, precision, most=None)
+            equations.append(f"{target} = {formula}")
+        return equations
 
     @property
     def basis_(self):

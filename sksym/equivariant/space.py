@@ -288,12 +288,15 @@ class EquivariantSpace:
 
     def _term_sizes(self, change):
         """Bound the terms of combinations of basis functions at the extremes of the data: (k,)."""
+        q = self.basis.shape[1] // self.library.n_output_features_
+        terms = abs(change @ self.basis)
+        return terms @ np.tile(self.function_sizes(), q)
+
+    def function_sizes(self):
+        """Return how large the library functions are at the extremes of the data: (p,)."""
         values = np.abs(library_values(self.library, self.extremes)).max(axis=0, initial=0)
         # A corner of the range may lie outside of what a library is defined on.
-        values = np.nan_to_num(values, posinf=0.0)
-        q = self.basis.shape[1] // len(values)
-        terms = abs(change @ self.basis)
-        return terms @ np.tile(values, q)
+        return np.nan_to_num(values, posinf=0.0)
 
     # ------------------------------------------------------------------------------ more data
 
