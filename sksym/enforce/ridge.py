@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     by_value,
@@ -12,6 +12,7 @@ from sksym._estimator import (
     on_copy,
     on_fitted_copy,
     training_data,
+    validate_data,
     warn,
     weighted_splits,
 )
@@ -45,8 +46,9 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
         """Predict targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        values = fitted_values(self.library_, self.coef_, X)
-        return values + self.intercept_
+        coef, intercept = self._coefficients_in_double()
+        values = fitted_values(self.library_, coef, X) + intercept
+        return values.astype(np.result_type(X, self._dtype_), copy=False)
 
     def equations(self, precision=4):
         """Return the fitted function as formulas, in the names of the columns.
@@ -104,7 +106,8 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        coef = np.atleast_2d(self.coef_).astype(float)
+        coef, _ = self._coefficients_in_double()
+        coef = np.atleast_2d(coef)
         rng = np.random.default_rng(random_state)
         worst = 0.0
         with one_thread():
@@ -117,6 +120,15 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
                     violation = np.max(_violation(here, there, coef, rho), initial=0.0)
                     worst = np.maximum(worst, violation)  # NaN stays NaN
         return float(worst)
+
+    def _coefficients_in_double(self):
+        """Return `coef_` and `intercept_` before they were rounded, to single precision, say.
+
+        Rounded coefficients would have no exact symmetry.
+        """
+        if self._dtype_ == np.float64:
+            return self.coef_, self.intercept_
+        return self._in_double_
 
     def _space_of(self, data):
         """Find the space that the parameters describe, placed on the rows that count."""
@@ -140,10 +152,10 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
     def _set_solution(self, space, statistics, alpha, one_target, dtype):
         """Solve, and set the fitted attributes."""
         coef, intercept = space.solve(statistics, [alpha])
-        with np.errstate(over="ignore"):
-            coef = coef[0].astype(dtype)
-            intercept = intercept[0].astype(dtype)
-        if not np.isfinite(coef).all() or not np.isfinite(intercept).all():
+        coef = coef[0]
+        intercept = intercept[0]
+        largest = np.abs(np.append(coef, intercept)).max()
+        if not largest <= np.finfo(dtype).max:  # NaN included
             raise ValueError(
                 f"The coefficients overflow {np.dtype(dtype)}: rescale y, increase `alpha`, or "
                 "give X in double precision."
@@ -158,12 +170,17 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
         self._space_ = space
         self._statistics_ = statistics
         self._one_target_ = one_target
+        self._dtype_ = np.dtype(dtype)
         self._parameters_ = self._fixed_parameters()
         self.library_ = space.library
         self.n_free_ = space.n_free
         self.n_samples_seen_ = statistics.n_rows
-        self.coef_ = coef[0] if one_target else coef
-        self.intercept_ = float(intercept[0]) if one_target else intercept
+        if one_target:
+            coef = coef[0]
+            intercept = float(intercept[0])
+        self._in_double_ = (coef, intercept)
+        self.coef_ = coef.astype(dtype)
+        self.intercept_ = intercept if one_target else intercept.astype(dtype)
 
     def _fixed_parameters(self):
         """Return by value the parameters that must not change while rows are added."""
@@ -302,7 +319,7 @@ class SymmetricRidge(_SymmetricRegressor):
         counted = data.counted()
         space, statistics = self._space_.including(self._statistics_, counted.X)
         statistics = statistics.merge(space.statistics(counted.X, counted.Y, counted.weight))
-        dtype = np.result_type(self.coef_, data.dtype)
+        dtype = np.result_type(self._dtype_, data.dtype)
         self._set_solution(space, statistics, self.alpha, data.one_target, dtype)
 
     @on_fitted_copy
@@ -328,7 +345,7 @@ class SymmetricRidge(_SymmetricRegressor):
         self._require_unchanged("merge")
         self._require_mergeable(other)
         space, statistics = self._space_.merge(other._space_, self._statistics_, other._statistics_)
-        dtype = np.result_type(self.coef_, other.coef_)
+        dtype = np.result_type(self._dtype_, other._dtype_)
         self._set_solution(space, statistics, self.alpha, self._one_target_, dtype)
 
     def _require_unchanged(self, method):

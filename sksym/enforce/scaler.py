@@ -4,9 +4,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import checked_weights, on_copy
+from sksym._estimator import checked_weights, on_copy, validate_data
 from sksym._linalg import EPS
 from sksym.equivariant import nearest_fixed_point
 from sksym.groups import resolve

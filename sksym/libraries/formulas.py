@@ -9,7 +9,7 @@ _TERMS = 6  # that are written of each function
 _DIGITS = 6
 
 
-def library_formulas(model, input_features=None):
+def library_formulas(model, input_features=None, shift=0.0):
     """Return the rows of ``model.coef_`` as formulas, long ones cut.
 
     Parameters
@@ -18,13 +18,15 @@ def library_formulas(model, input_features=None):
         With functions `coef_` (k, p) of a `library_`.
     input_features : sequence of str, default=None
         Names of the columns; None: those seen in ``fit``.
+    shift : float or ndarray of shape (d,), default=0.0
+        A translation that leaves the functions unchanged, and need not be written.
 
     Returns
     -------
     ndarray of shape (k,) of str
         Sums of the plain functions that the names of the library show.
     """
-    names, coef = plain_terms(model, model.coef_, input_features)
+    names, coef = plain_terms(model, model.coef_, input_features, shift)
     formulas = []
     for row in coef:
         text = linear_combination(row, names, _DIGITS, _TERMS)
@@ -35,7 +37,7 @@ def library_formulas(model, input_features=None):
     return np.array(formulas, dtype=object)
 
 
-def plain_terms(model, coef, input_features=None):
+def plain_terms(model, coef, input_features=None, shift=0.0):
     """Return functions in the plain terms that the names of a library show.
 
     Parameters
@@ -45,6 +47,8 @@ def plain_terms(model, coef, input_features=None):
     coef : ndarray of shape (k, p)
     input_features : sequence of str, default=None
         Names of the columns; None: those seen in ``fit``.
+    shift : float or ndarray of shape (d,), default=0.0
+        As in `library_formulas`.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def plain_terms(model, coef, input_features=None):
     """
     library = model.library_
     inputs = input_names(model, input_features)
-    inputs = _names_about(library.name_center(), inputs)
+    inputs = _names_about(library.name_center() - shift, inputs)
     names = library.get_feature_names_out(inputs)
     # The library's own functions differ from the plain ones by known factors.
     return names, coef * library.name_sizes()

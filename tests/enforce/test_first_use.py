@@ -1,7 +1,9 @@
 """What a new user does first: formulas, searches over the library, data frames."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from sklearn.model_selection import GridSearchCV
 
 import sksym as sk
@@ -42,3 +44,47 @@ def test_searches_reach_the_default_library(rng):
     assert features.fit_transform(X).shape == (120, 2)
     given = sk.SymmetricRidge(library=sk.FourierLibrary()).set_params(library__n_frequencies=2)
     assert given.library.n_frequencies == 2
+
+
+TIMES = np.arange(30).astype("datetime64[s]")
+ZONED = pd.DataFrame({"t": pd.Series(TIMES).dt.tz_localize("UTC"), "a": 1.0})
+SINCE = np.column_stack([TIMES - TIMES[0]] * 2)
+
+
+@pytest.mark.parametrize("X", [np.column_stack([TIMES] * 2), SINCE, SINCE.tolist(), ZONED])
+@pytest.mark.parametrize(
+    "model", [sk.SymmetricRidge(), sk.InvariantFeatures(), sk.RadialLibrary(), sk.SymmetricScaler()]
+)
+def test_times_in_X_are_refused(model, X):
+    with pytest.raises(TypeError, match=r"holds times.*belong in `t`"):
+        model.fit(X, np.arange(30.0))
+
+
+def test_times_in_y_and_masked_arrays_are_refused(rng):
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
+    for bad in (TIMES, TIMES - TIMES[0], pd.Series(TIMES)):
+        with pytest.raises(TypeError, match="`y` holds times"):
+            sk.SymmetricRidge().fit(X, bad)
+    for arguments in ((np.ma.masked_array(X, X > 1), y), (X, np.ma.masked_array(y, y > 1))):
+        with pytest.raises(TypeError, match="masked array"):
+            sk.SymmetricRidge().fit(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 2048, 2.0**22])
+def test_a_row_does_not_depend_on_its_batch(dtype, offset, rng):
+    """Neighbours far from the origin: whole numbers, so that single precision holds them."""
+    X = offset + rng.integers(0, 2000, size=(1000, 4)).astype(dtype)
+    X[:, 2:] = X[:, :2] + rng.integers(1, 4, size=(1000, 2))
+    square = ((X[:, :2] - X[:, 2:]) ** 2).sum(axis=1)
+    features = sk.InvariantFeatures(sk.se(2).repeat(2)).fit(X)
+    whole = features.transform(X)
+    assert list(features.get_feature_names_out()) == [
+        "x0^2 - 2 x0 x2 + x1^2 - 2 x1 x3 + x2^2 + x3^2"
+    ]
+    assert_allclose(whole[:, 0], square, rtol=1e-8 if dtype is np.float64 else 1e-6)
+    alone = np.concatenate([features.transform(X[i : i + 1]) for i in range(0, 1000, 50)])
+    assert_allclose(alone, whole[::50], rtol=1e-8 if dtype is np.float64 else 1e-7)
+    model = sk.SymmetricRidge(sk.se(2).repeat(2), alpha=0).fit(X, square)
+    assert_allclose(model.predict(X), square, rtol=1e-5)
+    assert_allclose(model.predict(X[:1]), model.predict(X)[:1], rtol=1e-7)
