@@ -13,7 +13,12 @@ from sksym.discover import (
     symmetry_report,
 )
 from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
-from sksym.enforce import InvariantFeatures, SymmetricRidge, SymmetricRidgeCV
+from sksym.enforce import (
+    InvariantFeatures,
+    SymmetricRidge,
+    SymmetricRidgeCV,
+    SymmetricScaler,
+)
 from sksym.groups import (
     FiniteGroup,
     Group,
@@ -81,6 +86,7 @@ __all__ = [
     "MirrorSparseRegressorCV",
     "SymmetricRidge",
     "SymmetricRidgeCV",
+    "SymmetricScaler",
     "SymmetryDiscoverer",
     "SymmetryDisplay",
     "SymmetryPathDisplay",

@@ -16,8 +16,8 @@ from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
 from sklearn.model_selection import check_cv
-from sklearn.utils import get_tags
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils import get_tags, validation
+from sklearn.utils.validation import column_or_1d
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -208,6 +208,46 @@ class TrainingData:
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
         return (coef[0] if self.one_target else coef).astype(self.dtype)
+
+
+_TIMES = ("datetime", "timedelta", "duration", "date", "time")  # names of types begin so
+
+
+def validate_data(model, X="no_validation", y="no_validation", **options):
+    """Validate as scikit-learn does, and refuse what it would turn into numbers silently.
+
+    Raises
+    ------
+    TypeError
+        If X or y holds times, whose numbers depend on the unit that they are stored in, or is a
+        masked array, whose mask would be lost.
+    """
+    _require_plain_numbers(X, "X")
+    _require_plain_numbers(y, "y")
+    return validation.validate_data(model, X, y, **options)
+
+
+def _require_plain_numbers(values, name):
+    """Raise where values are times or masked."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(
+            f"`{name}` is a masked array, whose mask would be ignored: drop the rows with masked "
+            f"entries, or fill them in, and pass a plain array ({name}.data)."
+        )
+    first = values
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    # Of an array, a series or a scalar one type; of a data frame one for each column.
+    types = getattr(first, "dtypes", getattr(first, "dtype", type(first).__name__))
+    types = [types] if np.ndim(types) == 0 else list(types)
+    for dtype in types:
+        if str(dtype).lower().startswith(_TIMES):
+            raise TypeError(
+                f"`{name}` holds times ({dtype}), whose numbers depend on the unit in which they "
+                "are stored: subtract a start and divide by a unit of your own, as in "
+                f"({name} - start) / np.timedelta64(1, 's'). The times of a trajectory belong in "
+                "`t`, not in a column of X."
+            )
 
 
 def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):

@@ -6,9 +6,8 @@ import numpy as np
 import pysindy as ps
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.utils.validation import validate_data
 
-from sksym._estimator import checked_weights, on_copy
+from sksym._estimator import checked_weights, on_copy, validate_data
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 from sksym.libraries import (
     Library,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 import sksym as sk
+from sksym._linalg import reduced_echelon
 
 
 def conjugated(algebra, change):
@@ -24,7 +25,7 @@ def n_free(symmetry, degree, output=None):
     model = sk.SymmetricRidge(symmetry, library=sk.PolynomialLibrary(degree), output=output)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # nothing but constants may be left
-        model.set_params(alpha=1e-3).fit(X, Y)
+        model.fit(X, Y)
     assert model.equivariance_error(X) < 1e-9
     basis = model.basis_
     assert basis.shape == (model.n_free_, q * model.library_.n_output_features_)
@@ -47,22 +48,36 @@ def violation(model, X, M, t, rho):
 
 
 def reference_coef(model, X, Y, alpha, weight=None):
-    """The same problem by dense least squares in the constrained coordinates."""
+    """The same problem by dense least squares in the constrained coordinates.
+
+    The library must have the constant as its first function.
+    """
     Phi, N = model.library_.transform(X), model.basis_
-    q, p, k = Y.shape[1], Phi.shape[1], len(N)
+    q, p = Y.shape[1], Phi.shape[1]
     root = np.sqrt(np.ones(len(X)) if weight is None else weight)
-    design = np.concatenate([root[:, None] * Phi @ N[:, i * p : (i + 1) * p].T for i in range(q)])
-    target = np.concatenate([root * Y[:, i] for i in range(q)])
-    penalty = N.reshape(k, q, p).copy()
-    penalty[:, :, 0] = 0  # the constant
-    penalty = penalty.reshape(k, -1).T
+    # Functions that depend on no choice of the basis: echelon form, constants last.
+    is_constant = np.arange(q * p) % p == 0
+    order = np.argsort(is_constant, kind="stable")
+    N = reduced_echelon(N[:, order], rtol=0.0)[:, np.argsort(order)]
+    k = len(N)
+    varies = np.abs(N[:, ~is_constant]).max(axis=1) > 1e-9
+    values = np.einsum("np,kip->ink", Phi, N.reshape(k, q, p))
+    design = (root[:, None] * values).reshape(-1, k)
+    target = (root[:, None] * Y).T.ravel()
+    constants = design[:, ~varies]
+    about_constants = design - constants @ np.linalg.lstsq(constants, design, rcond=None)[0]
+    spread = np.linalg.norm(about_constants, axis=0) / np.linalg.norm(root)
+    terms = np.einsum("np,kip->k", np.abs(Phi), np.abs(N).reshape(k, q, p)) / len(Phi)
+    spread[spread < 1e-12 * terms] = 0  # functions that do not vary, up to round-off
+    known = varies & (spread > 0)
+    w = np.zeros(k)
     if alpha:
-        rows = np.concatenate([design, np.sqrt(alpha) * penalty])
-        w = np.linalg.lstsq(rows, np.concatenate([target, np.zeros(q * p)]), rcond=None)[0]
+        penalty = np.diag(np.sqrt(alpha) * spread)[known]
+        rows = np.concatenate([design, penalty])[:, known | ~varies]
+        rhs = np.concatenate([target, np.zeros(len(penalty))])
+        w[known | ~varies] = np.linalg.lstsq(rows, rhs, rcond=None)[0]
     else:  # of all least-squares solutions the one of least penalty
-        U, s, Vt = np.linalg.svd(design)
-        rank = int((s > 1e-12 * s[0]).sum())
-        w = Vt[:rank].T @ ((U.T @ target)[:rank] / s[:rank])
-        rest = Vt[rank:].T
-        w = w - rest @ np.linalg.lstsq(penalty @ rest, penalty @ w, rcond=1e-10)[0]
+        standardised = about_constants[:, known] / spread[known]
+        w[known] = np.linalg.pinv(standardised, rcond=1e-11) @ target / spread[known]
+        w[~varies] = np.linalg.lstsq(constants, target - design @ w, rcond=None)[0]
     return (w @ N).reshape(q, p)

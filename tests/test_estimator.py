@@ -77,8 +77,8 @@ class Case:
 
 
 CASES = {
-    "ridge": Case(SymmetricRidge(so), rows(), space, "ridge_in_subspace"),
-    "ridge, alpha chosen": Case(SymmetricRidgeCV(so), rows(), space, "ridge_in_subspace"),
+    "ridge": Case(SymmetricRidge(so), rows(), space, "ridge_of_spread"),
+    "ridge, alpha chosen": Case(SymmetricRidgeCV(so), rows(), space, "ridge_of_spread"),
     "invariant features": Case(InvariantFeatures(so), rows()[:1], invariants, "_varies"),
     "promotion": Case(
         SymmetryPromotingRegressor(so, alpha=0.01), rows(), reweighting, "penalised_least_squares"
@@ -173,7 +173,7 @@ def test_rows_that_cannot_be_added_leave_the_old_model(error, monkeypatch):
     def interrupt(*args, **options):
         raise error
 
-    monkeypatch.setattr(space, "ridge_in_subspace", interrupt)
+    monkeypatch.setattr(space, "ridge_of_spread", interrupt)
     with pytest.raises(error):
         model.partial_fit(X[30:], y[30:])
     with pytest.raises(error):

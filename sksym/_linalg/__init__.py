@@ -12,6 +12,7 @@ from sksym._linalg.rank import (
     orthonormal_rows,
     pivoted_echelon,
     reduced_echelon,
+    row_components,
 )
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "reduced_echelon",
     "require_memory",
     "row_blocks",
+    "row_components",
     "spectral_bound",
 ]

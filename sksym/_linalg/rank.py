@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 from scipy.linalg import qr
+from scipy.sparse.csgraph import connected_components
 
 EPS = np.finfo(float).eps
 _NO_PIVOT = 1e-6  # entries relative to the largest of their row that cannot be pivots
@@ -57,6 +58,22 @@ def orthonormal_rows(matrix):
     dense = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
     Q, R = np.linalg.qr(dense.T)
     return Q.T, R.T
+
+
+def row_components(matrix):
+    """List the sets of rows (indices) that share columns with each other, and with no others.
+
+    Parameters
+    ----------
+    matrix : csr_array of shape (k, n)
+    """
+    if not matrix.shape[0]:
+        return []
+    size = abs(matrix)
+    n_components, label = connected_components(size @ size.T, directed=False)
+    order = np.argsort(label, kind="stable")
+    counts = np.bincount(label, minlength=n_components)
+    return np.split(order, np.cumsum(counts)[:-1])
 
 
 def independent_rows(matrix, rtol=1e-10):

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from sksym._estimator import checked_weights, on_copy, warn
+from sksym._estimator import checked_weights, on_copy, validate_data, warn
 from sksym._linalg import one_thread
 from sksym.discover.independence import independent_first
 from sksym.discover.motion import evidence_of_trajectories, evidence_of_velocities

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import checked_weights, on_copy, training_data, warn
+from sksym._estimator import checked_weights, on_copy, training_data, validate_data, warn
 from sksym._linalg import reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.elements import discrete_symmetries

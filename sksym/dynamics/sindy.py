@@ -2,9 +2,8 @@
 
 import numpy as np
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import validate_data
 
-from sksym._estimator import checked_weights, on_copy
+from sksym._estimator import checked_weights, on_copy, validate_data
 from sksym.dynamics.system import DynamicalSystem
 from sksym.dynamics.trajectories import differentiate
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.integrate import solve_ivp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import validate_data
 from sksym._linalg import column_indices, one_thread
 from sksym.dynamics.trajectories import checked_times, refuse_lists
 from sksym.groups import linear_combination

@@ -2,5 +2,6 @@
 
 from sksym.enforce.invariants import InvariantFeatures
 from sksym.enforce.ridge import SymmetricRidge, SymmetricRidgeCV
+from sksym.enforce.scaler import SymmetricScaler
 
-__all__ = ["InvariantFeatures", "SymmetricRidge", "SymmetricRidgeCV"]
+__all__ = ["InvariantFeatures", "SymmetricRidge", "SymmetricRidgeCV", "SymmetricScaler"]

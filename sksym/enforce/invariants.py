@@ -2,19 +2,25 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import on_copy, warn
+from sksym._estimator import on_copy, validate_data, warn
 from sksym._linalg import reduced_echelon
 from sksym.equivariant import equivariant_basis, place, probe_points
 from sksym.groups import resolve
-from sksym.libraries import PolynomialLibrary, evaluate, library_formulas, library_values
+from sksym.libraries import (
+    DefaultLibrary,
+    PolynomialLibrary,
+    fitted_values,
+    library_formulas,
+    library_values,
+)
 
 _CONSTANT = 1e-10  # slope relative to its terms at which a function does not vary
 _N_PROBES = 100
 
 
-class InvariantFeatures(TransformerMixin, BaseEstimator):
+class InvariantFeatures(DefaultLibrary, TransformerMixin, BaseEstimator):
     """The invariant functions of a known symmetry, in front of any classifier or regressor.
 
     The features are a basis, in reduced echelon form and without the constant, of all functions
@@ -57,7 +63,10 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
         group = resolve(self.symmetry, X)
         template = PolynomialLibrary(2) if self.library is None else self.library
         names = vars(self).get("feature_names_in_")
-        library, _ = place(template, X, group, near=np.zeros(X.shape[1]), names=names)
+        # Translations leave invariants unchanged: far from the origin they are computed near the
+        # data, where nothing cancels, and written as if about the origin.
+        shift = _nearest_translation(group, X)
+        library, _ = place(template, X, group, near=shift, names=names)
         basis = equivariant_basis(library, group, points=X, rtol=self.rtol).toarray()
         points = probe_points(X, _N_PROBES)
         coef = _echelon_in_units_of_data(library, basis, points)
@@ -69,17 +78,34 @@ class InvariantFeatures(TransformerMixin, BaseEstimator):
             )
         self.library_ = library
         self.coef_ = coef
+        self._shift_ = shift
 
     def transform(self, X):
         """Evaluate the invariants: shape (n, n_features_out)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return evaluate(self.library_, self.coef_, X).astype(X.dtype, copy=False)
+        return fitted_values(self.library_, self.coef_, X).astype(X.dtype, copy=False)
 
     def get_feature_names_out(self, input_features=None):
         """Return the invariants as formulas, long ones cut."""
         check_is_fitted(self)
-        return library_formulas(self, input_features)
+        return library_formulas(self, input_features, self._shift_)
+
+
+def _nearest_translation(group, X):
+    """Return the translation (d,) of the group that moves the origin nearest to the data."""
+    algebra = group.algebra
+    middle = X.min(axis=0) / 2 + X.max(axis=0) / 2
+    if not algebra.is_affine:
+        return np.zeros(len(middle))
+    is_translation = ~algebra.linear.any(axis=(1, 2))
+    translations = algebra.offset[is_translation].T
+    if not translations.size:
+        return np.zeros(len(middle))
+    # Generators may differ in units.
+    translations = translations / np.linalg.norm(translations, axis=0)
+    amount = np.linalg.pinv(translations) @ middle
+    return translations @ amount
 
 
 def _echelon_in_units_of_data(library, basis, points):

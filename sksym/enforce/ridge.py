@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     by_value,
@@ -12,18 +12,26 @@ from sksym._estimator import (
     on_copy,
     on_fitted_copy,
     training_data,
+    validate_data,
     warn,
     weighted_splits,
 )
 from sksym._linalg import one_thread, row_blocks
 from sksym.equivariant import EquivariantSpace
-from sksym.groups import Trivial, resolve
-from sksym.libraries import PolynomialLibrary, fitted_values, library_values
+from sksym.groups import Trivial, linear_combination, resolve
+from sksym.libraries import (
+    DefaultLibrary,
+    PolynomialLibrary,
+    fitted_values,
+    library_values,
+    plain_terms,
+)
 
 _SMALLEST_ALPHA, _LARGEST_ALPHA = 1e-8, 1e4  # of a grid
+_SHOWN = 1e-10  # terms of a formula relative to its largest
 
 
-class _SymmetricRegressor(RegressorMixin, BaseEstimator):
+class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
     """What the ridge regressors share: all but the choice of alpha."""
 
     def __sklearn_tags__(self):
@@ -38,7 +46,40 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         """Predict targets, shape (n,) or (n, q)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return fitted_values(self.library_, self.coef_, X)
+        coef, intercept = self._coefficients_in_double()
+        values = fitted_values(self.library_, coef, X) + intercept
+        return values.astype(np.result_type(X, self._dtype_), copy=False)
+
+    def equations(self, precision=4):
+        """Return the fitted function as formulas, in the names of the columns.
+
+        Parameters
+        ----------
+        precision : int, default=4
+            Significant digits.
+
+        Returns
+        -------
+        list of str
+            One for each output, ``y = 2 x0^2 + 2 x1^2``; ``y0``, ``y1``, .. of several. Terms
+            that are round-off beside the others are left out.
+        """
+        check_is_fitted(self)
+        names, coef = plain_terms(self, np.atleast_2d(self.coef_))
+        intercept = np.reshape(self.intercept_, (-1, 1))
+        names = ["1", *names]
+        coef = np.hstack([intercept, coef])
+        # What a term amounts to on the data: coefficients have units.
+        amount = np.abs(self.coef_) * self._space_.function_sizes()
+        amount = np.hstack([np.abs(intercept), np.atleast_2d(amount)])
+        largest = amount.max(axis=1, keepdims=True)
+        coef = np.where(amount > _SHOWN * largest, coef, 0.0)
+        equations = []
+        for i, row in enumerate(coef):
+            target = "y" if self._one_target_ else f"y{i}"
+            formula = linear_combination(row, names, precision, most=None)
+            equations.append(f"{target} = {formula}")
+        return equations
 
     @property
     def basis_(self):
@@ -65,7 +106,8 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        coef = np.atleast_2d(self.coef_).astype(float)
+        coef, _ = self._coefficients_in_double()
+        coef = np.atleast_2d(coef)
         rng = np.random.default_rng(random_state)
         worst = 0.0
         with one_thread():
@@ -79,6 +121,15 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                     worst = np.maximum(worst, violation)  # NaN stays NaN
         return float(worst)
 
+    def _coefficients_in_double(self):
+        """Return `coef_` and `intercept_` before they were rounded, to single precision, say.
+
+        Rounded coefficients would have no exact symmetry.
+        """
+        if self._dtype_ == np.float64:
+            return self.coef_, self.intercept_
+        return self._in_double_
+
     def _space_of(self, data):
         """Find the space that the parameters describe, placed on the rows that count."""
         if self.symmetry is None and self.output is not None:
@@ -87,7 +138,7 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
                 "or leave `output` out."
             )
         X = data.counted().X
-        return EquivariantSpace.of(
+        space = EquivariantSpace.of(
             resolve(self.symmetry, X),
             PolynomialLibrary(2) if self.library is None else self.library,
             self.output,
@@ -96,14 +147,22 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
             self.rtol,
             vars(self).get("feature_names_in_"),
         )
+        return space.with_intercepts() if self.fit_intercept else space
 
     def _set_solution(self, space, statistics, alpha, one_target, dtype):
         """Solve, and set the fitted attributes."""
-        coef = space.solve(statistics, [alpha])[0]
-        if not np.isfinite(coef).all():
-            raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
+        coef, intercept = space.solve(statistics, [alpha])
+        coef = coef[0]
+        intercept = intercept[0]
+        largest = np.abs(np.append(coef, intercept)).max()
+        if not largest <= np.finfo(dtype).max:  # NaN included
+            raise ValueError(
+                f"The coefficients overflow {np.dtype(dtype)}: rescale y, increase `alpha`, or "
+                "give X in double precision."
+            )
         if not space.varies():
-            remaining = "a constant" if space.n_free else "zero"
+            n_constants = space.n_free + len(space.intercepts)
+            remaining = "a constant" if n_constants else "zero"
             warn(
                 f"The symmetry leaves {remaining} as the only function of this library: raise its "
                 "degree, or check `symmetry` and `output`."
@@ -111,25 +170,33 @@ class _SymmetricRegressor(RegressorMixin, BaseEstimator):
         self._space_ = space
         self._statistics_ = statistics
         self._one_target_ = one_target
+        self._dtype_ = np.dtype(dtype)
         self._parameters_ = self._fixed_parameters()
         self.library_ = space.library
         self.n_free_ = space.n_free
         self.n_samples_seen_ = statistics.n_rows
-        self.coef_ = (coef[0] if one_target else coef).astype(dtype)
+        if one_target:
+            coef = coef[0]
+            intercept = float(intercept[0])
+        self._in_double_ = (coef, intercept)
+        self.coef_ = coef.astype(dtype)
+        self.intercept_ = intercept if one_target else intercept.astype(dtype)
 
     def _fixed_parameters(self):
         """Return by value the parameters that must not change while rows are added."""
-        fixed = (self.symmetry, self.library, self.output, self.rtol)
+        fixed = (self.symmetry, self.library, self.output, self.fit_intercept, self.rtol)
         return tuple(by_value(parameter) for parameter in fixed)
 
 
 class SymmetricRidge(_SymmetricRegressor):
     """Ridge regression on a feature library, over the functions that have a known symmetry.
 
-    Minimises ``||Y - Phi coef^T||^2 + alpha ||coef||^2`` over the coefficients with
-    ``L(xi, coef) = 0`` for every generator of `symmetry` and ``F(g x) = rho(g) F(x)`` for every
-    element of it. The constant function is not penalised; `alpha` = 0 gives the least-squares
-    solution of minimum norm.
+    Minimises ``||Y - F(X)||^2 + alpha sum_k s_k^2 v_k^2`` over ``F = c + sum_k v_k f_k``. The
+    ``f_k`` span all functions of the library with ``L(xi, F) = 0`` for every generator of
+    `symmetry` and ``F(g x) = rho(g) F(x)`` for every element of it, c is a constant with the
+    symmetry, and ``s_k`` is the spread of ``f_k`` on the data, its root mean square distance from
+    such constants: ridge regression on standardised symmetric functions, whatever the units of X
+    and y. `alpha` = 0 gives the least-squares solution of minimum norm.
 
     Parameters
     ----------
@@ -143,16 +210,21 @@ class SymmetricRidge(_SymmetricRegressor):
     output : representation or array of shape (r, q, q), default=None
         How the outputs move, ``vector`` for example. None: every output is invariant.
     alpha : float, default=1.0
-        Ridge penalty. The norm is that of the library's coordinates: for polynomials the Fischer
-        norm about the library's centre, which depends on its axes and scale; the symmetry of the
-        fit does not.
+        Ridge penalty, in units of rows: a function that is unrelated to the others is shrunk by
+        ``n / (n + alpha)``. The functions are the rows of the reduced echelon form of
+        `basis_`, ``x0^2 + x1^2`` and the like. One that does not vary on the data is left out.
+    fit_intercept : bool, default=True
+        Whether to add the constants with the symmetry where the library has no constant function.
+        A constant of the library's own is kept, and never penalised.
     rtol : float, default=1e-10
         Singular values of the constraints below `rtol` relative to the largest count as zero.
 
     Attributes
     ----------
     coef_ : ndarray of shape (p,) or (q, p)
-        ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
+        ``F(x) = coef @ phi(x) + intercept``; (p,) for one-dimensional y.
+    intercept_ : float or ndarray of shape (q,)
+        Zero where the library has the constant itself, whose coefficient is then in `coef_`.
     library_ : fitted library
     basis_ : ndarray of shape (n_free, q p)
         Orthonormal basis of the equivariant coefficients.
@@ -185,11 +257,21 @@ class SymmetricRidge(_SymmetricRegressor):
     (2, 9.0)
     """
 
-    def __init__(self, symmetry=None, *, library=None, output=None, alpha=1.0, rtol=1e-10):
+    def __init__(
+        self,
+        symmetry=None,
+        *,
+        library=None,
+        output=None,
+        alpha=1.0,
+        fit_intercept=True,
+        rtol=1e-10,
+    ):
         self.symmetry = symmetry
         self.library = library
         self.output = output
         self.alpha = alpha
+        self.fit_intercept = fit_intercept
         self.rtol = rtol
 
     @on_copy
@@ -237,7 +319,7 @@ class SymmetricRidge(_SymmetricRegressor):
         counted = data.counted()
         space, statistics = self._space_.including(self._statistics_, counted.X)
         statistics = statistics.merge(space.statistics(counted.X, counted.Y, counted.weight))
-        dtype = np.result_type(self.coef_, data.dtype)
+        dtype = np.result_type(self._dtype_, data.dtype)
         self._set_solution(space, statistics, self.alpha, data.one_target, dtype)
 
     @on_fitted_copy
@@ -263,15 +345,15 @@ class SymmetricRidge(_SymmetricRegressor):
         self._require_unchanged("merge")
         self._require_mergeable(other)
         space, statistics = self._space_.merge(other._space_, self._statistics_, other._statistics_)
-        dtype = np.result_type(self.coef_, other.coef_)
+        dtype = np.result_type(self._dtype_, other._dtype_)
         self._set_solution(space, statistics, self.alpha, self._one_target_, dtype)
 
     def _require_unchanged(self, method):
         """Raise where parameters that rows are added under have changed since the fit."""
         if self._parameters_ != self._fixed_parameters():
             raise ValueError(
-                f"{method} continues the earlier fit, but `symmetry`, `library`, `output` or "
-                "`rtol` has changed since: call fit to begin anew."
+                f"{method} continues the earlier fit, but `symmetry`, `library`, `output`, "
+                "`fit_intercept` or `rtol` has changed since: call fit to begin anew."
             )
 
     def _require_mergeable(self, other):
@@ -279,7 +361,7 @@ class SymmetricRidge(_SymmetricRegressor):
         if not isinstance(other, SymmetricRidge):
             raise TypeError(f"`other` must be a fitted SymmetricRidge, got {other!r}.")
         check_is_fitted(other)
-        names = ("symmetry", "library", "output", "rtol")
+        names = ("symmetry", "library", "output", "fit_intercept", "rtol")
         pairs = zip(names, self._parameters_, other._parameters_, strict=True)
         differing = [f"`{name}`" for name, ours, theirs in pairs if ours != theirs]
         if self.n_features_in_ != other.n_features_in_ or not np.array_equal(
@@ -309,7 +391,7 @@ class SymmetricRidgeCV(_SymmetricRegressor):
 
     Parameters
     ----------
-    symmetry, library, output, rtol
+    symmetry, library, output, fit_intercept, rtol
         As in `SymmetricRidge`.
     alphas : int or array-like, default=25
         How many to try, geometrically from 1e-8 to 1e4; or the values, 0 among them if wanted.
@@ -323,16 +405,27 @@ class SymmetricRidgeCV(_SymmetricRegressor):
         ``alpha`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error`` (a,).
     best_score_ : float
         Minus the least mean test error.
-    coef_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
+    coef_, intercept_, library_, basis_, n_free_, n_samples_seen_, n_features_in_, feature_names_in_
         As in `SymmetricRidge`.
     """
 
-    def __init__(self, symmetry=None, *, library=None, output=None, alphas=25, cv=None, rtol=1e-10):
+    def __init__(
+        self,
+        symmetry=None,
+        *,
+        library=None,
+        output=None,
+        alphas=25,
+        cv=None,
+        fit_intercept=True,
+        rtol=1e-10,
+    ):
         self.symmetry = symmetry
         self.library = library
         self.output = output
         self.alphas = alphas
         self.cv = cv
+        self.fit_intercept = fit_intercept
         self.rtol = rtol
 
     @on_copy
@@ -383,7 +476,13 @@ def _cross_validate(space, data, alphas, cv):
         w = space.coordinates(training, alphas)
         residual = folds[k].design @ w - folds[k].targets
         total_weight = data.weight[test].sum() * space.n_outputs
-        errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
+        with np.errstate(over="ignore"):
+            errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
+    if not np.isfinite(errors).all():
+        raise ValueError(
+            f"Squared errors overflow for targets as large as {np.abs(data.Y).max():.3g}: "
+            "rescale y."
+        )
     if is_partition:
         return errors, _merged(folds)
     return errors, _statistics_of(space, data)

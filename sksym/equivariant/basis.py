@@ -16,17 +16,21 @@ from sksym._linalg import (
     matrix_norms,
     null_space,
     orthonormal_rows,
-    reduced_echelon,
     require_memory,
     spectral_bound,
 )
-from sksym.equivariant.centring import probe_points
+from sksym.equivariant.at_points import (
+    motion_sizes,
+    orthonormal_after,
+    points_of_tests,
+    root_mean_squares,
+    size_of_outputs,
+)
 from sksym.groups import Group, represent, represent_elements
 from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative, closed_lie_matrices
 
 _CANCELLED = 1e-12  # a translation this small beside its two parts is round-off
-_MORE_POINTS = 50  # beside two for each function, where a library is tested at points
 
 
 def equivariant_basis(library, group, output=None, *, points=None, rtol=1e-10):
@@ -116,23 +120,26 @@ def output_matrices(output, group):
 def _unmoved_along_fields(library, group, output, points, rtol):
     """Return the functions that do not change along fields beyond affine, tested at points.
 
-    They are tested in units of their size at the points, so that one tolerance suits all.
+    They are tested in units of their motion at the points, so that one tolerance suits all.
     """
     if group.elements.n_elements:
         raise ValueError("Fields beyond affine cannot be combined with a finite group yet.")
     fields = group.algebra
     if not fields.dim:
         return sparse.eye_array(library.n_output_features_, format="csr")
-    n_points = 2 * library.n_output_features_ + _MORE_POINTS
-    points = probe_points(points, n_points)
+    points = points_of_tests(library, points)
     L = LieDerivative.sampled(library, fields, output, points)
-    values = L.E.toarray()
-    size = np.linalg.norm(values, axis=1)
-    size[size == 0] = 1.0
+
+    def velocities(X):
+        return np.einsum("br,nrd->nbd", L.generators, fields.vector_field(X))
+
+    size = root_mean_squares(library, points)
+    motion = motion_sizes(library, velocities, points, size)
+    size = motion + size_of_outputs(L.B) * size
     L = L.in_units_of(size)
-    basis = null_space(L.constraint_matrix(), rtol)
+    basis = null_space(L.constraint_matrix(), rtol, scale=1.0)
     unit = sparse.diags_array(1 / size)
-    return _orthonormal_after(basis, unit)
+    return orthonormal_after(basis, unit, library.jacobian_rtol_)
 
 
 def _independent(group, B):
@@ -182,7 +189,11 @@ class _Motions:
     linear : ndarray of shape (r, d, d)
     offset : ndarray of shape (r, d)
         The generators in the coordinates of the subclass.
+    least_scale : float
+        Size of the constraints that their entries need not show: all of them may be round-off.
     """
+
+    least_scale = 0.0
 
     def __init__(self, library, group, B, rho):
         self.library = library
@@ -234,7 +245,7 @@ class _Motions:
                 moving = np.tensordot(C, B, 1)[0]
                 scale_of_outputs = np.linalg.norm(moving, 2)
                 scale = spectral_bound(D) + scale_of_outputs * spectral_bound(E)
-                scales.append(scale)
+                scales.append(max(scale, self.least_scale))
                 change = _along(D, E, moving, basis)
                 constraints.append(change.T)
             free = null_space(
@@ -258,7 +269,6 @@ class _Motions:
         q = B.shape[1]
         identity = np.eye(q)
         constraints = []
-        scales = []
         if len(B):
             C = self.first() * weights
             D, E = self.derivative(C)
@@ -269,8 +279,8 @@ class _Motions:
                 generators=np.eye(len(C)),
             )
             along_generators = L.constraint_matrix()
-            constraints.append(along_generators)
-            scales.append(spectral_bound(along_generators))
+            scale = max(spectral_bound(along_generators), self.least_scale)
+            constraints.append((along_generators, scale))
         for k in range(self.group.elements.n_elements):
             K, E = self.transformed(k)
             inverse = identity
@@ -279,19 +289,16 @@ class _Motions:
             # rho(g)^-1 coef K - coef E, acting on coef.ravel()
             there = sparse.kron(inverse, K.T)
             here = sparse.kron(identity, E.T)
-            constraints.append(there - here)
             # A full turn leaves nothing but round-off: compare with what was subtracted.
             scale_of_outputs = np.linalg.norm(inverse, 2)
             scale = scale_of_outputs * spectral_bound(K) + spectral_bound(E)
-            scales.append(scale)
-        if not constraints:
+            constraints.append((there - here, scale))
+        # Each in units of its own: what generators and elements change has no common one.
+        in_units = [matrix / scale for matrix, scale in constraints if scale]
+        if not in_units:
             n_unknowns = q * self.library.n_output_features_
             return sparse.eye_array(n_unknowns, format="csr")
-        return null_space(
-            sparse.vstack(constraints),
-            rtol,
-            scale=max(scales),
-        )
+        return null_space(sparse.vstack(in_units), rtol, scale=1.0)
 
     def first(self):
         """Return combinations of the generators (k, r) to impose first."""
@@ -446,40 +453,41 @@ class _OnPolynomials(_Motions):
 
 
 class _AtPoints(_Motions):
-    """On any library, tested at points, its functions in units of their size there.
+    """On any library, tested at points, its functions in units of how much they move there.
 
     Attributes
     ----------
     points : ndarray of shape (m, d)
         Probe points, and their images under a random finite motion.
-    values : ndarray of shape (m, p)
-        The library functions at the points.
     size : ndarray of shape (p,)
-        Their root mean squares.
+        The units: root mean squares of the terms of every constraint.
     """
+
+    least_scale = 1.0
 
     def __init__(self, library, group, B, rho, points):
         super().__init__(library, group, B, rho)
-        n_points = 2 * library.n_output_features_ + _MORE_POINTS
-        points = probe_points(points, n_points)
+        points = points_of_tests(library, points)
         # Translations in units of the points: as the data notice them.
         reach = np.abs(points).max() or 1.0
         self.offset = self.offset / reach
-        r = group.algebra.dim
-        if r:
+        algebra = group.algebra
+        if algebra.dim:
             # Moved points too, so that functions are tested off the rows of the data.
             size = matrix_norms(self.linear) + np.linalg.norm(self.offset, axis=1)
             unit = np.where(size > 0, size, 1.0)
             rng = np.random.default_rng(1)
-            xi = rng.normal(size=r) / unit
-            M, t = group.algebra.exp(xi)
+            xi = rng.normal(size=algebra.dim) / unit
+            M, t = algebra.exp(xi)
             points = np.concatenate([points, points @ M.T + t])
-        values = library_values(library, points)
-        size = np.sqrt(np.mean(values**2, axis=0))
-        size[size == 0] = 1.0
         self.points = points
-        self.values = values
-        self.size = size
+        self.size = root_mean_squares(library, points)
+        if algebra.dim:
+            # As they are imposed, generators have unit size.
+            in_units = algebra.combine(np.diag(1 / unit))
+            motion = motion_sizes(library, in_units.vector_field, points, self.size)
+            moving = None if B is None else B / unit[:, None, None]
+            self.size = motion + size_of_outputs(moving) * self.size
 
     def first(self):
         """Return two random combinations (2, r): they generate all but everything.
@@ -504,7 +512,7 @@ class _AtPoints(_Motions):
         images = self.points @ g.T
         unit = self.size * np.sqrt(len(self.points))
         there = library_values(self.library, images) / unit
-        here = self.values / unit
+        here = library_values(self.library, self.points) / unit
         return sparse.csr_array(there.T), sparse.csr_array(here.T)
 
     def in_library(self, basis):
@@ -514,7 +522,8 @@ class _AtPoints(_Motions):
         p = len(self.size)
         outputs = sparse.eye_array(basis.shape[1] // p)
         unit = sparse.diags_array(1 / self.size)
-        return _orthonormal_after(basis, sparse.kron(outputs, unit))
+        change = sparse.kron(outputs, unit)
+        return orthonormal_after(basis, change, self.library.jacobian_rtol_)
 
 
 def _along(D, E, B, basis):
@@ -553,18 +562,6 @@ def _along(D, E, B, basis):
         shape=(k, q * m),
     )
     return moved - moved_outputs.tocsr()
-
-
-def _orthonormal_after(basis, change):
-    """Return an orthonormal basis of the space after an ill-conditioned change of coordinates.
-
-    Echelon form first: functions of very different size, such as monomials of several degrees in
-    large units, must not be mixed when they are orthogonalised.
-    """
-    # Without rounding: small entries belong to functions of large size.
-    separate = reduced_echelon(basis.toarray(), rtol=0.0)
-    orthonormal, _ = orthonormal_rows(separate @ change)
-    return sparse.csr_array(orthonormal)
 
 
 def _connecting(linear, offset):

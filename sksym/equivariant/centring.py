@@ -59,11 +59,13 @@ def centre_and_scale(low, high, group):
         mixed = np.flatnonzero(label == k)
         A = linear[:, mixed[:, None], mixed]
         b = offset[:, mixed]
-        center[mixed] = _nearest_fixed_point(
+        fixed_point = nearest_fixed_point(
             A.reshape(-1, len(mixed)),
             b.ravel(),
             center[mixed],
         )
+        if fixed_point is not None:
+            center[mixed] = fixed_point
         above = np.abs(high - center)[mixed]
         below = np.abs(low - center)[mixed]
         reach = np.maximum(above, below).max()
@@ -73,8 +75,8 @@ def centre_and_scale(low, high, group):
     return center, scale
 
 
-def _nearest_fixed_point(A, b, point):
-    """Return the solution of ``A x + b = 0`` nearest to a point; the point itself if none.
+def nearest_fixed_point(A, b, point):
+    """Return the solution of ``A x + b = 0`` nearest to a point; None if there is none.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def _nearest_fixed_point(A, b, point):
     residual = np.abs(A @ fixed + b)
     tolerance = _FIXED * terms.max(initial=0)
     if (residual > tolerance).any():
-        return point
+        return None
     # Round-off at the origin would tie the degrees of polynomials together.
     size = np.abs(fixed)
     largest = max(size.max(), np.abs(point).max())

@@ -1,23 +1,34 @@
 """Regression in a space of symmetric functions, from rows of data that are streamed."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import block_diag
 from sklearn.base import clone
 
-from sksym._linalg import one_thread, orthonormal_rows, require_memory
+from sksym._linalg import (
+    matrix_norms,
+    one_thread,
+    orthonormal_rows,
+    reduced_echelon,
+    require_memory,
+    row_components,
+)
 from sksym.equivariant.basis import equivariant_basis, output_matrices
 from sksym.equivariant.centring import constant_functions, place, probe_points
 from sksym.equivariant.elements import random_element
 from sksym.groups import Group
 from sksym.libraries import Library, as_library, evaluate, library_values
-from sksym.solvers import ridge_in_subspace
+from sksym.solvers import ridge_of_spread
 from sksym.statistics import regression_statistics, statistics_through
 
 _SAME = 1e-10  # difference of library values, relative to their size, that is round-off
 _SAME_SPAN = 1e-6  # distance of two bases that numerical derivatives and round-off explain
 _N_POINTS = 20  # at which two libraries are compared
+_CONSTANT = 1e-9  # coefficients relative to the largest of a function that are round-off
+_FIXED = 1e-10  # motion of a constant, relative to the motions of outputs, that is round-off
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +53,9 @@ class EquivariantSpace:
     basis : csr_array of shape (k, p) or (k, q p)
     constant : ndarray of int
         Indices of the library functions that do not vary.
+    intercepts : ndarray of shape (k0, q), or (k0, 1) for outputs that share one basis
+        Values of constant functions beside the library, which the regression has as unknowns
+        after those of the basis.
     """
 
     template: Library
@@ -53,6 +67,7 @@ class EquivariantSpace:
     n_outputs: int
     basis: sparse.csr_array
     constant: np.ndarray
+    intercepts: np.ndarray
 
     @classmethod
     def of(cls, group, library, output, X, n_outputs, rtol=1e-10, names=None):
@@ -82,6 +97,7 @@ class EquivariantSpace:
         placed, extremes = place(template, X, group, names=names)
         if group.is_trivial:
             require_factor(placed.n_output_features_)
+        is_tied = B is not None or rho is not None
         if placed.columns_ is not None:
             template.set_params(columns=placed.columns_)  # names are known here only
         return cls(
@@ -94,7 +110,33 @@ class EquivariantSpace:
             n_outputs=n_outputs,
             basis=equivariant_basis(placed, group, output, points=X, rtol=rtol),
             constant=constant_functions(placed, X),
+            intercepts=np.zeros((0, n_outputs if is_tied else 1)),
         )
+
+    def with_intercepts(self):
+        """Return the space with the constants that have the symmetry and the library lacks.
+
+        These are the vectors c with ``B_a c = 0`` and ``rho(g) c = c``.
+        """
+        if self.constant.size:
+            return self
+        if not self.is_tied:
+            return replace(self, intercepts=np.ones((1, 1)))
+        q = self.n_outputs
+        motions = [np.zeros((1, q, q))]
+        if self.B is not None:
+            motions.append(self.B)
+        if self.rho is not None:
+            motions.append(self.rho - np.eye(q))
+        motions = np.concatenate(motions)
+        # Generators may differ in units.
+        size = matrix_norms(motions)
+        size[size == 0] = 1.0
+        motions = motions / size[:, None, None]
+        _, s, Vt = np.linalg.svd(motions.reshape(-1, q))
+        is_moved = np.zeros(q, bool)
+        is_moved[: len(s)] = s > _FIXED
+        return replace(self, intercepts=Vt[~is_moved])
 
     @property
     def is_tied(self):
@@ -155,7 +197,7 @@ class EquivariantSpace:
             X,
             Y,
             weight,
-            k,
+            k + len(self.intercepts),
             rows_per_sample,
         )
 
@@ -173,43 +215,88 @@ class EquivariantSpace:
         values = evaluate(self.library, functions, X)
         if operator is not None:
             values = operator(values)
-        if not self.is_tied:
-            return values
-        # From (row, basis function, output) to one row for each row and output.
         n = len(values)
-        by_function = values.reshape(n, k, q)
-        by_output = by_function.transpose(0, 2, 1)
-        return by_output.reshape(n * q, k)
+        if self.is_tied:
+            # From (row, basis function, output) to one row for each row and output.
+            by_function = values.reshape(n, k, q)
+            by_output = by_function.transpose(0, 2, 1)
+            values = by_output.reshape(n * q, k)
+        constants = np.tile(self.intercepts.T, (n, 1))
+        return np.concatenate([values, constants], axis=1)
 
     def solve(self, statistics, alphas):
-        """Minimise the ridge objective for every alpha: coefficients (a, q, p).
+        """Minimise the ridge objective for every alpha.
 
         Parameters
         ----------
         statistics : Statistics
             Of the rows, in the basis functions.
         alphas : sequence of a floats
+
+        Returns
+        -------
+        coef : ndarray of shape (a, q, p)
+        intercept : ndarray of shape (a, q)
         """
         w = self.coordinates(statistics, alphas)
-        a, k, t = w.shape
+        a, _, t = w.shape
+        k = self.basis.shape[0]
         q = self.n_outputs
         p = self.library.n_output_features_
-        coordinates = w.transpose(0, 2, 1).reshape(a * t, k)
-        coef = coordinates @ self.basis
-        return coef.reshape(a, q, p)
+        coordinates = w.transpose(0, 2, 1).reshape(a * t, -1)
+        coef = coordinates[:, :k] @ self.basis
+        intercept = coordinates[:, k:] @ self.intercepts
+        return coef.reshape(a, q, p), intercept.reshape(a, q)
 
     def coordinates(self, statistics, alphas):
-        """Minimise the ridge objective for every alpha: coordinates (a, k, t) in the basis."""
-        p = self.library.n_output_features_
-        n_unknowns = self.basis.shape[1]
-        first_of_output = np.arange(0, n_unknowns, p)
-        constants = np.add.outer(first_of_output, self.constant)
-        # Constants are not penalised: the penalty is the projection on the other functions.
-        C = self.basis[:, constants.ravel()].toarray()
-        identity = np.eye(len(C))
-        penalty = identity - C @ C.T
+        """Minimise the ridge objective for every alpha: coordinates (a, k + k0, t) in the basis.
+
+        Every function is penalised in units of its spread on the rows, about the constants with
+        the symmetry: ``|Y - F|^2 + alpha sum_k s_k^2 v_k^2`` for coordinates v in
+        `own_functions`. In the axes of an orthonormal basis, which are a matter of chance, the
+        penalty would be one too.
+        """
+        change, varies = self.own_functions
+        k = change.shape[0]
+        # f = change @ basis functions, so that a design has the columns Z change^T.
+        Z = statistics.design
+        functions = Z[:, :k] @ change.T
+        free = np.concatenate([functions[:, ~varies], Z[:, k:]], axis=1)
+        size = self._term_sizes(change) * np.sqrt(statistics.weight)
         with one_thread():
-            return ridge_in_subspace(statistics.R, statistics.n_targets, penalty, alphas)
+            v0, v1 = ridge_of_spread(
+                free,
+                functions[:, varies],
+                statistics.targets,
+                size[varies],
+                statistics.weight,
+                alphas,
+            )
+        n_constant = np.count_nonzero(~varies)
+        v = np.empty((len(v1), k, v1.shape[2]))
+        v[:, varies] = v1
+        v[:, ~varies] = v0[:, :n_constant]
+        w = [change.T @ of_alpha for of_alpha in v]
+        return np.concatenate([np.reshape(w, v.shape), v0[:, n_constant:]], axis=1)
+
+    @cached_property
+    def own_functions(self):
+        """Functions that depend on no choice of the basis: see `separate_functions`."""
+        p = self.library.n_output_features_
+        functions = np.arange(self.basis.shape[1]) % p
+        return separate_functions(self.basis, np.isin(functions, self.constant))
+
+    def _term_sizes(self, change):
+        """Bound the terms of combinations of basis functions at the extremes of the data: (k,)."""
+        q = self.basis.shape[1] // self.library.n_output_features_
+        terms = abs(change @ self.basis)
+        return terms @ np.tile(self.function_sizes(), q)
+
+    def function_sizes(self):
+        """Return how large the library functions are at the extremes of the data: (p,)."""
+        values = np.abs(library_values(self.library, self.extremes)).max(axis=0, initial=0)
+        # A corner of the range may lie outside of what a library is defined on.
+        return np.nan_to_num(values, posinf=0.0)
 
     # ------------------------------------------------------------------------------ more data
 
@@ -236,7 +323,11 @@ class EquivariantSpace:
         space, change = self._placed_on(extremes)
         if change is None:
             return space, statistics
-        return space, statistics.in_other_unknowns(change)
+        return space, statistics.in_other_unknowns(self._with_constants(change))
+
+    def _with_constants(self, change):
+        """Return a change of the unknowns (k, k), with the constants that stay."""
+        return block_diag(change, np.eye(len(self.intercepts)))
 
     def merge(self, other, statistics, others):
         """Merge the statistics of two spaces that differ in the place of the library only.
@@ -256,13 +347,13 @@ class EquivariantSpace:
         else:
             space, change = self._placed_on(extremes)
             if change is not None:
-                statistics = statistics.in_other_unknowns(change)
+                statistics = statistics.in_other_unknowns(self._with_constants(change))
             K = other.library.change_to(space.library)
             other_basis = other._in_functions_of(K)
         # Both span the same functions, but each has a basis of its own.
         change = other_basis @ space.basis.T
         _require_same_span(space.basis, other_basis, change)
-        others = others.in_other_unknowns(change.toarray())
+        others = others.in_other_unknowns(self._with_constants(change.toarray()))
         return space, statistics.merge(others)
 
     def _placed_on(self, extremes):
@@ -354,6 +445,54 @@ def _require_same_span(basis, other_basis, change):
             "different functions were found to have it, so their statistics cannot be merged: "
             "call partial_fit instead, or give a library that is closed."
         )
+
+
+def separate_functions(basis, is_constant):
+    """Return combinations of basis functions that depend on no choice of the basis.
+
+    These are the rows of the reduced echelon form, ``x0^2 + x1^2`` and the like, with constants
+    as the last columns: a function that is constant is then a row of its own.
+
+    Parameters
+    ----------
+    basis : csr_array of shape (k, q p)
+        Orthonormal rows.
+    is_constant : ndarray of shape (q p,) of bool
+        Whether a column belongs to a function that does not vary.
+
+    Returns
+    -------
+    change : csr_array of shape (k, k)
+        The functions are ``change @ basis``.
+    varies : ndarray of shape (k,) of bool
+        Whether a function is more than a constant.
+    """
+    k = basis.shape[0]
+    if not k:
+        return sparse.csr_array((0, 0)), np.zeros(0, bool)
+    change = sparse.eye_array(k).tolil()
+    # Rows that share columns: as many small problems as there are degrees, say.
+    for rows in row_components(basis):
+        if len(rows) == 1:
+            continue
+        block = basis[rows]
+        columns = np.unique(block.indices)
+        # The sort is stable: the library's own order, constants last.
+        columns = columns[np.argsort(is_constant[columns], kind="stable")]
+        dense = block[:, columns].toarray()
+        echelon = reduced_echelon(dense, rtol=0.0)
+        norms = np.linalg.norm(echelon, axis=1)
+        # The rows of the basis are orthonormal, so that products are coordinates.
+        change[rows[:, None], rows] = (echelon / norms[:, None]) @ dense.T
+    change = sparse.csr_array(change)
+    size = abs(change @ basis)
+    largest = size.max(axis=1).toarray().ravel()
+    varying = sparse.csr_array(size[:, ~is_constant])
+    largest_varying = np.zeros(k)
+    if varying.shape[1]:
+        largest_varying = varying.max(axis=1).toarray().ravel()
+    varies = largest_varying > _CONSTANT * largest
+    return change, varies
 
 
 def require_factor(k):

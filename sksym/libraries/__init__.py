@@ -6,7 +6,8 @@ the capabilities that some have, with defaults that work at sampled points.
 """
 
 from sksym.libraries.adapters import AdaptedLibrary, as_library, from_pysindy, from_transformer
-from sksym.libraries.formulas import library_formulas
+from sksym.libraries.default import DefaultLibrary
+from sksym.libraries.formulas import library_formulas, plain_terms
 from sksym.libraries.fourier import FourierLibrary
 from sksym.libraries.library import (
     Library,
@@ -24,6 +25,7 @@ from sksym.libraries.radial import RadialLibrary
 
 __all__ = [
     "AdaptedLibrary",
+    "DefaultLibrary",
     "FourierLibrary",
     "Library",
     "Monomials",
@@ -41,5 +43,6 @@ __all__ = [
     "library_formulas",
     "library_values",
     "needs_no_validation",
+    "plain_terms",
     "power_of_two",
 ]

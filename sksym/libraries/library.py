@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import validate_data
 from sksym._linalg import column_indices, merge_rows, row_blocks
 
 _FEW = 256  # rows for which it does not pay to look for the functions that matter
@@ -243,8 +244,12 @@ def evaluate(library, coef, X):
 
 
 def fitted_values(library, coef, X):
-    """Predict ``phi(X) @ coef.T``: (n,) for `coef` (p,), in their common dtype."""
-    values = evaluate(library, np.atleast_2d(coef), X)
+    """Predict ``phi(X) @ coef.T``: (n,) for `coef` (p,), in their common dtype.
+
+    In double precision, and by one path for any number of rows: what a row gives does not depend
+    on the rows that come with it.
+    """
+    values = library.evaluate(np.atleast_2d(coef), X.astype(np.float64, copy=False))
     values = values.astype(np.result_type(X, coef), copy=False)
     return values[:, 0] if coef.ndim == 1 else values
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     check_choice,
@@ -12,6 +12,7 @@ from sksym._estimator import (
     check_number,
     on_fitted_copy,
     training_data,
+    validate_data,
     warn,
 )
 from sksym.mirror.backends import SOLVERS, MirrorProblem, backend_for

@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     CallbackSupportMixin,
@@ -14,6 +14,7 @@ from sksym._estimator import (
     fit_tasks,
     training_data,
     unfitted_copy,
+    validate_data,
     warn,
     with_callbacks,
 )

@@ -5,7 +5,7 @@ from sksym.solvers.least_squares import LeastSquares, certificate, largest_alpha
 from sksym.solvers.newton import proximal_newton
 from sksym.solvers.norms import GroupNorm, NuclearNorm
 from sksym.solvers.reference import solve_with_cvxpy
-from sksym.solvers.ridge import ridge_in_subspace
+from sksym.solvers.ridge import ridge_of_spread
 from sksym.solvers.solution import Solution, duality_gap
 from sksym.solvers.taut_string import taut_string
 from sksym.solvers.terms import Term
@@ -24,7 +24,7 @@ __all__ = [
     "largest_alpha",
     "penalised_least_squares",
     "proximal_newton",
-    "ridge_in_subspace",
+    "ridge_of_spread",
     "solve_with_cvxpy",
     "taut_string",
 ]

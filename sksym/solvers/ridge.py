@@ -1,83 +1,107 @@
-"""Ridge regression in a subspace, from a streamed R factor: whole paths of alpha at once."""
+"""Ridge regression in units of the spread of every column, for whole paths of alpha at once."""
 
 import numpy as np
 from scipy.linalg import qr, svd
 
-from sksym._linalg import numerical_rank
+from sksym._linalg import EPS, numerical_rank
 
-_FREE = 1e-12  # eigenvalue of the penalty that counts as zero
+_ROUND_OFF = 16 * EPS  # of a column, times the number of columns that one QR treats together
 
 
-def ridge_in_subspace(R, n_targets, penalty, alphas):
-    """Minimise ``||Z w - Y||^2 + alpha w^T penalty w`` for every alpha.
+def ridge_of_spread(free, design, target, size, weight, alphas):
+    """Minimise ``|Z0 v0 + Z1 v1 - Y|^2 + alpha sum_k s_k^2 v1_k^2`` for every alpha.
+
+    ``s_k^2 = min_u |z_k - Z0 u|^2 / weight`` is the spread of column k about the free ones: with a
+    column of ones its variance, so that the result is that of ridge regression on standardised
+    columns, in any units.
 
     Parameters
     ----------
-    R : ndarray of shape (<= k + t, k + t)
-        Triangular factor of ``[Z, Y]``, k unknowns and t targets.
-    n_targets : int
-        t.
-    penalty : ndarray of shape (k, k)
-        Positive semidefinite, with eigenvalues in [0, 1]; directions of eigenvalue zero are free.
+    free : ndarray of shape (m, k0)
+        ``Z0``, columns without penalty.
+    design : ndarray of shape (m, k1)
+        ``Z1``.
+    target : ndarray of shape (m, t)
+        ``Y``.
+    size : ndarray of shape (k1,)
+        Norm of the terms that the columns of `design` were summed from; they carry its round-off.
+    weight : float
+        Total weight of the rows that the factor ``[Z0, Z1, Y]`` stands for.
     alphas : array-like of shape (a,)
         Alpha = 0 means the limit from above: least squares of minimum penalty.
 
     Returns
     -------
-    ndarray of shape (a, k, t)
-
-    Notes
-    -----
-    Free directions are eliminated by QR, the others brought to standard form and solved by one
-    SVD, so that a whole path costs O(k^3 + a k^2 t).
+    v0 : ndarray of shape (a, k0, t)
+    v1 : ndarray of shape (a, k1, t)
+        Zero for columns without spread: what does not vary on the rows is not known from them.
     """
-    k = R.shape[1] - n_targets
     alphas = np.asarray(alphas, float)
-    shape = (len(alphas), k, n_targets)
-    w = np.zeros(shape)
-    if not k:
-        return w
-    Z = R[:k, :k]
-    Y = R[:k, k:]
-    # In the axes of the penalty w = (w0, w1), w0 free and w1 scaled to a penalty of |w1|^2.
-    eigenvalues, axes = np.linalg.eigh(penalty)
-    free = eigenvalues <= _FREE
-    penalised = ~free
-    eigenvalues = eigenvalues[penalised]
-    scale = np.sqrt(eigenvalues)
-    Z = Z @ axes
-    Z0 = Z[:, free]
-    Z1 = Z[:, penalised] / scale
-    w1 = _penalised_coordinates(Z0, Z1, Y, alphas)
-    w[:, penalised] = w1 / scale[:, None]
-    if free.any():
-        for a, x in enumerate(w1):
-            residual = Y - Z1 @ x
-            w0 = np.linalg.lstsq(Z0, residual, rcond=None)[0]
-            w[a, free] = w0
-    return axes @ w
+    k0 = free.shape[1]
+    k1 = design.shape[1]
+    t = target.shape[1]
+    residual_design = design
+    residual_target = target
+    if k0:
+        Q, upper, _ = qr(free, pivoting=True)
+        diagonal = np.diag(upper)
+        rank = numerical_rank(np.abs(diagonal), free.shape)
+        # What the free columns cannot fit lies in the other columns of Q.
+        Q1 = Q[:, rank:]
+        residual_design = Q1.T @ design
+        residual_target = Q1.T @ target
+    spread = column_norms(residual_design)
+    size = np.maximum(size, column_norms(design))
+    round_off = _ROUND_OFF * (k0 + k1) * size
+    varies = spread > round_off
+    v1 = np.zeros((len(alphas), k1, t))
+    v0 = np.zeros((len(alphas), k0, t))
+    if varies.any():
+        unit = spread[varies]
+        with np.errstate(over="ignore", under="ignore"):
+            relative_alphas = alphas / weight
+        x = _of_unit_columns(
+            residual_design[:, varies] / unit,
+            residual_target,
+            round_off[varies] / unit,
+            relative_alphas,
+        )
+        v1[:, varies] = x / unit[:, None]
+    if k0:
+        for a in range(len(alphas)):
+            residual = target - design @ v1[a]
+            v0[a] = np.linalg.lstsq(free, residual, rcond=None)[0]
+    return v0, v1
 
 
-def _penalised_coordinates(Z0, Z1, Y, alphas):
-    """Minimise ``min_w0 |Z0 w0 + Z1 w1 - Y|^2 + alpha |w1|^2`` over w1; return it, (a, k1, t)."""
-    Q, upper, _ = qr(Z0, pivoting=True)
-    diagonal = np.diag(upper)
-    rank = numerical_rank(np.abs(diagonal), Z0.shape)
-    # What the free directions cannot fit lies in the other columns of Q.
-    Q1 = Q[:, rank:]
-    residual_design = Q1.T @ Z1
-    U, s, Vt = svd(residual_design, full_matrices=False)
-    # Judged by the size of the whole design, whose round-off it inherits.
-    n, k0 = Z0.shape
-    k1 = Z1.shape[1]
-    rank = numerical_rank(s, (n, k0 + k1))
+def _of_unit_columns(design, target, noise, alphas):
+    """Minimise ``|Z x - Y|^2 + alpha |x|^2`` for columns of unit norm: x of shape (a, k, t).
+
+    Parameters
+    ----------
+    design : ndarray of shape (m, k)
+    target : ndarray of shape (m, t)
+    noise : ndarray of shape (k,)
+        Round-off of the columns.
+    alphas : ndarray of shape (a,)
+    """
+    U, s, Vt = svd(design, full_matrices=False)
+    rank = numerical_rank(s, design.shape)
     s = s[:rank]
-    U = U[:, :rank]
-    Vt = Vt[:rank]
-    residual_target = Q1.T @ Y
-    target = U.T @ residual_target
-    # One solution for each alpha, in the basis of the singular vectors.
+    # A combination of columns is known to the round-off of those that it is made of.
+    noise_of_combination = column_norms(Vt[:rank].T * noise[:, None])
+    is_known = s > noise_of_combination
+    s = s[is_known]
+    U = U[:, :rank][:, is_known]
+    Vt = Vt[:rank][is_known]
     denominator = s**2 + alphas[:, None]
     gain = s / denominator
-    coordinates = gain[:, :, None] * target
+    coordinates = gain[:, :, None] * (U.T @ target)
     return Vt.T @ coordinates
+
+
+def column_norms(matrix):
+    """Return the norms of the columns, in units of their largest entries: squares may overflow."""
+    largest = np.abs(matrix).max(axis=0, initial=0)
+    unit = np.where(largest > 0, largest, 1.0)
+    return unit * np.linalg.norm(matrix / unit, axis=0)

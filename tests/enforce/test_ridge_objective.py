@@ -5,9 +5,13 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sksym as sk
 from fits import reference_coef
+from sksym.testing import assert_symmetric
 
 FLIP = sk.FiniteGroup([np.diag([1.0, -1, 1])])
 OBJECTIVES = {
@@ -39,12 +43,93 @@ def test_the_objective_is_minimised(symmetry, output, q, alpha, n, columns_, rng
     assert_allclose(model.coef_, expected, atol=1e-8 * np.abs(expected).max())
 
 
-def test_without_symmetry_it_is_ridge(rng):
-    X, Y, weight = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), rng.uniform(size=40)
-    Phi = sk.PolynomialLibrary(3).fit_transform(X)[:, 1:]
-    expected = Ridge(alpha=0.3).fit(Phi, Y, weight).predict(Phi)
-    model = sk.SymmetricRidge(library=sk.PolynomialLibrary(3), alpha=0.3).fit(X, Y, weight)
-    assert_allclose(model.predict(X), expected, atol=1e-10)
+SPACES = {
+    "no symmetry": (None, sk.PolynomialLibrary(3, center=0.0)),
+    "rotations": (sk.so(3), sk.PolynomialLibrary(6)),
+    "no constant": (sk.so(3), sk.RadialLibrary(powers=(1, 2))),
+    "permutations": (sk.permutations, sk.PolynomialLibrary(4, center=0.0)),
+}
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(("symmetry", "library"), SPACES.values(), ids=list(SPACES))
+def test_it_is_ridge_on_standardised_invariants(symmetry, library, unit, rng):
+    """In any units of X and y, and with weights."""
+    X, Y, weight = rng.normal(size=(60, 3)), rng.normal(size=(60, 2)), rng.uniform(size=60)
+    invariants = sk.InvariantFeatures(symmetry, library=library)
+    plain = make_pipeline(invariants, StandardScaler(), Ridge(alpha=0.3))
+    weights = {"standardscaler__sample_weight": weight, "ridge__sample_weight": weight}
+    expected = plain.fit(X, Y, **weights).predict(X)
+    model = sk.SymmetricRidge(symmetry, library=library, alpha=0.3)
+    prediction = model.fit(unit * X, Y / unit, weight).predict(unit * X)
+    assert_allclose(unit * prediction, expected, atol=1e-9)
+    assert_allclose(
+        prediction, model.library_.transform(unit * X) @ model.coef_.T + model.intercept_
+    )
+
+
+# Degree of the library, rows, noise, and the unit of X: functions that the library holds.
+DEFAULTS = [(2, 50, 0.0, 1.0), (2, 100, 0.1, 1e-6), (4, 200, 0.0, 1e6), (4, 300, 0.1, 1e-6)]
+
+
+@pytest.mark.parametrize(("degree", "n", "noise", "unit"), DEFAULTS)
+def test_the_default_alpha_is_close_to_the_best(degree, n, noise, unit, rng):
+    X = rng.normal(size=(n, 3))
+    y = (X**2).sum(axis=1) ** (degree // 2)
+    y += noise * y.std() * rng.normal(size=n)
+    library = sk.PolynomialLibrary(degree)
+    default = cross_val_score(sk.SymmetricRidge(sk.so(3), library=library), unit * X, y)
+    alphas = np.geomspace(1e-8, 1e4, 25)
+    scores = [
+        cross_val_score(sk.SymmetricRidge(sk.so(3), library=library, alpha=alpha), unit * X, y)
+        for alpha in alphas
+    ]
+    assert default.mean() > np.mean(scores, axis=1).max() - 0.005
+
+
+def test_an_intercept_is_added_where_the_library_has_no_constant(rng):
+    X = rng.normal(size=(80, 3))
+    y = np.linalg.norm(X, axis=1) + 5
+    library = sk.RadialLibrary(powers=(1,))
+    model = sk.SymmetricRidge(sk.so(3), library=library, alpha=0).fit(X, y)
+    assert_allclose(model.predict(X), y, rtol=1e-12)
+    assert model.intercept_ == pytest.approx(5)
+    without = sk.SymmetricRidge(sk.so(3), library=library, alpha=0, fit_intercept=False)
+    assert without.fit(X, y).intercept_ == 0
+    assert without.score(X, y) < 0.5
+
+
+@pytest.mark.parametrize("symmetry", [sk.so(3), sk.permutations(3), sk.so(3) + sk.cyclic(3, 3)])
+def test_only_constants_with_the_symmetry_are_added(symmetry, rng):
+    """Of a vector and a scalar the scalar alone, and under permutations c (1, 1, 1) too."""
+    X = rng.normal(size=(60, 3))
+    Y = np.column_stack([X / np.linalg.norm(X, axis=1, keepdims=True) + 3, np.full(60, 2.0)])
+    output = sk.direct_sum(sk.vector, sk.trivial(1))
+    library = sk.RadialLibrary(powers=(-1,))
+    model = sk.SymmetricRidge(symmetry, library=library, output=output, alpha=0).fit(X, Y)
+    assert model.equivariance_error(X) < 1e-12
+    assert_symmetric(model, X, symmetry, output, rtol=1e-10)
+    assert model.intercept_[3] == pytest.approx(2, abs=1e-10)
+    has_vector = np.abs(model.intercept_[:3]).max() > 1
+    assert has_vector == (not isinstance(symmetry, sk.LieAlgebra | sk.Group))
+
+
+@pytest.mark.parametrize("n", [1, 40])
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 1e308])
+def test_what_does_not_vary_is_left_out(alpha, n, rng):
+    """Rows of one length or all equal, on the light cone too: the mean, in any alpha."""
+    X, y = rng.normal(size=(n, 3)), rng.normal(size=n)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    on_cone = np.column_stack([np.linalg.norm(X[:, 1:], axis=1), X[:, 1:]])
+    for symmetry, rows in [
+        (sk.so(3), unit),
+        (sk.so(3), np.ones((n, 3))),
+        (sk.lorentz(2), 1e3 * on_cone),
+    ]:
+        library = sk.PolynomialLibrary(4)
+        model = sk.SymmetricRidge(symmetry, library=library, alpha=alpha).fit(rows, y)
+        far = model.predict(3 * X)
+        assert_allclose(far, y.mean(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [4, 30])

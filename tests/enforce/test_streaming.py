@@ -81,8 +81,9 @@ def test_partial_fit_of_several_outputs_and_a_group(rng):
         parts.partial_fit(X[rows].astype(np.float32).astype(float), Y[rows])
     whole.fit(X.astype(np.float32), Y)
     assert_allclose(parts.predict(X), whole.predict(X), rtol=1e-5)
-    assert parts.coef_.dtype == np.float64
-    assert whole.coef_.dtype == np.float32
+    single = X.astype(np.float32)
+    assert parts.predict(single).dtype == np.float64
+    assert whole.predict(single).dtype == np.float32
 
 
 def test_fit_forgets_earlier_chunks(rng):

@@ -163,7 +163,7 @@ def test_equivariance_error_sees_a_broken_model(size, rng):
     X = rng.normal(size=(50, 3))
     model = sk.SymmetricRidge(sk.so(3), library=sk.PolynomialLibrary(4)).fit(X, rng.normal(size=50))
     error, terms = violation(model, X, *sk.so(3).exp([1.0, 2.0, 3.0]), np.eye(1))
-    assert (error / terms).max() < 1e-14
+    assert (error / terms).max() < 2e-14
     model.coef_ = model.coef_ + size * np.abs(model.coef_).max() * rng.normal(size=35)
     error, terms = violation(model, X, *sk.so(3).exp([1.0, 2.0, 3.0]), np.eye(1))
     found = model.equivariance_error(X)

@@ -1,9 +1,10 @@
 """Libraries that are not closed under a symmetry, or whose derivatives are numerical."""
 
+import numpy as np
 import pysindy as ps
 import pytest
 from numpy.testing import assert_allclose
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 import sksym as sk
 from fits import placed
@@ -77,3 +78,40 @@ def test_a_custom_library_of_pysindy(rng):
     )
     assert model.n_free_ == 1
     assert_allclose(model.predict(X), (X**2).sum(axis=1))
+
+
+def distances(X):
+    points = X.reshape(len(X), -1, 3)
+    i, j = np.triu_indices(points.shape[1], 1)
+    return np.linalg.norm(points[:, i] - points[:, j], axis=2)
+
+
+def of_distances(X):
+    r = distances(X)
+    return np.concatenate([r, r**2, 1 / r, np.exp(-r), np.exp(-4 * r**2)], axis=1)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("symmetry", [sk.so(3).repeat(3), sk.se(3).repeat(3)])
+def test_invariant_functions_are_all_free(symmetry, unit, rng):
+    X = unit * rng.normal(size=(60, 9))
+    y = distances(X).sum(axis=1)
+    library = sk.from_transformer(FunctionTransformer(distances))
+    model = sk.SymmetricRidge(symmetry, library=library, alpha=0).fit(X, y)
+    assert model.n_free_ == 3
+    assert_allclose(model.predict(X), y, rtol=1e-10)
+
+
+def test_functions_of_distances_are_all_free(rng):
+    X = rng.normal(size=(60, 9))
+    library = sk.from_transformer(FunctionTransformer(of_distances))
+    model = sk.SymmetricRidge(sk.so(3).repeat(3), library=library).fit(X, X[:, 0])
+    assert model.n_free_ == 15
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3, 1.0, 1e3])
+@pytest.mark.filterwarnings("ignore:The symmetry leaves")
+def test_waves_are_tested_over_their_period(unit, rng):
+    """Over a small part of it they are straight lines, which have more symmetry."""
+    X = unit * rng.normal(size=(60, 3))
+    assert sk.SymmetricRidge(sk.so(3), library=sk.FourierLibrary(2)).fit(X, X[:, 0]).n_free_ == 1
