@@ -121,11 +121,11 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
     coef : ndarray of shape (1, p) or (K, p)
         Log odds of the second class of two, else of every class, with the sum zero.
     """
-    estimate, is_determined = LogisticEstimate.of(samples, codes, n_classes)
-    if not is_determined:
+    estimate = LogisticEstimate.of(samples, codes, n_classes)
+    if estimate.labels.are_separable:
         warn(
-            "The library separates the classes, at least in part, so their log odds have no "
-            "finite estimate: they are penalised, and errors are those of the penalised fit. "
+            "The library separates the classes, at least in part, so the labels set no limit to "
+            "their log odds: these are as large as a prior of standard deviation 5 allows. "
             "Use a smaller library, or more samples."
         )
     samples, evidence = _evidence(samples, estimate)
@@ -163,12 +163,12 @@ def _found_in_smaller_library(samples, codes, evidence, found):
         In the whole library, which is returned where nothing better is found.
     """
     estimate = evidence.estimate
-    degree = estimate.least_degree(_NEEDED)
+    degree = estimate.least_degree(REFIT_REJECT)
     if degree is None:
         return found
     library = clone(samples.library).set_params(degree=degree).fit(samples.X)
     smaller = replace(samples, library=library)
-    lower, _ = LogisticEstimate.of(smaller, codes, estimate.labels.n_classes)
+    lower = LogisticEstimate.of(smaller, codes, estimate.labels.n_classes)
     smaller, within = _evidence(smaller, lower)
     best = found
     most = LEAST_MARGIN

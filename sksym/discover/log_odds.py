@@ -18,16 +18,17 @@ from sksym.evidence import Estimate
 from sksym.libraries import library_values
 
 PENALTY = 0.04  # a normal prior on log odds, of standard deviation 5 for every function
-_UNDETERMINED = 10.0  # times the penalty: information that is mostly the penalty's own
+_WEAK_PENALTY = 1e-4  # with which separable classes have a fit, at probabilities of almost 0 and 1
+_UNDETERMINED = 100.0  # times that penalty: information that is the penalty's own
 _MAX_ITER = 200
 _TOL = 1e-8
-LEAST_MARGIN = 2 * np.log(100.0)  # twice the log Bayes factor that establishes a symmetry
+LEAST_MARGIN = 2 * np.log(1000.0)  # twice the log Bayes factor that establishes a symmetry
 
 
-def logistic_regression():
-    """Return an unfitted logistic regression with the penalty, on functions with the constant."""
+def logistic_regression(penalty=PENALTY):
+    """Return an unfitted logistic regression with a penalty, on functions with the constant."""
     return LogisticRegression(
-        C=1 / PENALTY,
+        C=1 / penalty,
         fit_intercept=False,
         solver="newton-cholesky",
         tol=_TOL,
@@ -66,7 +67,7 @@ class LabelledValues:
         Q, _ = np.linalg.qr(columns)
         return Q[:, 1:]
 
-    def fit(self, functions):
+    def fit(self, functions, penalty=PENALTY):
         """Fit log odds in some functions.
 
         Minimises ``sum_i w_i log(1 / p_i) + penalty |theta|^2 / 2``, p_i the probability of the
@@ -78,6 +79,7 @@ class LabelledValues:
         ----------
         functions : ndarray of shape (rank, k)
             Orthonormal columns: combinations of u.
+        penalty : float
 
         Returns
         -------
@@ -86,12 +88,12 @@ class LabelledValues:
             The minimum.
         """
         z = self.u @ functions
-        model = logistic_regression()
+        model = logistic_regression(penalty)
         model.fit(z, self.codes, sample_weight=self.weight)
         theta = model.coef_
         if self.n_classes > 2:
             theta = self.contrasts.T @ theta
-        loss = self.loss(z @ theta.T) + PENALTY * np.sum(theta**2) / 2
+        loss = self.loss(z @ theta.T) + penalty * np.sum(theta**2) / 2
         return theta, loss
 
     def loss(self, values):
@@ -105,6 +107,13 @@ class LabelledValues:
         """The negative log likelihood of probabilities that are the same everywhere."""
         total = np.bincount(self.codes, self.weight)
         return -total @ np.log(total / total.sum())
+
+    @property
+    def are_separable(self):
+        """Whether some functions separate classes, so that they have no finite estimate."""
+        theta, _ = self.fit(np.eye(self.u.shape[1]), _WEAK_PENALTY)
+        least = np.linalg.eigvalsh(self.information(theta)).min(initial=np.inf)
+        return least <= _UNDETERMINED * _WEAK_PENALTY
 
     def information(self, theta):
         """Compute the Fisher information (q rank, q rank) of ``theta.ravel()``, (q, rank)."""
@@ -161,7 +170,7 @@ class LogisticEstimate(Estimate):
 
         D g / (1 + g) - m log(1 + g).
 
-    That the terms of highest degree vanish is no evidence of symmetry. So a symmetry must be 100
+    That the terms of highest degree vanish is no evidence of symmetry. So a symmetry must be 1000
     times as likely as the library itself, and as all polynomials of any lower degree that are
     more than those with the symmetry. Which symmetry it is, is then chosen by Schwarz' criterion.
 
@@ -189,10 +198,7 @@ class LogisticEstimate(Estimate):
 
         Returns
         -------
-        estimate : LogisticEstimate
-        is_determined : bool
-            Whether the labels determine it, rather than the penalty. Not so where classes are
-            separable.
+        LogisticEstimate
         """
         # The regression on anything has the coordinates that are orthonormal on the data.
         coordinates = samples.estimate
@@ -200,7 +206,6 @@ class LogisticEstimate(Estimate):
         labels = LabelledValues(u, codes, samples.weight, n_classes)
         theta, loss = labels.fit(np.eye(u.shape[1]))
         information = labels.information(theta)
-        least = np.linalg.eigvalsh(information).min(initial=np.inf)
         factor = np.linalg.cholesky(information + PENALTY * np.eye(len(information)))
         estimate = cls(
             coef=theta @ coordinates.from_data.T,
@@ -215,7 +220,7 @@ class LogisticEstimate(Estimate):
             loss=loss,
             smaller=_lower_degrees(samples.library),
         )
-        return estimate, least > _UNDETERMINED * PENALTY
+        return estimate
 
     def deviance(self, basis):
         """Return twice the log likelihood that a subspace (k, q p) loses, and its rank.

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures
 
 from sksym import PolynomialLibrary, SymmetryDiscoverer, aff, gl, lorentz, so, vector
-from sksym.discover.labels import LogisticEstimate, read_labels
+from sksym.discover.labels import read_labels
+from sksym.discover.log_odds import PENALTY, LogisticEstimate
 from sksym.evidence import FunctionSamples
 
 
@@ -165,15 +166,15 @@ def test_covariance_is_the_inverse_curvature_of_the_log_likelihood(n_classes):
     weight = rng.uniform(0.5, 1.5, 200)
     library = PolynomialLibrary(1).fit(X)
     samples = FunctionSamples(library, so(2), None, X, X[:, :1], weight)
-    estimate, is_determined = LogisticEstimate.of(samples, codes, n_classes)
-    assert is_determined
+    estimate = LogisticEstimate.of(samples, codes, n_classes)
     labels = estimate.labels
+    assert not labels.are_separable
     theta = (estimate.coef @ estimate.to_data).ravel()
 
     def loss(theta):
         values = labels.u @ theta.reshape(n_classes - 1, -1).T
         log_p = log_softmax(values @ labels.contrasts.T, axis=1)
-        return -weight @ log_p[np.arange(200), codes]
+        return -weight @ log_p[np.arange(200), codes] + PENALTY * theta @ theta / 2
 
     step = 1e-3 * np.eye(len(theta))
     curvature = [
@@ -195,7 +196,7 @@ def test_subspaces_cost_their_likelihood_ratio():
     codes = np.unique(y, return_inverse=True)[1]
     library = PolynomialLibrary(2, center=0.0, scale=1.0).fit(X)
     samples = FunctionSamples(library, so(3), None, X, X[:, :1], np.ones(300))
-    estimate, _ = LogisticEstimate.of(samples, codes, 2)
+    estimate = LogisticEstimate.of(samples, codes, 2)
     p = library.n_output_features_
     assert estimate.deviance(np.eye(p)) == (pytest.approx(0, abs=1e-6), p)
     miss, rank = estimate.deviance(np.eye(p)[:1])  # constants only
