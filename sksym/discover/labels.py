@@ -14,13 +14,13 @@ from sksym._estimator import warn
 from sksym.discover.degree import random_positions
 from sksym.discover.log_odds import (
     LEAST_MARGIN,
+    NEEDED,
     LabelledValues,
     LogisticEstimate,
     logistic_regression,
 )
 from sksym.discover.scores import LEAST_PROBABILITY
 from sksym.evidence import FunctionSamples, Verdict, decide, echelon_form, joint_fit, rounded
-from sksym.evidence.coefficients import REFIT_REJECT
 from sksym.evidence.selection import saturated
 from sksym.libraries import PolynomialLibrary, evaluate, library_values
 
@@ -29,7 +29,7 @@ _SAMPLES_PER_CLASS = 20  # on average: numbers of fewer are no labels
 _LARGEST_DEGREE = 4
 _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels determine
 _N_FOLDS = 5
-_NEEDED = 0.05  # p value below which the terms of highest degree are needed
+_REJECT = 0.01  # p value below which a symmetry is not declared
 _FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
 
 
@@ -131,11 +131,13 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
     samples, evidence = _evidence(samples, estimate)
     loose = replace(rule, max_defect=_FLOORS * rule.max_defect)
     found = decide(samples, evidence, loose)
-    if rule.count == "auto" and len(found.generators):
-        established = replace(estimate, is_established=True)
-        found = decide(samples, evidence.with_estimate(established), loose)
-    if rule.count == "auto" and rule.snap:
-        found = _found_in_smaller_library(samples, codes, evidence, found)
+    if rule.count == "auto":
+        if len(found.generators):
+            established = replace(estimate, is_established=True)
+            found = decide(samples, evidence.with_estimate(established), loose)
+        found = _checked(samples, evidence, found)
+        if rule.snap:
+            found = _found_in_smaller_library(samples, codes, evidence, found)
     coef = estimate.coef
     if n_classes > 2:
         coef = estimate.labels.contrasts @ coef
@@ -147,6 +149,18 @@ def _evidence(samples, estimate):
     values = evaluate(samples.library, estimate.coef, samples.X)
     samples = replace(samples, Y=values)
     return samples, samples.evidence(estimate)
+
+
+def _checked(samples, evidence, found):
+    """Return a verdict, without its generators where a likelihood ratio rejects them."""
+    k = len(found.generators)
+    if not k:
+        return found
+    test = evidence.estimate.test(samples.symmetric_functions(found.generators))
+    if test.p_value > _REJECT:
+        return found
+    none = np.zeros((0, evidence.spectrum.n_candidates))
+    return Verdict(none, None, evidence.floor_test(1)[1], found.undecided + k)
 
 
 def _found_in_smaller_library(samples, codes, evidence, found):
@@ -163,13 +177,13 @@ def _found_in_smaller_library(samples, codes, evidence, found):
         In the whole library, which is returned where nothing better is found.
     """
     estimate = evidence.estimate
-    degree = estimate.least_degree(REFIT_REJECT)
+    degree = estimate.least_degree()
     if degree is None:
         return found
     library = clone(samples.library).set_params(degree=degree).fit(samples.X)
     smaller = replace(samples, library=library)
     lower = LogisticEstimate.of(smaller, codes, estimate.labels.n_classes)
-    smaller, within = _evidence(smaller, lower)
+    _, within = _evidence(smaller, lower)
     best = found
     most = LEAST_MARGIN
     n_constraints = 0
@@ -181,13 +195,14 @@ def _found_in_smaller_library(samples, codes, evidence, found):
         if basis is None:
             continue
         test = estimate.test(basis)
-        is_accepted = test.p_value > REFIT_REJECT and test.margin > most
+        is_accepted = test.p_value > _REJECT and test.margin > most
         # Part of an algebra may be found in the whole library.
         if is_accepted and test.n_constraints >= n_constraints:
             most = test.margin
             generators = saturated(evidence, basis)
             _, floor = evidence.floor_test(len(generators))
-            best = Verdict(generators, errors, floor, 0)
+            undecided = len(found.generators) + found.undecided - len(generators)
+            best = Verdict(generators, errors, floor, max(undecided, 0))
     return best
 
 
@@ -278,7 +293,7 @@ def _is_needed(labels, larger):
     _, loss = labels.fit(np.eye(rank))
     _, larger_loss = larger.fit(np.eye(larger_rank))
     n_more = (labels.n_classes - 1) * (larger_rank - rank)
-    return stats.chi2.sf(2 * (loss - larger_loss), n_more) < _NEEDED
+    return stats.chi2.sf(2 * (loss - larger_loss), n_more) < NEEDED
 
 
 def _held_out_loss(labels, fold):

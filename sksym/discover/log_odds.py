@@ -15,6 +15,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from sksym.evidence import Estimate
+from sksym.evidence.coefficients import REFIT_REJECT
 from sksym.libraries import library_values
 
 PENALTY = 0.04  # a normal prior on log odds, of standard deviation 5 for every function
@@ -22,6 +23,7 @@ _WEAK_PENALTY = 1e-4  # with which separable classes have a fit, at probabilitie
 _UNDETERMINED = 100.0  # times that penalty: information that is the penalty's own
 _MAX_ITER = 200
 _TOL = 1e-8
+NEEDED = 0.05  # p value below which functions are needed that a smaller library lacks
 LEAST_MARGIN = 2 * np.log(1000.0)  # twice the log Bayes factor that establishes a symmetry
 
 
@@ -143,7 +145,7 @@ class LikelihoodTest:
     ----------
     n_constraints : int
     p_value : float
-        By chi square.
+        By chi square, the least of those in this library and in smaller ones that are enough.
     margin : float
         Twice the log Bayes factor for them, against what they compete with.
     """
@@ -247,25 +249,46 @@ class LogisticEstimate(Estimate):
     def test(self, basis):
         """Test a subspace (k, q p), a `LikelihoodTest`."""
         miss, rank = self.deviance(basis)
-        n_constraints = len(self.coef) * self.rank - rank
+        n_constraints = self.n_coef - rank
+        p_values = [self._p_value(miss, n_constraints)]
+        # What breaks a symmetry is seen best where nothing else is fitted.
+        for functions in self.smaller:
+            larger_miss, larger_rank = self.deviance(functions)
+            is_enough = self._p_value(larger_miss, self.n_coef - larger_rank) >= NEEDED
+            inside = _intersection(basis, functions)
+            if is_enough and len(inside):
+                miss_inside, rank = self.deviance(inside)
+                n_broken = larger_rank - rank
+                p_values.append(self._p_value(miss_inside - larger_miss, n_broken))
         return LikelihoodTest(
             n_constraints=n_constraints,
-            p_value=stats.chi2.sf(miss, n_constraints),
+            p_value=min(p_values),
             margin=self.margin(miss, n_constraints),
         )
+
+    @property
+    def n_coef(self):
+        """Number of coefficients that the data determine."""
+        return len(self.coef) * self.rank
+
+    @staticmethod
+    def _p_value(miss, n_constraints):
+        """Return the p value of some constraints, 1 where there are none."""
+        return stats.chi2.sf(miss, n_constraints) if n_constraints > 0 else 1.0
 
     def margin(self, miss, n_constraints):
         """Return twice the log Bayes factor of a symmetry against what it competes with."""
         rivals = [evidence for t, evidence in self._rivals if t < n_constraints]
         return self._evidence(miss, n_constraints) - max(rivals, default=np.inf)
 
-    def least_degree(self, level):
-        """Return the least degree from 2 on whose polynomials a test at some level accepts.
+    def least_degree(self):
+        """Return the least degree from 2 on whose polynomials are not rejected.
 
         None where there is none lower than that of the library.
         """
         for degree, functions in enumerate(self.smaller, start=1):
-            if degree > 1 and self.test(functions).p_value >= level:
+            miss, rank = self.deviance(functions)
+            if degree > 1 and self._p_value(miss, self.n_coef - rank) > REFIT_REJECT:
                 return degree
         return None
 
@@ -273,7 +296,7 @@ class LogisticEstimate(Estimate):
         """Return twice the log marginal likelihood of a model with some constraints."""
         explained = 2 * (self.labels.loss_of_shares - self.loss) - miss
         # Constants, one for each contrast, explain nothing.
-        n_coef = len(self.coef) * (self.rank - 1) - n_constraints
+        n_coef = self.n_coef - len(self.coef) - n_constraints
         if explained <= n_coef or n_coef <= 0:
             return 0.0
         g = explained / n_coef - 1
@@ -285,7 +308,7 @@ class LogisticEstimate(Estimate):
         rivals = [(0, self._evidence(0.0, 0))]
         for functions in self.smaller:
             miss, rank = self.deviance(functions)
-            n_constraints = len(self.coef) * self.rank - rank
+            n_constraints = self.n_coef - rank
             rivals.append((n_constraints, self._evidence(miss, n_constraints)))
         return rivals
 
@@ -297,3 +320,13 @@ def _lower_degrees(library):
     degree = library.monomials_.exponents.sum(axis=1)
     identity = np.eye(len(degree))
     return tuple(identity[degree <= m] for m in range(1, degree.max()))
+
+
+def _intersection(basis, functions):
+    """Return the functions (k', p) of a basis (k, q p) within the span of some monomials (m, p)."""
+    p = functions.shape[1]
+    rows = np.reshape(basis, (-1, p))
+    outside = rows[:, ~functions.any(axis=0)]
+    U, s, _ = np.linalg.svd(outside)
+    rank = np.count_nonzero(s > _TOL * s.max(initial=1))
+    return U[:, rank:].T @ rows
