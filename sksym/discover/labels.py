@@ -55,20 +55,29 @@ def read_labels(y, sample_weight=None):
     if labels.ndim != 1 or not len(labels):
         return None, y
     if labels.dtype.kind in "OUT":
-        is_text = np.array([isinstance(label, str | bool | np.bool_) for label in labels])
-        if not is_text.any():
+        labels = _plain_labels(labels)
+        if labels is None:
             return None, y  # numbers, which are validated elsewhere
-        if not is_text.all():
-            first = int(np.argmin(is_text))
-            raise ValueError(
-                f"y mixes labels with {labels[first]!r} at sample {first}: leave samples without "
-                "a label out, or give all labels as strings."
-            )
-        labels = np.array(labels.tolist())
     classes, codes = np.unique(labels, return_inverse=True)
     if labels.dtype.kind in "Ub" or _are_codes(labels, sample_weight):
         return classes, codes
     return None, y
+
+
+def _plain_labels(labels):
+    """Return strings, truth values or integers from an array of objects (n,), else None."""
+    if all(isinstance(label, int | np.integer) for label in labels):
+        return np.array(labels.tolist())
+    is_text = np.array([isinstance(label, str | bool | np.bool_) for label in labels])
+    if not is_text.any():
+        return None
+    if not is_text.all():
+        first = int(np.argmin(is_text))
+        raise ValueError(
+            f"y mixes labels with {labels[first]!r} at sample {first}: leave samples without "
+            "a label out, or give all labels as strings."
+        )
+    return np.array(labels.tolist())
 
 
 def _are_codes(y, sample_weight):
