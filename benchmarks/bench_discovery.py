@@ -320,8 +320,9 @@ def random_log_odds(seed, degree=3, size=3.0):
 
 
 def two_radii(X):
-    first, second = square(X[:, :2]), square(X[:, 2:])
-    return 1.5 * first - second + 0.3 * first * second - 1.5
+    first = square(X[:, :2])
+    second = square(X[:, 2:])
+    return (first - 2) * (second - 1.5)
 
 
 def few_terms(X):

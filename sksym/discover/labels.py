@@ -4,6 +4,7 @@ Index legend: n samples, p library functions, K classes, r candidates, k generat
 """
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -245,8 +246,8 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     """Return one more than the degree of the polynomials of least cross-validated log loss.
 
     A cross-validation takes too low a degree where the terms of the next are small. Then these
-    are no evidence of symmetry, so the degree grows until a likelihood ratio test no longer finds
-    that the terms of highest degree are needed.
+    are no evidence of symmetry, so the degree grows until likelihood ratio tests no longer find
+    that terms of a higher degree are needed.
 
     Parameters
     ----------
@@ -264,6 +265,7 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     fold = (random_positions(X, rng) * _N_FOLDS).astype(int)
     most = _LARGEST_SHARE * weight.sum() / (n_classes - 1)
 
+    @cache
     def labels_in(degree):
         library = PolynomialLibrary(degree).fit(X)
         if library.n_output_features_ > most:
@@ -281,17 +283,16 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
             break
         losses[degree] = _held_out_loss(labels, fold)
     best = min(losses, key=losses.get, default=1)
-    labels = labels_in(best)
-    if labels is None:
+    if labels_in(best) is None:
         return best
-    # One degree more shows what a function is not, if it can be afforded.
+    # One degree more shows what a function is not, if it can be afforded. Even functions need
+    # none of the next odd degree, so the one after is looked at too.
     for degree in range(best, _LARGEST_DEGREE + 1):
-        larger = labels_in(degree + 1)
-        if larger is None:
+        larger = [labels_in(degree + 1), labels_in(degree + 2)]
+        if larger[0] is None:
             return degree
-        if not _is_needed(labels, larger):
+        if not any(_is_needed(labels_in(degree), more) for more in larger if more is not None):
             return degree + 1
-        labels = larger
     return _LARGEST_DEGREE + 1
 
 
