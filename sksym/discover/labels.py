@@ -1,35 +1,37 @@
-"""Evidence from class labels: log odds fitted in a library by logistic regression.
+"""Symmetries of class labels: what labels are, and the motions that leave their log odds unchanged.
 
-Index legend: n samples, p library functions, K classes, q contrasts of their log odds (one for two
-classes, K - 1 orthonormal ones for more), r candidates; u are values of functions that are
-orthonormal on the data, of which there are `rank`.
+Index legend: n samples, p library functions, K classes, r candidates, k generators.
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import ClassVar
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
-from scipy.special import expit, log_softmax, softmax
-from sklearn.linear_model import LogisticRegression
+from scipy import stats
+from scipy.special import expit, softmax
+from sklearn.base import clone
 
 from sksym._estimator import warn
 from sksym.discover.degree import random_positions
-from sksym.evidence import Estimate, FunctionSamples, decide
+from sksym.discover.log_odds import (
+    LEAST_MARGIN,
+    NEEDED,
+    LabelledValues,
+    LogisticEstimate,
+    logistic_regression,
+)
+from sksym.discover.scores import LEAST_PROBABILITY
+from sksym.evidence import FunctionSamples, Verdict, decide, echelon_form, joint_fit, rounded
+from sksym.evidence.selection import saturated
 from sksym.libraries import PolynomialLibrary, evaluate, library_values
 
 _MOST_CLASSES = 10  # integers of more values than this are numbers
 _SAMPLES_PER_CLASS = 20  # on average: numbers of fewer are no labels
-_PENALTY = 1e-4  # a normal prior on log odds, of standard deviation 100 in the root mean square
-_UNDETERMINED = 100.0  # times the penalty: information that is the penalty's own
-_MAX_ITER = 200
-_TOL = 1e-8
 _LARGEST_DEGREE = 4
 _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels determine
 _N_FOLDS = 5
-_LEAST_PROBABILITY = 1e-12
+_REJECT = 0.01  # p value below which a symmetry is not declared
 _FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
-_PRIOR_ODDS = 100.0  # against any symmetry
 
 
 # ---------------------------------------------------------------------------------------- labels
@@ -54,20 +56,29 @@ def read_labels(y, sample_weight=None):
     if labels.ndim != 1 or not len(labels):
         return None, y
     if labels.dtype.kind in "OUT":
-        is_text = np.array([isinstance(label, str | bool | np.bool_) for label in labels])
-        if not is_text.any():
+        labels = _plain_labels(labels)
+        if labels is None:
             return None, y  # numbers, which are validated elsewhere
-        if not is_text.all():
-            first = int(np.argmin(is_text))
-            raise ValueError(
-                f"y mixes labels with {labels[first]!r} at sample {first}: leave samples without "
-                "a label out, or give all labels as strings."
-            )
-        labels = np.array(labels.tolist())
     classes, codes = np.unique(labels, return_inverse=True)
     if labels.dtype.kind in "Ub" or _are_codes(labels, sample_weight):
         return classes, codes
     return None, y
+
+
+def _plain_labels(labels):
+    """Return strings, truth values or integers from an array of objects (n,), else None."""
+    if all(isinstance(label, int | np.integer) for label in labels):
+        return np.array(labels.tolist())
+    is_text = np.array([isinstance(label, str | bool | np.bool_) for label in labels])
+    if not is_text.any():
+        return None
+    if not is_text.all():
+        first = int(np.argmin(is_text))
+        raise ValueError(
+            f"y mixes labels with {labels[first]!r} at sample {first}: leave samples without "
+            "a label out, or give all labels as strings."
+        )
+    return np.array(labels.tolist())
 
 
 def _are_codes(y, sample_weight):
@@ -102,229 +113,6 @@ def check_classes(classes, n):
         )
 
 
-# ---------------------------------------------------------------------------------- log likelihood
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledValues:
-    """Values of functions at samples of some classes.
-
-    Attributes
-    ----------
-    u : ndarray of shape (n, rank)
-        Of functions that are orthonormal on the data.
-    codes : ndarray of shape (n,), int
-        Class of every sample.
-    weight : ndarray of shape (n,)
-    n_classes : int
-        K.
-    """
-
-    u: np.ndarray
-    codes: np.ndarray
-    weight: np.ndarray
-    n_classes: int
-
-    @cached_property
-    def contrasts(self):
-        """Log odds (n, K) up to a constant are ``values (n, q) @ contrasts.T``: (K, q)."""
-        K = self.n_classes
-        if K == 2:
-            return np.array([[0.0], [1.0]])
-        # Orthonormal, so that no class is a reference: all are treated alike.
-        columns = np.column_stack([np.ones(K), np.eye(K)[:, 1:]])
-        Q, _ = np.linalg.qr(columns)
-        return Q[:, 1:]
-
-    def fit(self, functions):
-        """Fit log odds by maximum likelihood in some functions.
-
-        Minimises ``sum_i w_i log(1 / p_i) + penalty |theta|^2 / 2``, p_i the probability of the
-        class of sample i. The penalty only keeps theta finite where the classes are separable.
-
-        Parameters
-        ----------
-        functions : ndarray of shape (rank, k)
-            Orthonormal columns: combinations of u.
-
-        Returns
-        -------
-        theta : ndarray of shape (q, k)
-        loss : float
-            The negative log likelihood.
-        """
-        z = self.u @ functions
-        model = LogisticRegression(
-            C=1 / _PENALTY,
-            fit_intercept=False,  # the constant is a function of the library
-            solver="newton-cholesky",
-            tol=_TOL,
-            max_iter=_MAX_ITER,
-        )
-        model.fit(z, self.codes, sample_weight=self.weight)
-        theta = model.coef_
-        if self.n_classes > 2:
-            theta = self.contrasts.T @ theta
-        return theta, self.loss(z @ theta.T)
-
-    def loss(self, values):
-        """Compute the negative log likelihood of contrasts (n, q)."""
-        log_p = log_softmax(values @ self.contrasts.T, axis=1)
-        own = np.take_along_axis(log_p, self.codes[:, None], axis=1)
-        return -self.weight @ own[:, 0]
-
-    @cached_property
-    def loss_of_shares(self):
-        """The negative log likelihood of probabilities that are the same everywhere."""
-        total = np.bincount(self.codes, self.weight)
-        return -total @ np.log(total / total.sum())
-
-    def information(self, theta):
-        """Compute the Fisher information (q rank, q rank) of ``theta.ravel()``, (q, rank)."""
-        C = self.contrasts
-        p = softmax(self.u @ theta.T @ C.T, axis=1)
-        mean = p @ C
-        q, rank = theta.shape
-        blocks = np.empty((q, rank, q, rank))
-        for a in range(q):
-            for b in range(q):
-                # C^T (diag(p) - p p^T) C for every sample
-                second = p @ (C[:, a] * C[:, b])
-                covariance = second - mean[:, a] * mean[:, b]
-                row_weight = self.weight * covariance
-                blocks[a, :, b] = self.u.T @ (row_weight[:, None] * self.u)
-        return blocks.reshape(q * rank, q * rank)
-
-
-# -------------------------------------------------------------------------------------- the fit
-
-
-@dataclass(frozen=True, eq=False)
-class LogisticEstimate(Estimate):
-    """Log odds in a library, with the inverse Fisher information as covariance.
-
-    Far from the maximum the likelihood is not quadratic. Where probabilities are near 0 or 1 its
-    curvature at the maximum is so small that a Wald test accepts almost anything (Hauck and Donner
-    1977), so subspaces are judged by the likelihood ratio: they are fitted anew.
-
-    One label says far less than one number, so the noise floor is high, and the criterion of
-    Schwarz, whose prior is as wide as the noise of a single sample, accepts what is not there.
-    That there is a symmetry at all must be established by a Bayes factor with a prior as wide as
-    the signal, ``g = max(D / m - 1, 0)`` in units of the noise, for the deviance D that the fit
-    explains with m coefficients (George and Foster 2000): t constraints that cost the deviance
-    ``miss`` have the criterion::
-
-        miss g / (1 + g) - t log(1 + g).
-
-    That the terms of highest degree vanish is no evidence of symmetry. So a symmetry must be 100
-    times as likely as the library itself, and as all polynomials of any lower degree that are
-    more than those with the symmetry. Which symmetry it is, is then chosen by Schwarz' criterion
-    among those that cost no more than noise does, after Akaike: ``miss <= 2 t``.
-
-    Attributes
-    ----------
-    labels : LabelledValues, default=None
-    loss : float
-        The negative log likelihood of the fit.
-    smaller : tuple of ndarray of shape (k, p)
-        Functions of smaller libraries that are contained in this one.
-    is_established : bool
-        Whether it is known that there is a symmetry, and only open which.
-    """
-
-    labels: LabelledValues | None = None
-    loss: float = 0.0
-    smaller: tuple = ()
-    is_established: bool = False
-
-    is_quadratic: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, samples, codes, n_classes):
-        """Fit log odds in the library of `FunctionSamples` to codes (n,) of classes.
-
-        Returns
-        -------
-        estimate : LogisticEstimate
-        is_determined : bool
-            Whether the labels alone determine it. Not so where classes are separable.
-        """
-        # The regression on anything has the coordinates that are orthonormal on the data.
-        coordinates = samples.estimate
-        u = library_values(samples.library, samples.X) @ coordinates.from_data
-        labels = LabelledValues(u, codes, samples.weight, n_classes)
-        theta, loss = labels.fit(np.eye(u.shape[1]))
-        information = labels.information(theta)
-        least = np.linalg.eigvalsh(information).min(initial=np.inf)
-        factor = np.linalg.cholesky(information + _PENALTY * np.eye(len(information)))
-        estimate = cls(
-            coef=theta @ coordinates.from_data.T,
-            to_data=coordinates.to_data,
-            from_data=coordinates.from_data,
-            undetermined=coordinates.undetermined,
-            # (F F^T)^-1 = F^-T F^-1
-            noise=np.linalg.inv(factor).T,
-            dof=np.inf,
-            n=samples.weight.sum(),
-            labels=labels,
-            loss=loss,
-            smaller=_lower_degrees(samples.library),
-        )
-        return estimate, least > _UNDETERMINED * _PENALTY
-
-    def deviance(self, basis):
-        """Return twice the log likelihood that a subspace (k, q p) loses, and its rank.
-
-        All contrasts are fitted in the same functions: symmetries leave every one unchanged.
-        """
-        q, p = self.coef.shape
-        functions = np.reshape(basis, (-1, p)) @ self.to_data
-        _, s, Vt = np.linalg.svd(functions, full_matrices=False)
-        rank = np.count_nonzero(s > _TOL * s.max(initial=0))
-        _, loss = self.labels.fit(Vt[:rank].T)
-        return max(2 * (loss - self.loss), 0.0), q * rank
-
-    def judge(self, miss, n_constraints):
-        """Test constraints that cost the deviance `miss`.
-
-        The BIC is infinite where the evidence is too weak; see the class.
-        """
-        p_value, bic = super().judge(miss, n_constraints)
-        if self.is_established:
-            return p_value, bic if miss <= 2 * n_constraints else np.inf
-        rivals = [value for t, value in self._rivals if t < n_constraints]
-        most = min(rivals, default=np.inf) - 2 * np.log(_PRIOR_ODDS)
-        if self._criterion(miss, n_constraints) > most:
-            bic = np.inf
-        return p_value, bic
-
-    def _criterion(self, miss, n_constraints):
-        """Return -2 times the logarithm of a Bayes factor against the library itself."""
-        explained = 2 * (self.labels.loss_of_shares - self.loss)
-        n_coef = len(self.coef) * max(self.rank - 1, 1)
-        g = max(explained / n_coef - 1, 0.0)
-        return miss * g / (1 + g) - n_constraints * np.log1p(g)
-
-    @cached_property
-    def _rivals(self):
-        """The numbers of constraints, and the criteria, of this library and smaller ones."""
-        rivals = [(0, 0.0)]
-        for functions in self.smaller:
-            miss, rank = self.deviance(functions)
-            n_constraints = len(self.coef) * self.rank - rank
-            rivals.append((n_constraints, self._criterion(miss, n_constraints)))
-        return rivals
-
-
-def _lower_degrees(library):
-    """Return bases (k, p) of the polynomials of every lower degree, none of other libraries."""
-    if not library.has_all_monomials:
-        return ()
-    degree = library.monomials_.exponents.sum(axis=1)
-    identity = np.eye(len(degree))
-    return tuple(identity[degree <= m] for m in range(1, degree.max()))
-
-
 def symmetries_of_labels(samples, codes, n_classes, rule):
     """Find which candidates leave the probabilities of all classes unchanged.
 
@@ -343,25 +131,104 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
     coef : ndarray of shape (1, p) or (K, p)
         Log odds of the second class of two, else of every class, with the sum zero.
     """
-    estimate, is_determined = LogisticEstimate.of(samples, codes, n_classes)
-    if not is_determined:
+    estimate = LogisticEstimate.of(samples, codes, n_classes)
+    if estimate.labels.are_separable:
         warn(
-            "The library separates the classes, at least in part, so their log odds have no "
-            "finite estimate: they are penalised, and errors are those of the penalised fit. "
+            "The library separates the classes, at least in part, so the labels set no limit to "
+            "their log odds: these are as large as a prior of standard deviation 5 allows. "
             "Use a smaller library, or more samples."
         )
-    values = evaluate(samples.library, estimate.coef, samples.X)
-    samples = replace(samples, Y=values)
-    evidence = samples.evidence(estimate)
+    samples, evidence = _evidence(samples, estimate)
     loose = replace(rule, max_defect=_FLOORS * rule.max_defect)
     found = decide(samples, evidence, loose)
-    if rule.count == "auto" and len(found.generators):
-        established = replace(estimate, is_established=True)
-        found = decide(samples, evidence.with_estimate(established), loose)
+    if rule.count == "auto":
+        if len(found.generators):
+            established = replace(estimate, is_established=True)
+            found = decide(samples, evidence.with_estimate(established), loose)
+        found = _checked(samples, evidence, found)
+        if rule.snap:
+            found = _found_in_smaller_library(samples, codes, evidence, found)
     coef = estimate.coef
     if n_classes > 2:
         coef = estimate.labels.contrasts @ coef
     return evidence, found, coef
+
+
+def _evidence(samples, estimate):
+    """Return samples of estimated log odds, and what they say about the candidates."""
+    values = evaluate(samples.library, estimate.coef, samples.X)
+    samples = replace(samples, Y=values)
+    return samples, samples.evidence(estimate)
+
+
+def _checked(samples, evidence, found):
+    """Return a verdict, without its generators where a likelihood ratio rejects them."""
+    k = len(found.generators)
+    if not k:
+        return found
+    test = evidence.estimate.test(samples.symmetric_functions(found.generators))
+    if test.p_value > _REJECT:
+        return found
+    none = np.zeros((0, evidence.spectrum.n_candidates))
+    return Verdict(none, None, evidence.floor_test(1)[1], found.undecided + k)
+
+
+def _found_in_smaller_library(samples, codes, evidence, found):
+    """Look for simple numbers in polynomials of lower degree, which labels determine far better.
+
+    They are judged in the whole library, for which a lower degree is no evidence.
+
+    Parameters
+    ----------
+    samples : FunctionSamples
+    codes : ndarray of shape (n,), int
+    evidence : FittedEvidence
+    found : Verdict
+        In the whole library, which is returned where nothing better is found.
+    """
+    estimate = evidence.estimate
+    degree = estimate.least_degree()
+    if degree is None:
+        return found
+    library = clone(samples.library).set_params(degree=degree).fit(samples.X)
+    smaller = replace(samples, library=library)
+    lower = LogisticEstimate.of(smaller, codes, estimate.labels.n_classes)
+    _, within = _evidence(smaller, lower)
+    best = found
+    most = LEAST_MARGIN
+    n_constraints = 0
+    if len(found.generators):
+        basis = samples.symmetric_functions(found.generators)
+        n_constraints = estimate.test(basis).n_constraints
+    for simple, errors in _simple_numbers(within):
+        basis = samples.symmetric_functions(simple)
+        if basis is None:
+            continue
+        test = estimate.test(basis)
+        is_accepted = test.p_value > _REJECT and test.margin > most
+        # Part of an algebra may be found in the whole library.
+        if is_accepted and test.n_constraints >= n_constraints:
+            most = test.margin
+            generators = saturated(evidence, basis)
+            _, floor = evidence.floor_test(len(generators))
+            undecided = len(found.generators) + found.undecided - len(generators)
+            best = Verdict(generators, errors, floor, max(undecided, 0))
+    return best
+
+
+def _simple_numbers(evidence):
+    """Yield generators (k, r) in simple numbers near those of joint fits, and errors (k, r)."""
+    for k in range(1, len(evidence.spectrum.generators) + 1):
+        is_consistent, _ = evidence.floor_test(k)
+        if not is_consistent:
+            return
+        fit = joint_fit(evidence, k)
+        if fit is None or not fit.has_converged:
+            continue
+        form, errors = echelon_form(evidence, fit.generators, fit.changes)
+        simple = rounded(form, errors)
+        if simple is not None:
+            yield simple, errors
 
 
 def probabilities(values):
@@ -378,6 +245,10 @@ def probabilities(values):
 def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     """Return one more than the degree of the polynomials of least cross-validated log loss.
 
+    A cross-validation takes too low a degree where the terms of the next are small. Then these
+    are no evidence of symmetry, so the degree grows until likelihood ratio tests no longer find
+    that terms of a higher degree are needed.
+
     Parameters
     ----------
     candidates : LieAlgebra or VectorFields
@@ -393,21 +264,46 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     """
     fold = (random_positions(X, rng) * _N_FOLDS).astype(int)
     most = _LARGEST_SHARE * weight.sum() / (n_classes - 1)
-    losses = {}
-    # From 2 on: quadratic terms are often seen only by the degree above.
-    for degree in range(2, _LARGEST_DEGREE + 1):
+
+    @cache
+    def labels_in(degree):
         library = PolynomialLibrary(degree).fit(X)
         if library.n_output_features_ > most:
-            break
+            return None
         no_targets = np.zeros((len(X), 1))
         samples = FunctionSamples(library, candidates, None, X, no_targets, weight)
         u = library_values(library, X) @ samples.estimate.from_data
-        labels = LabelledValues(u, codes, weight, n_classes)
+        return LabelledValues(u, codes, weight, n_classes)
+
+    losses = {}
+    # From 2 on: quadratic terms are often seen only by the degree above.
+    for degree in range(2, _LARGEST_DEGREE + 1):
+        labels = labels_in(degree)
+        if labels is None:
+            break
         losses[degree] = _held_out_loss(labels, fold)
-    # One degree more shows what a function is not, if it can be afforded.
     best = min(losses, key=losses.get, default=1)
-    larger = PolynomialLibrary(best + 1).fit(X)
-    return best + 1 if larger.n_output_features_ <= most else best
+    if labels_in(best) is None:
+        return best
+    # One degree more shows what a function is not, if it can be afforded. Even functions need
+    # none of the next odd degree, so the one after is looked at too.
+    for degree in range(best, _LARGEST_DEGREE + 1):
+        larger = [labels_in(degree + 1), labels_in(degree + 2)]
+        if larger[0] is None:
+            return degree
+        if not any(_is_needed(labels_in(degree), more) for more in larger if more is not None):
+            return degree + 1
+    return _LARGEST_DEGREE + 1
+
+
+def _is_needed(labels, larger):
+    """Tell whether the functions that only a larger library has are needed."""
+    rank = labels.u.shape[1]
+    larger_rank = larger.u.shape[1]
+    _, loss = labels.fit(np.eye(rank))
+    _, larger_loss = larger.fit(np.eye(larger_rank))
+    n_more = (labels.n_classes - 1) * (larger_rank - rank)
+    return stats.chi2.sf(2 * (loss - larger_loss), n_more) < NEEDED
 
 
 def _held_out_loss(labels, fold):
@@ -416,12 +312,7 @@ def _held_out_loss(labels, fold):
     for label in np.unique(fold):
         held_out = fold == label
         training = ~held_out
-        model = LogisticRegression(
-            C=1 / _PENALTY,
-            fit_intercept=False,
-            solver="newton-cholesky",
-            max_iter=_MAX_ITER,
-        )
+        model = logistic_regression()
         model.fit(
             labels.u[training],
             labels.codes[training],
@@ -431,5 +322,5 @@ def _held_out_loss(labels, fold):
         p = np.zeros((np.count_nonzero(held_out), labels.n_classes))
         p[:, model.classes_] = model.predict_proba(labels.u[held_out])
         own = np.take_along_axis(p, labels.codes[held_out][:, None], axis=1)[:, 0]
-        total -= labels.weight[held_out] @ np.log(np.maximum(own, _LEAST_PROBABILITY))
+        total -= labels.weight[held_out] @ np.log(np.maximum(own, LEAST_PROBABILITY))
     return total

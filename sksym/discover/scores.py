@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, is_classifier
 
 from sksym._estimator import warn
 
-_LEAST_PROBABILITY = 1e-12
+LEAST_PROBABILITY = 1e-12
 
 
 def has_labels(model):
@@ -43,15 +43,15 @@ def log_odds_of(probabilities):
     probabilities : ndarray of shape (n, k)
     """
     p = np.asarray(probabilities, float)
-    n_extreme = np.count_nonzero(p.min(axis=1) < _LEAST_PROBABILITY)
+    n_extreme = np.count_nonzero(p.min(axis=1) < LEAST_PROBABILITY)
     if n_extreme:
         warn(
             f"{n_extreme} of {len(p)} probabilities are 0 or 1, of which log odds are infinite: "
-            f"they are clipped at {_LEAST_PROBABILITY:g}, where the model has no derivative. "
+            f"they are clipped at {LEAST_PROBABILITY:g}, where the model has no derivative. "
             "Calibrate the classifier, or leave such rows out."
         )
     # Clipped, as a single infinite score would spoil all others.
-    logarithm = np.log(np.maximum(p, _LEAST_PROBABILITY))
+    logarithm = np.log(np.maximum(p, LEAST_PROBABILITY))
     if p.shape[1] == 2:
         return logarithm[:, 1] - logarithm[:, 0]
     return logarithm - logarithm.mean(axis=1, keepdims=True)

@@ -85,7 +85,12 @@ class JointFit:
     @property
     def is_exact(self):
         """Whether the fit converged and says something, be it contradicted by the data or not."""
-        return self.residual <= _CONVERGED and self.codimension > 0
+        return self.has_converged and self.codimension > 0
+
+    @property
+    def has_converged(self):
+        """Whether the symmetries are exact, be they evidence or not."""
+        return self.residual <= _CONVERGED
 
 
 def joint_fit(evidence, k):

@@ -1,17 +1,21 @@
 """Symmetries of class labels: log odds, their errors, evidence, and what is refused."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import subspace_angles
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import chi2
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures
 
 from sksym import PolynomialLibrary, SymmetryDiscoverer, aff, gl, lorentz, so, vector
-from sksym.discover.labels import LogisticEstimate, read_labels
+from sksym.discover.labels import degree_for_labels, read_labels
+from sksym.discover.log_odds import LEAST_MARGIN, PENALTY, LogisticEstimate
 from sksym.evidence import FunctionSamples
 
 
@@ -74,6 +78,23 @@ def test_none_where_the_log_odds_have_none():
         )
 
 
+def coins(X):
+    return np.zeros(len(X))
+
+
+def weakly_broken(X):
+    """No symmetry, but 500 labels hardly tell it from functions that have some."""
+    x, y, z = X.T
+    return x**3 + x * y * z + z**3 + 0.5 * x * z**2 + x
+
+
+@pytest.mark.parametrize("log_odds", [coins, weakly_broken])
+def test_nothing_is_invented_from_few_labels(log_odds):
+    for seed in range(3):
+        model = SymmetryDiscoverer(random_state=0).fit(*labelled(log_odds, 500, seed))
+        assert not model.n_symmetries_
+
+
 def test_symmetries_of_three_classes():
     X, y = three_classes(1000, 0)
     model = SymmetryDiscoverer(random_state=0).fit(X, y)
@@ -90,7 +111,8 @@ def test_symmetries_of_three_classes():
 
 def test_probabilities_are_those_of_logistic_regression():
     X, y = labelled(sphere, 400, 0)
-    model = SymmetryDiscoverer(library=PolynomialLibrary(2)).fit(X, y)
+    model = SymmetryDiscoverer(so, library=PolynomialLibrary(2))
+    model.fit(X, y, sample_weight=np.full(400, 1e3))  # the prior counts for nothing
     features = PolynomialFeatures(2)
     own = LogisticRegression(C=1e6, tol=1e-10, max_iter=10_000, fit_intercept=False)
     own.fit(features.fit_transform(X), y)
@@ -165,15 +187,15 @@ def test_covariance_is_the_inverse_curvature_of_the_log_likelihood(n_classes):
     weight = rng.uniform(0.5, 1.5, 200)
     library = PolynomialLibrary(1).fit(X)
     samples = FunctionSamples(library, so(2), None, X, X[:, :1], weight)
-    estimate, is_determined = LogisticEstimate.of(samples, codes, n_classes)
-    assert is_determined
+    estimate = LogisticEstimate.of(samples, codes, n_classes)
     labels = estimate.labels
+    assert not labels.are_separable
     theta = (estimate.coef @ estimate.to_data).ravel()
 
     def loss(theta):
         values = labels.u @ theta.reshape(n_classes - 1, -1).T
         log_p = log_softmax(values @ labels.contrasts.T, axis=1)
-        return -weight @ log_p[np.arange(200), codes]
+        return -weight @ log_p[np.arange(200), codes] + PENALTY * theta @ theta / 2
 
     step = 1e-3 * np.eye(len(theta))
     curvature = [
@@ -195,15 +217,80 @@ def test_subspaces_cost_their_likelihood_ratio():
     codes = np.unique(y, return_inverse=True)[1]
     library = PolynomialLibrary(2, center=0.0, scale=1.0).fit(X)
     samples = FunctionSamples(library, so(3), None, X, X[:, :1], np.ones(300))
-    estimate, _ = LogisticEstimate.of(samples, codes, 2)
+    estimate = LogisticEstimate.of(samples, codes, 2)
     p = library.n_output_features_
     assert estimate.deviance(np.eye(p)) == (pytest.approx(0, abs=1e-6), p)
     miss, rank = estimate.deviance(np.eye(p)[:1])  # constants only
+
+    def loss(c):
+        own = np.where(codes, c, -c)
+        return np.logaddexp(0, -own).sum() + PENALTY * c**2 / 2
+
+    assert rank == 1
+    constant = minimize_scalar(loss, bounds=(-5, 5), options={"xatol": 1e-9})
+    assert_allclose(miss, 2 * (constant.fun - estimate.loss), rtol=1e-6)
     share = np.mean(codes)
     entropy = -300 * (share * np.log(share) + (1 - share) * np.log(1 - share))
-    assert rank == 1
-    assert_allclose(miss, 2 * (entropy - estimate.loss), rtol=1e-6)
     assert_allclose(estimate.labels.loss_of_shares, entropy)
+
+
+def estimate_of(log_odds, n, degree, seed=0):
+    X, y = labelled(log_odds, n, seed)
+    codes = np.unique(y, return_inverse=True)[1]
+    library = PolynomialLibrary(degree, center=0.0, scale=1.0).fit(X)
+    samples = FunctionSamples(library, so(3), None, X, X[:, :1], np.ones(n))
+    return LogisticEstimate.of(samples, codes, 2), samples
+
+
+def test_margin_is_a_ratio_of_likelihoods_under_priors_as_wide_as_the_signal():
+    estimate, _ = estimate_of(sphere, 300, 2)
+    estimate = replace(estimate, smaller=())
+    explained = 2 * (estimate.labels.loss_of_shares - estimate.loss)
+    m = estimate.rank - 1
+
+    def evidence(D, m):
+        def negative(log_g):
+            g = np.exp(log_g)
+            return m * np.log1p(g) - D * g / (1 + g)
+
+        return -minimize_scalar(negative, bounds=(-10, 10), options={"xatol": 1e-8}).fun
+
+    for miss, t in ((3.0, 2), (20.0, 5), (50.0, 8)):
+        margin = evidence(explained - miss, m - t) - evidence(explained, m)
+        assert_allclose(estimate.margin(miss, t), margin, rtol=1e-6)
+        judged = estimate.judge(miss, t)[1]
+        assert np.isinf(judged) == (margin < LEAST_MARGIN)
+    # What explains nothing is no evidence.
+    assert estimate.margin(explained, 8) <= 0
+
+
+def test_symmetries_are_tested_where_nothing_else_is_fitted():
+    """An ellipsoid's quadratic terms break so(3), the cubic terms of the library only hide it."""
+    estimate, samples = estimate_of(lambda X: sphere(X) + X[:, 0] ** 2 / 2, 1000, 3)
+    basis = samples.symmetric_functions(np.eye(3))
+    miss, rank = estimate.deviance(basis)
+    omnibus = chi2.sf(miss, estimate.rank - rank)
+    assert estimate.test(basis).p_value < omnibus / 2
+    true, samples = estimate_of(sphere, 1000, 3)
+    test = true.test(samples.symmetric_functions(np.eye(3)))
+    assert test.p_value > 0.01
+    assert test.margin > LEAST_MARGIN
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_degree_grows_until_the_highest_terms_are_not_needed(seed):
+    X, y = labelled(weakly_broken, 500, seed)
+    codes = np.unique(y, return_inverse=True)[1]
+    weight = np.ones(500)
+    rng = np.random.RandomState(0)
+    degree = degree_for_labels(so(3), X, codes, 2, weight, rng)
+    library = PolynomialLibrary(degree).fit(X)
+    samples = FunctionSamples(library, so(3), None, X, X[:, :1], weight)
+    estimate = LogisticEstimate.of(samples, codes, 2)
+    is_lower = library.monomials_.exponents.sum(axis=1) < degree
+    miss, rank = estimate.deviance(np.eye(len(is_lower))[is_lower])
+    assert degree > 3
+    assert chi2.sf(miss, estimate.rank - rank) >= 0.05
 
 
 # ------------------------------------------------------------------------------- what is no label
@@ -223,7 +310,15 @@ def test_numbers_stay_numbers():
         classes, same = read_labels(y)
         assert classes is None
         assert same is y
-    for y in (rng.integers(0, 3, 60), list("ab") * 30, rng.integers(0, 2, (60, 1))):
+    for y in (
+        rng.integers(0, 3, 60),
+        rng.integers(0, 3, 60).astype(object),
+        list("ab") * 30,
+        np.array(["a", "b"] * 30, dtype=object),
+        np.array([True, False] * 30, dtype=object),
+        [True, False] * 30,
+        rng.integers(0, 2, (60, 1)),
+    ):
         classes, codes = read_labels(y)
         assert_array_equal(np.asarray(y).ravel(), classes[codes])
 
@@ -269,6 +364,18 @@ def test_an_output_of_labels_is_refused():
     X, y = labelled(sphere, 30, 0)
     with pytest.raises(ValueError, match="leave `output` out"):
         SymmetryDiscoverer(output=vector).fit(X, y)
+
+
+def test_unequal_errors_of_labels_are_refused():
+    X, y = labelled(sphere, 60, 0)
+    with pytest.raises(ValueError, match=r"labels of 2 classes.*robust=True.*leave it at 'auto'"):
+        SymmetryDiscoverer(robust=True).fit(X, y)
+    models = [
+        SymmetryDiscoverer(so, library=PolynomialLibrary(2), robust=robust).fit(X, y)
+        for robust in ("auto", False, np.False_)
+    ]
+    for model in models[1:]:
+        assert_array_equal(model.coef_, models[0].coef_)
 
 
 def test_functions_that_vanish_on_the_data():
