@@ -194,10 +194,9 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
 
     def _conclude(self, case, library, functions, X, weight):
         """Set what is conserved, by a `Case` for functions (k, p)."""
-        count = self.n_quantities
         # A number asked for is given, whether or not other trajectories confirm it.
-        if count == "auto" and case.is_open:
-            count = 0
+        is_auto = isinstance(self.n_quantities, str)
+        count = case.count if is_auto else self.n_quantities
         proposals = _partly_rounded if self.snap else None
         conclusion = verdict(case.evidence, count, self.max_defect, proposals)
         self.library_ = library
@@ -212,9 +211,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         # Ascending there, since small ones are of interest; descending in all estimators.
         self.singular_values_ = case.evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
-        # Of the functions that may be constant by accident, others may have been declared.
-        accidental = case.n_accidental - self.n_quantities_
-        self.undecided_ = max(conclusion.undecided, accidental)
+        self.undecided_ = case.undecided if is_auto else 0
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""

@@ -84,6 +84,7 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
         motion=motion,
         noise=noise + library.jacobian_rtol_**2 * motion.sum(axis=0),
         expected=np.zeros_like(motion),
+        errors=np.zeros((len(points), 0, k)),
         n_errors=float(len(points)),
         is_sure=1.0,
         groups=groups,
