@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksym.discover.constancy import changes_within, least_variation
-from sksym.discover.rates import UndeterminedError, consecutive_rows, exact_rates, smoothed_rates
-from sksym.dynamics.smoothing import smoothed_states
+from sksym.discover.rates import (
+    UndeterminedError,
+    WeakRows,
+    consecutive_rows,
+    exact_rates,
+    smoothed_rates,
+)
+from sksym.dynamics.smoothing import INTERPOLATED, smoothed_states
 from sksym.evidence import within_floor
 from sksym.evidence.spectrum import BEYOND
 
@@ -109,6 +115,13 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
     if not count or changes.are_confirmed(count):
         return Case(evidence, count, undecided)
     undecided = Case(evidence, 0, count)
+    rows = None
+    n_common = 1
+    if states.window.max() == 1:
+        # Velocities from polynomials through so many samples have their errors in common.
+        n_common = INTERPOLATED
+    else:
+        rows = WeakRows.of(X, t, indices, states.X)
     try:
         rates = smoothed_rates(
             library,
@@ -118,7 +131,8 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
             weight,
             rng,
             error=_VANISHING,
-            n_common=states.window.max(),
+            n_common=n_common,
+            rows=rows,
         )
     except UndeterminedError:
         return undecided

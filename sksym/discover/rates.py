@@ -3,7 +3,8 @@
 Index legend: n samples, d coordinates, k candidate functions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from sksym._linalg import merge_rows, row_blocks
 from sksym.discover.changes import Changes, gram_of_groups
 from sksym.discover.degree import best_degree
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
+from sksym.dynamics.weak import WeakForm
 from sksym.equivariant import place, probe_points
 from sksym.evidence import SampledEvidence, library_statistics
 from sksym.groups import Group
@@ -19,6 +21,8 @@ from sksym.libraries import PolynomialLibrary, library_values
 _ROWS = 4000  # points at which the rate of change of a function is tested
 _RANK = 1e-11  # relative size of singular values that are round-off
 _ROUND_OFF = 1e-13  # relative error of exact derivatives
+_LARGEST_DEGREE = 5  # of polynomials for the velocities on trajectories
+_LARGEST_SHARE = 0.4  # of the number of windows: functions that are fitted
 _DIGITS = 12  # decimals to which rounded data are recognised
 _ALONG = 0.8  # cosine between the velocity and the step to the next sample of a trajectory
 
@@ -146,7 +150,9 @@ def _gradients(library, functions, X):
     return np.einsum("npd,kp->ndk", library.jacobian(X), functions)
 
 
-def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_common=1):
+def smoothed_rates(
+    library, functions, X, X_dot, weight, rng, *, error=None, n_common=1, rows=None
+):
     """Return the rates of change of functions along the smoothed dynamics, with their errors.
 
     Parameters
@@ -162,6 +168,8 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
         for that error determine nothing, and rates elsewhere count too. None: states lie anywhere.
     n_common : int, default=1
         Number of neighbouring samples whose velocities have an error in common.
+    rows : WeakRows, default=None
+        The dynamics of trajectories, in place of time derivatives.
 
     Returns
     -------
@@ -169,13 +177,18 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
     """
     spread = column_spread(X, weight)
     rtol = _RANK if error is None else error
-    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng, rtol)
+    if rows is None:
+        dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng, rtol)
+    else:
+        dynamics, is_determined = _simplest_dynamics(library, X, rows, rtol)
     chosen = some_rows(len(X), _ROWS, rng)
     points = X[chosen]
     weight = weight[chosen]
     if error is not None or not is_determined:
         # A function that vanishes on the data is constant there, but need not be conserved.
         probes = probe_points(X, 2 * library.n_output_features_)
+        # Only between the data: beyond them functions such as logarithms may not be defined.
+        probes = np.clip(probes, X.min(axis=0), X.max(axis=0))
         points = np.concatenate([points, probes])
         weight = np.append(weight, np.full(len(probes), weight.mean()))
     sqrt_share = np.sqrt(weight / weight.sum())
@@ -240,10 +253,15 @@ class _Dynamics:
     @classmethod
     def fit(cls, library, X, X_dot, weight, rtol):
         """Fit the time derivatives (n, d) of states (n, d), known to `rtol`, in a library."""
-        n = weight.sum()
-        p = library.n_output_features_
         factor = library_statistics(library, X, X_dot, weight).square_factor()
+        return cls.from_factor(library, factor, weight.sum(), rtol)
+
+    @classmethod
+    def from_factor(cls, library, factor, n, rtol):
+        """Fit the rows ``[phi, time derivatives]``, n of them, given by a triangular factor."""
+        p = library.n_output_features_
         derivatives = factor[:, p:]
+        d = derivatives.shape[1]
         U, s, Vt = np.linalg.svd(factor[:p, :p])
         rank = np.count_nonzero(s > rtol * s.max(initial=0))
         spread = Vt[:rank].T / s[:rank]
@@ -251,7 +269,7 @@ class _Dynamics:
         # Beyond the functions that the data determine, and beyond all functions.
         square = np.sum((U[:, rank:].T @ derivatives[:p]) ** 2, axis=0)
         square = square + np.sum(derivatives[p:] ** 2, axis=0)
-        sigma = np.full(X.shape[1], np.inf)
+        sigma = np.full(d, np.inf)
         score = np.inf
         if rank == p and n > p:
             # The residuals of exact derivatives are round-off, and may be too small by chance.
@@ -274,6 +292,74 @@ class _Dynamics:
         leverage = np.linalg.norm(phi @ self.spread, axis=1)
         errors = leverage[:, None] * self.sigma
         return phi @ self.coef.T, errors
+
+
+@dataclass(frozen=True, eq=False)
+class WeakRows:
+    """Trajectories in the weak form, which needs no derivatives of noisy states.
+
+    Attributes
+    ----------
+    form : WeakForm
+    X : ndarray of shape (n, d)
+        The states as measured, in units of their spread.
+    smooth : ndarray of shape (n, d)
+        The same, smoothed, where functions are evaluated: noise would bias their means.
+    spread : ndarray of shape (d,)
+    """
+
+    form: WeakForm
+    X: np.ndarray
+    smooth: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, X, t, indices, smooth):
+        """Place windows on the trajectories of noisy states (n, d)."""
+        spread = column_spread(X, np.ones(len(X)))
+        scaled = X / spread
+        return cls(WeakForm.of(scaled, t, indices), scaled, smooth, spread)
+
+    @property
+    def n_rows(self):
+        """Number of windows."""
+        return self.form.W.shape[0]
+
+    def dynamics(self, library, rtol):
+        """Fit the velocities in a library."""
+        phi = self.form.integrals(library_values(library, self.smooth))
+        factor = merge_rows(None, np.hstack([phi, self.form.rates(self.X)]))
+        n_columns = factor.shape[1]
+        square = np.zeros((n_columns, n_columns))
+        square[: len(factor)] = factor
+        fit = _Dynamics.from_factor(library, square, self.n_rows, rtol)
+        return replace(fit, coef=fit.coef * self.spread[:, None], sigma=fit.sigma * self.spread)
+
+
+def _simplest_dynamics(library, X, rows, rtol):
+    """Fit the velocities in the library, or else in polynomials of the least degree that fit.
+
+    Those predict the velocities as well as any others within one standard error. Away from a
+    trajectory velocities in more functions than it takes are uncertain without need.
+
+    Returns
+    -------
+    dynamics, is_determined : see `_smoothed_dynamics`
+    """
+    n = rows.n_rows
+    d = X.shape[1]
+    fits = [rows.dynamics(library, rtol)]
+    for degree in range(1, _LARGEST_DEGREE + 1):
+        if degree > 1 and comb(d + degree, degree) > _LARGEST_SHARE * n:
+            break
+        polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(d))
+        fits.append(rows.dynamics(polynomials, rtol))
+    best = min(fit.score for fit in fits)
+    if best == np.inf:
+        raise UndeterminedError(f"{n} windows do not even determine linear dynamics.")
+    largest = best * (1 + np.sqrt(2 / n))
+    first = next(fit for fit in fits if fit.score <= largest)
+    return first, fits[0].is_determined
 
 
 def _smoothed_dynamics(library, X, X_dot, weight, rng, rtol):
