@@ -19,6 +19,8 @@ _FEWEST_MODES = 2  # slow cosines of each trajectory, twice as many in every fur
 _MOST_MODES = 16
 _DOUBTFUL = 0.005  # p value up to which functions may be constant or not
 _CERTAIN = 1e-3  # and from which they are not
+_SURE = 0.5  # share of the noise that is not motion between samples, enough for chi square
+_GAP = 0.4  # of the changes of other functions, the errors where it is not
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +30,8 @@ class ChangeEvidence(SampledEvidence):
     A conserved quantity has a mean square M that is all noise: E in the mean, which follows from
     the errors of the data. So the candidates xi are those of the least ``xi^T (M - E) xi``
     relative to their motion (the least of M itself would be biased towards functions that the
-    noise hardly changes), and k of them are constant unless ``tr (V E V^T)^-1 V M V^T``, their
-    mean square in units of the noise, is larger than chi square allows.
+    noise hardly changes), and k of them, V (k, r), are constant unless the largest eigenvalue of
+    ``(V E V^T)^-1 V M V^T``, a mean square in units of the noise, is larger than chance explains.
 
     Attributes
     ----------
@@ -63,7 +65,9 @@ class ChangeEvidence(SampledEvidence):
             return spectrum
         V = spectrum.generators
         square = np.diag(spectrum.singular_values**2)
-        beyond, axes = np.linalg.eigh(square - V @ self.expected @ V.T)
+        # What may be motion, where samples are far apart, is not subtracted.
+        noise = self.is_sure * V @ self.expected @ V.T
+        beyond, axes = np.linalg.eigh(square - noise)
         # Differences of estimates may be negative, which says that there is nothing.
         return replace(
             spectrum,
@@ -100,10 +104,20 @@ class ChangeEvidence(SampledEvidence):
         while count < len(p_values) and p_values[count] > _DOUBTFUL:
             count += 1
         n_possible = np.count_nonzero(np.array(p_values) > _CERTAIN)
-        is_sharp = not count or self.floor_test(count)[1] <= max_defect
-        if n_possible > count or not is_sharp:
+        if n_possible > count or not self._is_sharp(count, max_defect):
             return 0, n_possible
         return count, 0
+
+    def _is_sharp(self, count, max_defect):
+        """Tell whether errors are small beside what the functions could, and the others do."""
+        if not count:
+            return True
+        floor = self.noise_of(self.spectrum.generators[:count])
+        if self.is_sure < _SURE:
+            # The errors may be as large as the changes of other functions between samples.
+            others = np.append(self.spectrum.singular_values, 1.0)[count]
+            return floor <= min(max_defect, _GAP * others)
+        return floor <= max_defect
 
     def p_value(self, k):
         """Return the probability that chance makes the k smallest as large as they are.
@@ -135,6 +149,7 @@ class ChangeEvidence(SampledEvidence):
         mean = np.mean(variance)
         share = mean**2 / np.mean(variance**2) if mean > 0 else 1.0
         return max(self.n_errors * share, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Changes:

@@ -133,9 +133,13 @@ def _curvature(library, functions, X, noise):
         step = np.zeros(X.shape[1])
         step[j] = noise[j]
         with np.errstate(all="ignore"):
-            slope = _slopes(library, functions, X + step, j)
-            slope = slope - _slopes(library, functions, X - step, j)
-        excess += np.where(np.isfinite(slope), slope, 0.0) * noise[j] / 4
+            above = _slopes(library, functions, X + step, j)
+            below = _slopes(library, functions, X - step, j)
+            difference = above - below
+        is_defined = np.isfinite(difference)
+        curved = np.where(is_defined, difference, 0.0)
+        # F_jj noise_j^2 / 2, by a difference over 2 noise_j
+        excess += curved * noise[j] / 4
     return excess
 
 

@@ -5,13 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksym.discover.constancy import changes_within, least_variation
-from sksym.discover.rates import (
-    UndeterminedError,
-    WeakRows,
-    consecutive_rows,
-    exact_rates,
-    smoothed_rates,
-)
+from sksym.discover.rates import consecutive_rows, exact_rates, smoothed_rates
+from sksym.discover.velocities import MeasuredVelocities, UndeterminedError, WeakVelocities
 from sksym.dynamics.smoothing import INTERPOLATED, smoothed_states
 from sksym.evidence import within_floor
 from sksym.evidence.spectrum import BEYOND
@@ -88,7 +83,8 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
             return Case(evidence, count, undecided)
     n_accidental = count
     error = _VANISHING if count else None
-    rates = smoothed_rates(library, functions, X, X_dot, weight, rng, error=error)
+    velocities = MeasuredVelocities(X_dot)
+    rates = smoothed_rates(library, functions, X, velocities, weight, rng, error)
     count, _, undecided = within_floor(rates, max_defect)
     return Case(rates, count, max(undecided, n_accidental - count))
 
@@ -115,25 +111,13 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
     if not count or changes.are_confirmed(count):
         return Case(evidence, count, undecided)
     undecided = Case(evidence, 0, count)
-    rows = None
-    n_common = 1
     if states.window.max() == 1:
         # Velocities from polynomials through so many samples have their errors in common.
-        n_common = INTERPOLATED
+        velocities = MeasuredVelocities(states.X_dot, n_common=INTERPOLATED)
     else:
-        rows = WeakRows.of(X, t, indices, states.X)
+        velocities = WeakVelocities.of(X, t, indices)
     try:
-        rates = smoothed_rates(
-            library,
-            functions,
-            states.X,
-            states.X_dot,
-            weight,
-            rng,
-            error=_VANISHING,
-            n_common=n_common,
-            rows=rows,
-        )
+        rates = smoothed_rates(library, functions, states.X, velocities, weight, rng, _VANISHING)
     except UndeterminedError:
         return undecided
     least = evidence.spectrum.generators[:count]
