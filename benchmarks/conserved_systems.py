@@ -104,7 +104,11 @@ def energies(low, high):
 
 @dataclass(frozen=True)
 class Conserving:
-    """A system, where it starts, how long it is watched, in what functions; what is true."""
+    """A dynamical system as it is watched, and how many functions of a library it conserves.
+
+    The velocity `field` takes states (d, k); `starts` takes a generator and a number k of
+    trajectories, which last until `end`.
+    """
 
     field: Any
     starts: Any
@@ -114,24 +118,24 @@ class Conserving:
     n_trajectories: int
 
     def trajectories(self, seed, m=150):
-        """Rows of states, and their times and trajectories."""
+        """Rows of states without noise, and their times and trajectories."""
         rng = np.random.default_rng(seed)
-        times = np.linspace(0, self.end, m)
-        paths = []
-        for start in self.starts(rng, self.n_trajectories):
-            path = solve_ivp(
-                lambda t, x: self.field(x),
-                (0, self.end),
-                start,
-                t_eval=times,
-                method="DOP853",
-                rtol=1e-9,
-                atol=1e-9,
-            )
-            paths.append(path.y.T)
         k = self.n_trajectories
-        rows = {"t": np.tile(times, k), "trajectory": np.repeat(np.arange(k), m)}
-        return np.concatenate(paths), rows
+        starts = self.starts(rng, k)
+        times = np.linspace(0, self.end, m)
+        # All at once: states (d, k), one trajectory a column.
+        shape = starts.T.shape
+        solution = solve_ivp(
+            lambda t, z: self.field(z.reshape(shape)).ravel(),
+            (0, self.end),
+            starts.T.ravel(),
+            t_eval=times,
+            method="DOP853",
+            rtol=1e-9,
+            atol=1e-9,
+        )
+        X = solution.y.reshape(*shape, m).transpose(1, 2, 0).reshape(k * m, -1)
+        return X, {"t": np.tile(times, k), "trajectory": np.repeat(np.arange(k), m)}
 
 
 SMALL = uniform([-0.25] * 4, [0.25] * 4)

@@ -19,6 +19,7 @@ _FEWEST_MODES = 2  # slow cosines of each trajectory, twice as many in every fur
 _MOST_MODES = 16
 _DOUBTFUL = 0.005  # p value up to which functions may be constant or not
 _CERTAIN = 1e-3  # and from which they are not
+_LEAST_SHARE = 0.5  # of the errors, after the choice of functions
 _SURE = 0.5  # share of the noise that is not motion between samples, enough for chi square
 _GAP = 0.4  # of the changes of other functions, the errors where it is not
 
@@ -129,7 +130,9 @@ class ChangeEvidence(SampledEvidence):
         V = self.spectrum.generators[:k]
         n_errors = self._n_errors_of(V)
         n_others = len(self.spectrum.generators) - k
-        share = max(1 - n_others / n_errors, 1 / n_errors)
+        share = 1 - n_others / n_errors
+        if share < _LEAST_SHARE:
+            share = 1.0  # too few errors to count on: nothing is rejected on their account
         # Of the mean square, as if everything that may be an error were noise.
         largest_noise = self.expected * (2 - self.is_sure) + BEYOND**2 * self.systematic
         variance = V @ largest_noise @ V.T
