@@ -21,7 +21,7 @@ _DOUBTFUL = 0.005  # p value up to which functions may be constant or not
 _CERTAIN = 1e-3  # and from which they are not
 _LEAST_SHARE = 0.5  # of the errors, after the choice of functions
 _SURE = 0.5  # share of the noise that is not motion between samples, enough for chi square
-_GAP = 0.4  # of the changes of other functions, the errors where it is not
+_GAP = 0.25  # of the changes of other functions, the errors where it is not
 
 
 @dataclass(frozen=True, eq=False)

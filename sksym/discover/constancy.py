@@ -54,7 +54,7 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
     share = share / share.sum()
     sqrt_share = np.sqrt(share)[:, None]
     values, gradients = _values_and_gradients(library, functions, X[rows])
-    values = values - _curvature(library, functions, X[rows], states.is_sure * states.noise)
+    values = values - excess_by_noise(library, functions, X[rows], states.is_sure * states.noise)
     gradients = gradients * sqrt_share[:, :, None]
 
     # Functions of states vary faster than the states.
@@ -122,7 +122,7 @@ def _values_and_gradients(library, functions, X):
     return values, gradients
 
 
-def _curvature(library, functions, X, noise):
+def excess_by_noise(library, functions, X, noise):
     """Return by how much noise in states (n, d) changes the means of functions (k, p).
 
     The mean of F(x + e) is F(x) + sum_j F_jj(x) noise_j^2 / 2, with the second derivatives F_jj, up
