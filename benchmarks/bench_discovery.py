@@ -1,19 +1,21 @@
 """Discovering symmetries: how often their number and span are right, from what data, how fast.
 
 Parts, each a table: exact functions, noisy functions, any axes, class labels, discrete groups, many
-features, data sets, the Hopf normal form, published tasks, cost. Right: the number of symmetries is
-the true one and the span agrees (largest principal angle below 1e-8 without noise, 1e-6 with noise:
-the snapped generators are exact or wrong). False: a declared generator is no symmetry. Noise is
-relative to the spread of what it is added to. Candidates, samples and functions are named with
-every row; the estimator has its defaults.
+features, data sets, the Hopf normal form, published tasks, conserved quantities, cost. Right: the
+number of symmetries is the true one and the span agrees (largest principal angle below 1e-8 without
+noise, 1e-6 with noise: the snapped generators are exact or wrong). False: a declared generator is
+no symmetry. Noise is relative to the spread of what it is added to. Candidates, samples and
+functions are named with every row; the estimator has its defaults.
 """
 
 import argparse
 import resource
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
+from conserved_systems import SYSTEMS
 from scipy.linalg import expm, subspace_angles
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.neural_network import MLPRegressor
@@ -21,6 +23,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from threadpoolctl import threadpool_limits
 
 from sksym import (
+    ConservedQuantities,
     LieAlgebra,
     PolynomialLibrary,
     SymmetricRidge,
@@ -575,6 +578,56 @@ def published(n_seeds):
         print(f"  {d} variables: at most {max(counts)} of {se(d).dim} in {n_seeds} seeds")
 
 
+def variation_within(model, system, seed):
+    """Largest ratio of the spread of a quantity along new trajectories to that between them."""
+    others = replace(system, n_trajectories=20)
+    X, _ = others.trajectories(1000 + seed)
+    values = model.transform(X).reshape(20, -1, model.n_quantities_)
+    within = values.std(axis=1).mean(axis=0)
+    between = values.mean(axis=1).std(axis=0)
+    return (within / between).max()
+
+
+def verdict_on(system, noise, seed):
+    """One of right, undecided, missed, false."""
+    X, rows = system.trajectories(seed)
+    rng = np.random.default_rng(10_000 + seed)
+    X = X + noise * X.std(axis=0) * rng.normal(size=X.shape)
+    model = ConservedQuantities(system.library, random_state=seed).fit(X, **rows)
+    count = model.n_quantities_
+    if count > system.number or (count and variation_within(model, system, seed) > 0.2):
+        return "false"
+    if count == system.number and not (model.undecided_ and not count):
+        return "right"
+    return "undecided" if model.undecided_ else "missed"
+
+
+def conserved(n_seeds):
+    print(
+        "\nConserved quantities from trajectories of 150 samples; noise in the states relative to"
+    )
+    print(
+        "their spread; right / undecided / missed / false in per cent. Undecided where the number"
+    )
+    print("is 0: some function changes too little to say that it does.")
+    levels = [0, 0.01, 0.05]
+    head = "".join(f"{f'noise {level:g}':>19}" for level in levels)
+    print(f"{'':24}{'number':>7}{'paths':>6}{head}{'s':>7}")
+    for name, system in SYSTEMS.items():
+        cells = ""
+        start = time.process_time()
+        for noise in levels:
+            verdicts = [verdict_on(system, noise, seed) for seed in range(n_seeds)]
+            shares = []
+            for kind in ("right", "undecided", "missed", "false"):
+                share = 100 * verdicts.count(kind) / n_seeds
+                shares.append(f"{share:.0f}")
+            cells += f"{' / '.join(shares):>19}"
+        seconds = (time.process_time() - start) / (len(levels) * n_seeds)
+        sizes = f"{system.number:7}{system.n_trajectories:6}"
+        print(f"{name:24}{sizes}{cells}{seconds:7.2f}", flush=True)
+
+
 def cost():
     print("\nCost: d = 6, aff(6), degree 3; against PolynomialFeatures and a blocked QR")
     for n in (100_000, 300_000, 1_000_000):
@@ -613,6 +666,7 @@ def main():
         "manifolds",
         "hopf",
         "published",
+        "conserved",
         "cost",
     ]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -630,6 +684,7 @@ def main():
         "manifolds": lambda: manifolds(arguments.seeds),
         "hopf": lambda: hopf_errors(arguments.seeds),
         "published": lambda: published(arguments.seeds),
+        "conserved": lambda: conserved(arguments.seeds),
         "cost": cost,
     }
     for part in arguments.parts:

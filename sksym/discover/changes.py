@@ -7,42 +7,151 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import stats
+from scipy.fft import dct
+from scipy.linalg import eigh
 
 from sksym.evidence import SampledEvidence
+from sksym.evidence.spectrum import BEYOND, REJECT
 
 _FOLDS = 10
-_UNCERTAINTY = 2.0
+_FEWEST_MODES = 2  # slow cosines of each trajectory, twice as many in every further test
+_MOST_MODES = 16
+_DOUBTFUL = 0.005  # p value up to which functions may be constant or not
+_CERTAIN = 1e-3  # and from which they are not
+_LEAST_SHARE = 0.5  # of the errors, after the choice of functions
+_SURE = 0.5  # share of the noise that is not motion between samples, enough for chi square
+_GAP = 0.25  # of the changes of other functions, the errors where it is not
 
 
 @dataclass(frozen=True, eq=False)
 class ChangeEvidence(SampledEvidence):
     """Evidence from changes whose mean square contains a known share of noise.
 
+    A conserved quantity has a mean square M that is all noise: E in the mean, which follows from
+    the errors of the data. So the candidates xi are those of the least ``xi^T (M - E) xi``
+    relative to their motion (the least of M itself would be biased towards functions that the
+    noise hardly changes), and k of them, V (k, r), are constant unless the largest eigenvalue of
+    ``(V E V^T)^-1 V M V^T``, a mean square in units of the noise, is larger than chance explains.
+
     Attributes
     ----------
     expected : ndarray of shape (k, k)
-        The mean square that noise contributes, which is subtracted; `noise` is what remains
-        uncertain of it.
+        The mean square E that random noise contributes, which is subtracted.
+    systematic : ndarray of shape (k, k)
+        The mean square of other errors, which may be there or not. These and what is uncertain of
+        E make up `noise`.
+    slow : ndarray of shape (m, g, k)
+        Cosine coefficients of the rows on each trajectory.
+    errors : ndarray of shape (n, d, k)
+        Changes for an error of one standard deviation in each coordinate, at each sample.
+    n_errors : float
+        Number of independent errors, if all are of the same size.
+    is_sure : float
+        Whether all of E is noise, 1, or may be something else, 0.
     """
 
     expected: np.ndarray
+    systematic: np.ndarray
+    slow: np.ndarray
+    errors: np.ndarray
+    n_errors: float
+    is_sure: float
 
     @cached_property
     def spectrum(self):
         """The candidates in the order of how little they change beyond noise."""
         spectrum = super().spectrum
+        if not self.expected.any():
+            return spectrum
         V = spectrum.generators
-        noise = np.sum((V @ self.expected) * V, axis=1)
-        square = spectrum.singular_values**2 - noise
+        square = np.diag(spectrum.singular_values**2)
+        # What may be motion, where samples are far apart, is not subtracted.
+        noise = self.is_sure * V @ self.expected @ V.T
+        beyond, axes = np.linalg.eigh(square - noise)
         # Differences of estimates may be negative, which says that there is nothing.
-        s = np.sqrt(np.maximum(square, 0))
-        order = np.argsort(s, kind="stable")
         return replace(
             spectrum,
-            singular_values=s[order],
-            left=spectrum.left[:, order],
-            generators=V[order],
+            singular_values=np.sqrt(np.maximum(beyond, 0)),
+            left=spectrum.left @ axes,
+            generators=axes.T @ V,
         )
+
+    def floor_test(self, k):
+        """Test whether the k smallest singular values may be zero; see `SampledEvidence`."""
+        if k > len(self.spectrum.generators) or not self.expected.any():
+            return super().floor_test(k)
+        return self.p_value(k) > REJECT, self.noise_of(self.spectrum.generators[:k])
+
+    def count(self, max_defect):
+        """Find how many functions are constant within the errors.
+
+        Chance lets as many seem constant, and not even nearly one more. Only then the others are
+        known to be none, however little they change.
+
+        Returns
+        -------
+        count : int
+        undecided : int
+            Number of functions of which the data do not tell.
+        """
+        n = len(self.spectrum.generators)
+        p_values = []
+        for k in range(1, n + 1):
+            p_values.append(self.p_value(k))
+            if p_values[-1] <= _CERTAIN:
+                break
+        count = 0
+        while count < len(p_values) and p_values[count] > _DOUBTFUL:
+            count += 1
+        n_possible = np.count_nonzero(np.array(p_values) > _CERTAIN)
+        if n_possible > count or not self._is_sharp(count, max_defect):
+            return 0, n_possible
+        return count, 0
+
+    def _is_sharp(self, count, max_defect):
+        """Tell whether errors are small beside what the functions could, and the others do."""
+        if not count:
+            return True
+        floor = self.noise_of(self.spectrum.generators[:count])
+        if self.is_sure < _SURE:
+            # The errors may be as large as the changes of other functions between samples.
+            others = np.append(self.spectrum.singular_values, 1.0)[count]
+            return floor <= min(max_defect, _GAP * others)
+        return floor <= max_defect
+
+    def p_value(self, k):
+        """Return the probability that chance makes the k smallest as large as they are.
+
+        As many errors as there are other candidates were used up by the choice of the least. The
+        smoothed changes are tested as a whole, and their slow parts alone, in which those of a
+        function that is nearly conserved are larger than the noise (Neyman's smooth tests).
+        """
+        V = self.spectrum.generators[:k]
+        n_errors = self._n_errors_of(V)
+        n_others = len(self.spectrum.generators) - k
+        share = 1 - n_others / n_errors
+        if share < _LEAST_SHARE:
+            share = 1.0  # too few errors to count on: nothing is rejected on their account
+        # Of the mean square, as if everything that may be an error were noise.
+        largest_noise = self.expected * (2 - self.is_sure) + BEYOND**2 * self.systematic
+        variance = V @ largest_noise @ V.T
+        p_values = [_p_value(self.rows[:, 0] @ V.T, variance / n_errors, n_errors, share)]
+        n_modes, n_groups, _ = self.slow.shape
+        m = _FEWEST_MODES
+        while m <= min(n_modes, n_errors / n_groups):
+            slow = self.slow[:m].reshape(-1, len(self.expected))
+            p_value = _p_value(slow @ V.T, variance / self.n_errors, m * n_groups, share)
+            p_values.append(p_value)
+            m *= 2
+        return min(1.0, len(p_values) * min(p_values))
+
+    def _n_errors_of(self, V):
+        """Return the number of errors of functions V (k, r), larger where their gradients are."""
+        variance = np.sum((self.errors @ V.T) ** 2, axis=(1, 2))
+        mean = np.mean(variance)
+        share = mean**2 / np.mean(variance**2) if mean > 0 else 1.0
+        return max(self.n_errors * share, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +168,10 @@ class Changes:
         The mean square that errors of the data contribute, uncertain by as much.
     expected : ndarray of shape (g, k, k)
         The mean square that random noise contributes.
+    errors : ndarray of shape (n, d, k)
+        Changes for an error of one standard deviation in each coordinate, at each sample.
     n_errors : float
-        Number of independent errors of random noise.
+        Number of independent errors of random noise, if all are of the same size.
     is_sure : float
         Whether that is noise, 1, or may be something else, 0.
     groups : ndarray of int, shape (n,)
@@ -73,6 +184,7 @@ class Changes:
     motion: np.ndarray
     noise: np.ndarray
     expected: np.ndarray
+    errors: np.ndarray
     n_errors: float
     is_sure: float
     groups: np.ndarray
@@ -105,24 +217,61 @@ class Changes:
             n_confirmed += count >= n_candidates or not is_constant
         return 2 * n_confirmed > n_folds
 
+    @cached_property
+    def _slow(self):
+        """The first cosine coefficients (m, g, k) of the rows on each trajectory."""
+        n_groups = len(self.motion)
+        slow = np.zeros((_MOST_MODES, n_groups, self.rows.shape[1]))
+        for label in range(n_groups):
+            rows = self.rows[self.groups == label]
+            coefficients = dct(rows, axis=0, norm="ortho")
+            some = coefficients[1 : _MOST_MODES + 1]  # without the mean
+            slow[: len(some), label] = some
+        return slow
+
     def _evidence_of(self, is_chosen):
         """Return the evidence of some trajectories (g,)."""
         rows = is_chosen[self.groups]
         expected = self.expected[is_chosen].sum(axis=0)
         share = is_chosen.mean()
-        # The mean square of m independent errors is known to sqrt(2 / m); twice that, because
-        # the errors of functions are larger where their gradients are.
-        by_chance = _UNCERTAINTY / np.sqrt(max(self.n_errors * share, 1.0))
+        # The mean square of m independent errors is known to sqrt(2 / m).
+        n_errors = max(self.n_errors * share, 1.0)
+        by_chance = stats.chi2.isf(REJECT, n_errors) / n_errors - 1
         uncertainty = max(by_chance, 1 - self.is_sure)
-        noise = self.noise * share + uncertainty * expected
+        systematic = self.noise * share
         return ChangeEvidence(
             rows=self.rows[rows][:, None],
             motion=self.motion[is_chosen].sum(axis=0),
-            noise=noise,
-            bias=np.zeros_like(noise),
+            noise=systematic + uncertainty * expected,
+            bias=np.zeros_like(expected),
             clusters=self.clusters[rows],
             expected=expected,
+            systematic=systematic,
+            slow=self._slow[:, is_chosen],
+            errors=self.errors[rows],
+            n_errors=n_errors,
+            is_sure=self.is_sure,
         )
+
+
+def _p_value(changes, variance, n, share):
+    """Return the p value of the largest mean square of changes, n of variance (k, k) at most.
+
+    Parameters
+    ----------
+    changes : ndarray of shape (m, k)
+    variance : ndarray of shape (k, k)
+        Of one error.
+    n : float
+        Number of errors.
+    share : float
+        Of the noise that the choice of the k functions has left.
+    """
+    largest = eigh(changes.T @ changes, variance, eigvals_only=True)[-1]
+    k = len(variance)
+    # The largest of k independent ones is larger by the edge of a Wishart spectrum.
+    edge = (1 + np.sqrt((k - 1) / n)) ** 2
+    return stats.chi2.sf(largest / edge, n * share)
 
 
 def gram_of_groups(rows, groups, n_groups):

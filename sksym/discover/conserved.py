@@ -76,16 +76,21 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
     whichever predicts held-out velocities better; the residuals of that fit and its leverages
     give the noise floor.
 
-    On *trajectories* the values of functions are smoothed in time. The residuals show their
-    noise, which is subtracted from their variance within trajectories, and the noise floor is the
-    uncertainty of that. Simulated states are taken to be accurate to 1e-5 of their spread.
+    On *trajectories* the values of functions are smoothed in time, less what noise adds to their
+    means, ``sum_j F_jj noise_j^2 / 2``. The residuals show their noise E, which is subtracted from
+    their variance M within trajectories: ``coef (M - E) coef^T`` takes the place of the numerator.
+    The largest eigenvalue of M in units of E decides by chi square how many functions are
+    constant, on the whole and in slow changes alone, which show what is nearly conserved.
+    Simulated states are taken to be accurate to 1e-5 of their spread. A function of the library
+    that differs from a conserved one by less than the noise floor cannot be told from it.
 
-    A quantity is declared when its change is within twice the floor, and both are far below the
-    next singular value. One trajectory determines little: a function that is constant on it may
+    From velocities, a quantity is declared when its change is within twice the floor, and both are
+    far below the next singular value; on trajectories, when chance explains its change and not even
+    nearly that of one more. One trajectory determines little: a function that is constant on it may
     be conserved, or just vanish there. So more than half of the trajectories, left out in turn,
-    must confirm it: on the others no further function is constant. Without such confirmation
-    smoothed velocities around the data decide, and where these are uncertain, too, functions are
-    counted in `undecided_`.
+    must confirm it: on the others no further function is constant. Without such confirmation the
+    velocities decide, fitted in the library or in polynomials, to noisy trajectories in the weak
+    form; and where these are uncertain, too, functions are counted in `undecided_`.
 
     References
     ----------
@@ -194,10 +199,9 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
 
     def _conclude(self, case, library, functions, X, weight):
         """Set what is conserved, by a `Case` for functions (k, p)."""
-        count = self.n_quantities
         # A number asked for is given, whether or not other trajectories confirm it.
-        if count == "auto" and case.is_open:
-            count = 0
+        is_auto = isinstance(self.n_quantities, str)
+        count = case.count if is_auto else self.n_quantities
         proposals = _partly_rounded if self.snap else None
         conclusion = verdict(case.evidence, count, self.max_defect, proposals)
         self.library_ = library
@@ -212,9 +216,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         # Ascending there, since small ones are of interest; descending in all estimators.
         self.singular_values_ = case.evidence.spectrum.singular_values[::-1]
         self.noise_floor_ = conclusion.floor
-        # Of the functions that may be constant by accident, others may have been declared.
-        accidental = case.n_accidental - self.n_quantities_
-        self.undecided_ = max(conclusion.undecided, accidental)
+        self.undecided_ = case.undecided if is_auto else 0
 
     def transform(self, X):
         """Return the values of the conserved quantities, shape (n, k)."""

@@ -54,12 +54,13 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
     share = share / share.sum()
     sqrt_share = np.sqrt(share)[:, None]
     values, gradients = _values_and_gradients(library, functions, X[rows])
+    values = values - excess_by_noise(library, functions, X[rows], states.is_sure * states.noise)
     gradients = gradients * sqrt_share[:, :, None]
 
     # Functions of states vary faster than the states.
     window = states.window.min() // 4 * 2 + 1
+    uncertain = gradients * states.noise[:, None]
     if window < _SHORTEST:
-        uncertain = gradients * states.noise[:, None]
         expected = gram_of_groups(uncertain, groups, n_groups)
         smooth = values
         n_errors = float(len(rows))
@@ -84,6 +85,7 @@ def changes_within(library, functions, X, t, states, indices, weight, rng):
         motion=gram_of_groups(largest, groups, n_groups),
         noise=integrated.T @ integrated,
         expected=expected,
+        errors=uncertain,
         n_errors=n_errors,
         is_sure=states.is_sure,
         groups=groups,
@@ -118,6 +120,35 @@ def _values_and_gradients(library, functions, X):
         jacobian = library.jacobian(X[block])
         gradients[block] = np.einsum("npd,kp->ndk", jacobian, functions)
     return values, gradients
+
+
+def excess_by_noise(library, functions, X, noise):
+    """Return by how much noise in states (n, d) changes the means of functions (k, p).
+
+    The mean of F(x + e) is F(x) + sum_j F_jj(x) noise_j^2 / 2, with the second derivatives F_jj, up
+    to fourth powers of the noise (d,). Zero where F is not defined nearby.
+    """
+    excess = np.zeros((len(X), len(functions)))
+    for j in np.flatnonzero(noise):
+        step = np.zeros(X.shape[1])
+        step[j] = noise[j]
+        with np.errstate(all="ignore"):
+            above = _slopes(library, functions, X + step, j)
+            below = _slopes(library, functions, X - step, j)
+            difference = above - below
+        is_defined = np.isfinite(difference)
+        curved = np.where(is_defined, difference, 0.0)
+        # F_jj noise_j^2 / 2, by a difference over 2 noise_j
+        excess += curved * noise[j] / 4
+    return excess
+
+
+def _slopes(library, functions, X, j):
+    """Return the derivatives (n, k) of functions (k, p) along coordinate j at points (n, d)."""
+    slopes = np.empty((len(X), len(functions)))
+    for block in row_blocks(len(X), functions.size):
+        slopes[block] = library.jacobian(X[block])[:, :, j] @ functions.T
+    return slopes
 
 
 def _some_trajectories(indices, rng):

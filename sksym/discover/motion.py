@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sksym.discover.constancy import changes_within, least_variation
-from sksym.discover.rates import UndeterminedError, consecutive_rows, exact_rates, smoothed_rates
-from sksym.dynamics.smoothing import smoothed_states
+from sksym.discover.rates import consecutive_rows, exact_rates, smoothed_rates
+from sksym.discover.velocities import MeasuredVelocities, UndeterminedError, WeakVelocities
+from sksym.dynamics.smoothing import INTERPOLATED, smoothed_states
 from sksym.evidence import within_floor
 from sksym.evidence.spectrum import BEYOND
 
@@ -20,20 +21,20 @@ _LONG = 5  # mean number of rows in stretches that are trajectories
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Evidence for conserved quantities, and what it cannot decide.
+    """Evidence for conserved quantities, and what it says.
 
     Attributes
     ----------
     evidence : SampledEvidence
-    n_accidental : int, default=0
-        Number of functions that do not change on the data, but may change elsewhere.
-    is_open : bool, default=False
-        Whether the evidence does not tell those from conserved ones.
+    count : int
+        Number of candidates that are conserved, the first of the spectrum.
+    undecided : int
+        Number of others that may be: functions that change little, or do not change on the data.
     """
 
     evidence: object
-    n_accidental: int = 0
-    is_open: bool = False
+    count: int
+    undecided: int
 
 
 def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_defect, rng):
@@ -69,7 +70,7 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
         groups = rng.permutation(len(X)) % _FOLDS
     changes = exact_rates(library, functions, X, X_dot, weight, groups, rng)
     evidence = changes.evidence
-    count, floor, _ = within_floor(evidence, max_defect)
+    count, floor, undecided = within_floor(evidence, max_defect)
     # Every sample is one equation: of more functions some are constant on any samples.
     are_enough = np.count_nonzero(weight) > len(functions)
     if are_enough and count and floor <= _EXACT:
@@ -79,10 +80,13 @@ def evidence_of_velocities(library, functions, X, X_dot, indices, weight, max_de
             least = evidence.spectrum.generators[:count]
             is_general = least_variation(library, least @ functions, X, weight) > _CONSTANT
         if is_general:
-            return Case(evidence)
+            return Case(evidence, count, undecided)
+    n_accidental = count
     error = _VANISHING if count else None
-    rates = smoothed_rates(library, functions, X, X_dot, weight, rng, error=error)
-    return Case(rates, count)
+    velocities = MeasuredVelocities(X_dot)
+    rates = smoothed_rates(library, functions, X, velocities, weight, rng, error)
+    count, _, undecided = within_floor(rates, max_defect)
+    return Case(rates, count, max(undecided, n_accidental - count))
 
 
 def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defect, rng):
@@ -103,27 +107,24 @@ def evidence_of_trajectories(library, functions, X, t, indices, weight, max_defe
     states = smoothed_states(X, t, indices)
     changes = changes_within(library, functions, X, t, states, indices, weight, rng)
     evidence = changes.evidence
-    count, _, _ = within_floor(evidence, max_defect)
+    count, undecided = evidence.count(max_defect)
     if not count or changes.are_confirmed(count):
-        return Case(evidence)
+        return Case(evidence, count, undecided)
+    undecided = Case(evidence, 0, count)
+    if states.window.max() == 1:
+        # Velocities from polynomials through so many samples have their errors in common.
+        velocities = MeasuredVelocities(states.X_dot, n_common=INTERPOLATED)
+    else:
+        velocities = WeakVelocities.of(X, t, indices)
     try:
-        rates = smoothed_rates(
-            library,
-            functions,
-            states.X,
-            states.X_dot,
-            weight,
-            rng,
-            error=_VANISHING,
-            n_common=states.window.max(),
-        )
+        rates = smoothed_rates(library, functions, states.X, velocities, weight, rng, _VANISHING)
     except UndeterminedError:
-        return Case(evidence, count, is_open=True)
+        return undecided
     least = evidence.spectrum.generators[:count]
     noise = rates.noise_of(rates.spectrum.unit_span(least))
     # The velocities must be able to tell these functions from others.
     others = np.append(rates.spectrum.singular_values, 1.0)[count]
     is_sharp = noise <= min(max_defect, _GAP * others)
     if is_sharp and rates.spectrum.defect(least) <= BEYOND * noise:
-        return Case(evidence)
-    return Case(evidence, count, is_open=True)
+        return Case(evidence, count, 0)
+    return undecided

@@ -3,28 +3,18 @@
 Index legend: n samples, d coordinates, k candidate functions.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sksym._linalg import merge_rows, row_blocks
 from sksym.discover.changes import Changes, gram_of_groups
-from sksym.discover.degree import best_degree
 from sksym.discover.sampling import column_spread, some_rows, spatial_clusters
-from sksym.equivariant import place, probe_points
-from sksym.evidence import SampledEvidence, library_statistics
-from sksym.groups import Group
-from sksym.libraries import PolynomialLibrary, library_values
+from sksym.equivariant import probe_points
+from sksym.evidence import SampledEvidence
 
 _ROWS = 4000  # points at which the rate of change of a function is tested
 _RANK = 1e-11  # relative size of singular values that are round-off
-_ROUND_OFF = 1e-13  # relative error of exact derivatives
 _DIGITS = 12  # decimals to which rounded data are recognised
 _ALONG = 0.8  # cosine between the velocity and the step to the next sample of a trajectory
-
-
-class UndeterminedError(ValueError):
-    """The samples do not even determine linear dynamics."""
 
 
 def exact_rates(library, functions, X, X_dot, weight, groups, rng):
@@ -66,8 +56,10 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
         gradients = _gradients(library, functions, block)
         rate = np.einsum("ndk,nd->nk", gradients, velocity) * share
         # Whatever round-off does to a rate shows when the data are moved by as much.
-        shaken = block + state_error * rng.normal(size=block.shape)
-        shaken_velocity = velocity + rate_error * rng.normal(size=block.shape)
+        state_errors = state_error * rng.normal(size=block.shape)
+        rate_errors = rate_error * rng.normal(size=block.shape)
+        shaken = block + state_errors
+        shaken_velocity = velocity + rate_errors
         shaken_gradients = _gradients(library, functions, shaken)
         shaken_rate = np.einsum("ndk,nd->nk", shaken_gradients, shaken_velocity) * share
         noise_factor = merge_rows(noise_factor, shaken_rate - rate)
@@ -79,11 +71,14 @@ def exact_rates(library, functions, X, X_dot, weight, groups, rng):
     largest = np.concatenate(sizes)
     motion = gram_of_groups(largest, groups, n_groups)
     noise = noise_factor.T @ noise_factor
+    # Of derivatives that are differences of values.
+    of_jacobian = library.jacobian_rtol_**2 * motion.sum(axis=0)
     return Changes(
         rows=np.concatenate(rates),
         motion=motion,
-        noise=noise + library.jacobian_rtol_**2 * motion.sum(axis=0),
+        noise=noise + of_jacobian,
         expected=np.zeros_like(motion),
+        errors=np.zeros((len(points), 0, k)),
         n_errors=float(len(points)),
         is_sure=1.0,
         groups=groups,
@@ -145,7 +140,7 @@ def _gradients(library, functions, X):
     return np.einsum("npd,kp->ndk", library.jacobian(X), functions)
 
 
-def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_common=1):
+def smoothed_rates(library, functions, X, velocities, weight, rng, error=None):
     """Return the rates of change of functions along the smoothed dynamics, with their errors.
 
     Parameters
@@ -153,14 +148,13 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
     library : fitted library
     functions : ndarray of shape (k, p)
         The candidates, in the functions of the library.
-    X, X_dot : ndarray of shape (n, d)
+    X : ndarray of shape (n, d)
+    velocities : MeasuredVelocities or WeakVelocities
     weight : ndarray of shape (n,)
     rng : RandomState
     error : float, default=None
         Relative error of states that lie on few trajectories. Functions that vanish on these but
         for that error determine nothing, and rates elsewhere count too. None: states lie anywhere.
-    n_common : int, default=1
-        Number of neighbouring samples whose velocities have an error in common.
 
     Returns
     -------
@@ -168,13 +162,15 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
     """
     spread = column_spread(X, weight)
     rtol = _RANK if error is None else error
-    dynamics, is_determined = _smoothed_dynamics(library, X, X_dot, weight, rng, rtol)
+    dynamics, is_determined = velocities.fit(library, X, weight, rng, rtol)
     chosen = some_rows(len(X), _ROWS, rng)
     points = X[chosen]
     weight = weight[chosen]
     if error is not None or not is_determined:
         # A function that vanishes on the data is constant there, but need not be conserved.
         probes = probe_points(X, 2 * library.n_output_features_)
+        # Only between the data: beyond them functions such as logarithms may not be defined.
+        probes = np.clip(probes, X.min(axis=0), X.max(axis=0))
         points = np.concatenate([points, probes])
         weight = np.append(weight, np.full(len(probes), weight.mean()))
     sqrt_share = np.sqrt(weight / weight.sum())
@@ -193,14 +189,15 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
         gradients = np.einsum("npd,kp->ndk", jacobian, functions)
         units = spread[:, None] * sqrt_share[rows, None, None]
         gradients = gradients * units
-        rates.append(np.einsum("ndk,nd->nk", gradients, velocity))
+        rate = np.einsum("ndk,nd->nk", gradients, velocity)
+        rates.append(rate)
         # The largest rate possible: along the gradient.
         speed = np.linalg.norm(velocity, axis=1)
         largest = gradients * speed[:, None, None]
         motion_factor = merge_rows(motion_factor, largest.reshape(-1, k))
         uncertain = gradients * error[:, :, None]
         noise_factor = merge_rows(noise_factor, uncertain.reshape(-1, k))
-    noise = n_common * noise_factor.T @ noise_factor
+    noise = velocities.n_common * noise_factor.T @ noise_factor
     return SampledEvidence(
         rows=np.concatenate(rates)[:, None],
         motion=motion_factor.T @ motion_factor,
@@ -208,91 +205,3 @@ def smoothed_rates(library, functions, X, X_dot, weight, rng, *, error=None, n_c
         bias=np.zeros_like(noise),
         clusters=spatial_clusters(points, rng),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Dynamics:
-    """A vector field fitted to time derivatives by least squares.
-
-    Attributes
-    ----------
-    library : fitted library
-    coef : ndarray of shape (d, p)
-    spread : ndarray of shape (p, rank)
-        Factor of the covariance of the coefficients at unit noise.
-    sigma : ndarray of shape (d,)
-        Standard deviation of the noise.
-    is_determined : bool
-        Whether no function of the library vanishes on the data.
-    score : float
-        Generalised cross-validation: the squared error of held-out derivatives. Infinite where the
-        data do not determine the coefficients and the noise.
-    """
-
-    library: object
-    coef: np.ndarray
-    spread: np.ndarray
-    sigma: np.ndarray
-    is_determined: bool
-    score: float
-
-    @classmethod
-    def fit(cls, library, X, X_dot, weight, rtol):
-        """Fit the time derivatives (n, d) of states (n, d), known to `rtol`, in a library."""
-        n = weight.sum()
-        p = library.n_output_features_
-        factor = library_statistics(library, X, X_dot, weight).square_factor()
-        derivatives = factor[:, p:]
-        U, s, Vt = np.linalg.svd(factor[:p, :p])
-        rank = np.count_nonzero(s > rtol * s.max(initial=0))
-        spread = Vt[:rank].T / s[:rank]
-        coef = spread @ U[:, :rank].T @ derivatives[:p]
-        # Beyond the functions that the data determine, and beyond all functions.
-        square = np.sum((U[:, rank:].T @ derivatives[:p]) ** 2, axis=0)
-        square = square + np.sum(derivatives[p:] ** 2, axis=0)
-        sigma = np.full(X.shape[1], np.inf)
-        score = np.inf
-        if rank == p and n > p:
-            # The residuals of exact derivatives are round-off, and may be too small by chance.
-            deviation = np.sqrt(square / (n - p))
-            round_off = _ROUND_OFF * np.linalg.norm(derivatives, axis=0)
-            sigma = np.maximum(deviation, round_off)
-            score = np.sum(square) / (1 - p / n) ** 2
-        return cls(
-            library=library,
-            coef=coef.T,
-            spread=spread,
-            sigma=sigma,
-            is_determined=rank == p,
-            score=score,
-        )
-
-    def velocity(self, X):
-        """Return the velocities (n, d) at states (n, d), and their standard errors (n, d)."""
-        phi = library_values(self.library, X)
-        leverage = np.linalg.norm(phi @ self.spread, axis=1)
-        errors = leverage[:, None] * self.sigma
-        return phi @ self.coef.T, errors
-
-
-def _smoothed_dynamics(library, X, X_dot, weight, rng, rtol):
-    """Fit time derivatives (n, d) in a library or in polynomials, whichever predicts better.
-
-    Returns
-    -------
-    dynamics : _Dynamics
-    is_determined : bool
-        Whether no function of the library given vanishes on the data.
-    """
-    candidates = [library]
-    for degree in range(1, best_degree(X, X_dot, weight, rng) + 1):
-        polynomials, _ = place(PolynomialLibrary(degree), X, Group.none(X.shape[1]))
-        candidates.append(polynomials)
-    fits = [_Dynamics.fit(candidate, X, X_dot, weight, rtol) for candidate in candidates]
-    best = min(fits, key=lambda dynamics: dynamics.score)
-    if best.score == np.inf:
-        raise UndeterminedError(
-            f"{len(X)} samples do not even determine linear dynamics in {X.shape[1]} coordinates: "
-            "give more samples, or leave out coordinates that depend on others."
-        )
-    return best, fits[0].is_determined

@@ -11,7 +11,7 @@ import numpy as np
 
 _WINDOWS = (5, 7, 9, 13, 17, 25, 35, 49, 69, 97, 137)
 _DEGREES = (3, 5)
-_INTERPOLATED = 7  # samples through which polynomials pass where nothing is smoothed
+INTERPOLATED = 7  # samples through which polynomials pass where nothing is smoothed
 _CONTRASTS = range(3, 10)  # numbers of neighbouring samples that are compared for the noise
 _DECREASE = 4.0  # times the decrease of differences by two orders: share that is motion
 EQUAL_STEPS = 1e-5  # range of steps relative to their mean that counts as a uniform grid
@@ -124,7 +124,7 @@ def smoothed_states(X, t, indices):
     noise, is_sure = noise_of_states(X, t, indices)
     shortest = min(len(index) for index in indices)
     # Polynomials through all samples of a window leave the states as they are.
-    window = min(_INTERPOLATED, shortest - 1 + shortest % 2)
+    window = min(INTERPOLATED, shortest - 1 + shortest % 2)
     values = X.copy()
     if window > 1:
         _, slopes, _ = _smoothed_with(X, t, indices, window, window - 1)

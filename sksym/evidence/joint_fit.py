@@ -120,8 +120,15 @@ class JointFits:
     def __init__(self, evidence):
         self.evidence = evidence
 
-    def of(self, k):
-        """Return the fit with k symmetries, or None; see `joint_fit`."""
+    def of(self, k, stop_if_rejected=False):
+        """Return the fit with k symmetries, or None; see `joint_fit`.
+
+        Parameters
+        ----------
+        k : int
+        stop_if_rejected : bool, default=False
+            Whether to return None as soon as the fit is bound to be rejected.
+        """
         estimate = self.evidence.estimate
         K = len(self.evidence.spectrum.generators)
         q = len(estimate.coef)
@@ -134,6 +141,8 @@ class JointFits:
             iteration.advance()
             if iteration.is_done:
                 break
+            if stop_if_rejected and iteration.is_far_from_fit:
+                return None
         return _judged(iteration.problem, iteration.u, iteration.W)
 
     @cached_property
@@ -264,6 +273,17 @@ class _Iteration:
         if self.rank is not None:
             self._n_at_rank += 1
             self.is_done = self.step < _STEP_OF_ROUND_OFF or self._n_at_rank == _MAX_ITER_AT_RANK
+
+    @property
+    def is_far_from_fit(self):
+        """Whether the data reject what the constraint has cost so far, whatever its rank.
+
+        The cost grows with the penalty; half of it allows for steps that go too far.
+        """
+        difference = self.u - self.problem.u_fit
+        miss = difference @ difference / 2
+        p_value, _ = self.problem.evidence.estimate.judge(miss, len(self.u))
+        return p_value <= REFIT_REJECT
 
     def _choose_rank(self, s, left, terms):
         """Fix the rank once it stands still, and raise it where the constraint is never met."""

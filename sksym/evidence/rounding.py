@@ -22,7 +22,6 @@ _SNAP = 4.0  # standard errors within which a number is rounded
 _BY_CHANCE = 1e-3  # probability that one of all numbers lies further off
 _CERTAIN = 1e-8  # standard error of a number that need not be simple
 _ROUND_OFF = 1e-9  # distance from a simple number, for numbers that are known exactly
-_DENSE = 1e-3  # distance at which numbers of _RATIONAL can be told from each other
 _NEAR = 0.15  # relative distance of an eigenvalue from the simple ratio that it is taken for
 _DEGENERATE = 1e-2
 _GAP = 0.3  # between the smallest singular value of a condition on G and the next
@@ -39,13 +38,16 @@ def _with_signs(*numbers):
     return np.concatenate([numbers, -numbers])
 
 
-# Tables of simple numbers, the simplest first, and all ratios of numbers up to 10.
+# Tables of simple numbers, the simplest first, and all ratios of numbers up to 10; each with the
+# largest standard error at which a value on a number of the table rather has that value than any
+# other, uniform on [-1, 1] or inverse to such a one: the share of the number in the simple values,
+# 1/32, 1/64 and 1/2000, times 2 / sqrt(2 pi). Zero and one are the entries of most algebras.
 _SIMPLE = [
-    _with_signs(0, 1),
-    _with_signs(2, 1 / 2, 3, 1 / 3),
-    _with_signs(4, 1 / 4, 3 / 2, 2 / 3),
+    (_with_signs(0, 1), np.inf),
+    (_with_signs(2, 1 / 2, 3, 1 / 3), 0.025),
+    (_with_signs(4, 1 / 4, 3 / 2, 2 / 3), 0.0125),
+    (np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1, 11)]), 4e-4),
 ]
-_RATIONAL = np.unique([_with_signs(i / j) for i in range(1, 11) for j in range(1, 11)])
 _RATIOS = _with_signs(0, 1, 1 / 2, 1 / 3, 2 / 3)  # of eigenvalues
 
 
@@ -168,8 +170,7 @@ def rounded(form, errors, partly=False, size=1.0):
     for index, value in np.ndenumerate(form):
         error = errors[index]
         scale = max(min(unit[index], 1.0), abs(value))
-        reach = n_errors * error + _ROUND_OFF * scale
-        number = _simplest_within(reach, value)
+        number = _simplest_near(value, error, n_errors, _ROUND_OFF * scale)
         if number is None:
             is_certain = error <= _CERTAIN * max(1.0, abs(value))
             if not partly and not is_certain:
@@ -179,22 +180,33 @@ def rounded(form, errors, partly=False, size=1.0):
     return simple
 
 
-def _simplest_within(reach, value):
-    """Return the simplest number at most `reach` from a value, or None.
+def _simplest_near(value, error, n_errors, round_off):
+    """Return the simplest number that a value may be, or None.
+
+    Near other numbers than 0 and 1 a value is only by chance unless its error is small: they are
+    taken where the likelihood of the value, ``exp(-z^2 / 2) / error`` with a distance of z standard
+    errors, exceeds the prior odds.
 
     Parameters
     ----------
-    reach, value : float
+    value, error : float
+    n_errors : float
+        Largest distance in standard errors.
+    round_off : float
+        Largest distance of a value that is known exactly.
     """
-    tables = _SIMPLE
-    if reach < _DENSE:
-        # Ratios of larger numbers lie dense: they mean something only for values known well.
-        tables = [*_SIMPLE, _RATIONAL]
-    for table in tables:
-        distance = np.abs(table - value)
-        nearest = distance.argmin()
-        if distance[nearest] <= reach:
-            return table[nearest]
+    for numbers, largest_error in _SIMPLE:
+        distances = np.abs(numbers - value)
+        nearest = distances.argmin()
+        distance = distances[nearest]
+        if distance <= round_off:
+            return numbers[nearest]
+        if distance > n_errors * error + round_off:
+            continue
+        likelihood = np.exp(-((distance / error) ** 2) / 2)
+        # Values beyond 1 are inverse to values whose errors are smaller by the square.
+        if error <= largest_error * likelihood * max(1.0, value**2):
+            return numbers[nearest]
     return None
 
 

@@ -260,9 +260,11 @@ def _best_fit(evidence, symmetric_functions, counts, snap):
         proposal = None
         if may_be_simple:
             proposal = _simple_proposal(evidence, symmetric_functions, k)
-        # Of an algebra in simple numbers the parts have simple numbers too.
-        if proposal is None and (best is None or best.fit is not None):
-            proposal = _joint_proposal(evidence, symmetric_functions, fits.of(k))
+        # All generators have simple numbers, and of an algebra in simple numbers the parts too.
+        is_known = may_be_simple and k == len(evidence.spectrum.generators)
+        if proposal is None and not is_known and (best is None or best.fit is not None):
+            fit = fits.of(k, stop_if_rejected=evidence.estimate.is_quadratic)
+            proposal = _joint_proposal(evidence, symmetric_functions, fit)
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if proposal is not None and proposal.bic < least - _TIE * abs(least):
             best = proposal

@@ -213,8 +213,7 @@ class PromotionSamples:
         """Whether least squares is determined and leaves residuals that show the noise."""
         if not self.is_noisy or self.interpolants.are_many:
             return False
-        evidence, _ = self.evidence
-        return not evidence.estimate.undetermined.size
+        return not self.function_samples.estimate.undetermined.size
 
     @cached_property
     def evidence(self):

@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer
 
 from sksym import ConservedQuantities, PolynomialLibrary, from_transformer
+from sksym.discover.constancy import excess_by_noise
 
 
 def columns(*fields):
@@ -372,6 +373,53 @@ def test_noisy_trajectories(field, end, library, number, noise):
     # Near to constant on trajectories that the fit has not seen, and different between them.
     within = values.std(axis=1).mean(axis=0)
     assert (within < 0.15 * values.mean(axis=1).std(axis=0)).all()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nearly_conserved_quantities_are_none(seed):
+    """At small energies the oscillators of Henon and Heiles hardly exchange any."""
+    rng = np.random.default_rng(seed)
+    starts = rng.uniform(-0.25, 0.25, (8, 4))
+    X, of_rows = orbits(henon_heiles, starts, 20, noise=0.05, rng=rng)
+    model = ConservedQuantities(polynomial(3), random_state=0).fit(X, **of_rows)
+    assert (model.n_quantities_, model.undecided_) == (1, 0)
+
+
+def test_slow_losses_are_seen(rng):
+    def leaking(z):
+        x, v = z
+        return np.array([v, -x - 0.01 * v])
+
+    X, of_rows = orbits(leaking, rng.uniform(-2, 2, (8, 2)), 20, noise=0.03, rng=rng)
+    with pytest.warns(UserWarning, match="No function"):
+        model = ConservedQuantities(random_state=0).fit(X, **of_rows)
+    assert model.n_quantities_ == model.undecided_ == 0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.05])
+def test_one_orbit_is_enough_where_it_shows_the_dynamics(rng, noise):
+    X, of_rows = orbits(pendulum, [[1.5, 0.6]], 10, noise=noise, rng=rng)
+    model = ConservedQuantities(pendulum_library(), random_state=0).fit(X, **of_rows)
+    assert (model.n_quantities_, model.undecided_) == (1, 0)
+    clean, _ = orbits(pendulum, starts_of(pendulum, rng, 5), 10)
+    values = model.transform(clean).reshape(5, -1)
+    assert values.std(axis=1).mean() < 0.1 * values.mean(axis=1).std()
+
+
+def test_means_of_noisy_functions_are_corrected(rng):
+    """Against the exact mean, by Gauss-Hermite quadrature."""
+    points = rng.normal(size=(5, 2))
+    noise = np.array([0.1, 0.3])
+    library = PolynomialLibrary(3).fit(points)
+    functions = np.eye(library.n_output_features_)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+    mean = 0.0
+    for a, b in np.ndindex(4, 4):
+        weight = weights[a] * weights[b] / weights.sum() ** 2
+        error = noise * [nodes[a], nodes[b]]
+        mean = mean + weight * library.transform(points + error)
+    excess = mean - library.transform(points)
+    assert_allclose(excess_by_noise(library, functions, points, noise), excess, atol=1e-12)
 
 
 def test_order_of_rows_and_unit_of_time_do_not_matter(rng):

@@ -27,6 +27,20 @@ def test_rounding_takes_the_simplest_number_in_reach():
     assert rounded(form, np.full_like(form, np.inf)) is None
 
 
+@pytest.mark.parametrize("error", [0.03, 0.003])
+def test_chance_rounds_few_numbers(rng, error):
+    """Beyond 0 and 1 only where the errors are small beside the distances of simple numbers."""
+    values = rng.uniform(-1, 1, (1, 500))
+    errors = np.full_like(values, error)
+    numbers = rounded(values, errors, partly=True)
+    is_rounded = (numbers != values) & ~np.isin(numbers, [-1, 0, 1])
+    assert is_rounded.mean() < 0.1
+    truth = np.full_like(values, 0.5)
+    numbers = rounded(truth + error * rng.normal(size=truth.shape), errors, partly=True)
+    is_right = (numbers == truth).mean()
+    assert is_right > 0.9 if error < 0.01 else is_right == 0
+
+
 def test_spectrum_is_the_quotient(rng):
     M, root = rng.normal(size=(30, 5)), rng.normal(size=(7, 5))
     spectrum = Spectrum.of(M, root.T @ root)
