@@ -13,7 +13,13 @@ from sksym.discover import (
     symmetry_report,
 )
 from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
-from sksym.enforce import InvariantFeatures, SymmetricRidge, SymmetricRidgeCV
+from sksym.enforce import (
+    InvariantFeatures,
+    SymmetricLogisticRegression,
+    SymmetricLogisticRegressionCV,
+    SymmetricRidge,
+    SymmetricRidgeCV,
+)
 from sksym.groups import (
     FiniteGroup,
     Group,
@@ -79,6 +85,8 @@ __all__ = [
     "MirrorSGDRegressor",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
+    "SymmetricLogisticRegression",
+    "SymmetricLogisticRegressionCV",
     "SymmetricRidge",
     "SymmetricRidgeCV",
     "SymmetryDiscoverer",

@@ -1,6 +1,13 @@
 """Enforce: estimators of functions that have a known symmetry exactly."""
 
 from sksym.enforce.invariants import InvariantFeatures
+from sksym.enforce.logistic import SymmetricLogisticRegression, SymmetricLogisticRegressionCV
 from sksym.enforce.ridge import SymmetricRidge, SymmetricRidgeCV
 
-__all__ = ["InvariantFeatures", "SymmetricRidge", "SymmetricRidgeCV"]
+__all__ = [
+    "InvariantFeatures",
+    "SymmetricLogisticRegression",
+    "SymmetricLogisticRegressionCV",
+    "SymmetricRidge",
+    "SymmetricRidgeCV",
+]
