@@ -17,6 +17,7 @@ from sksym.enforce import (
     InvariantFeatures,
     SymmetricLogisticRegression,
     SymmetricLogisticRegressionCV,
+    SymmetricPotential,
     SymmetricRidge,
     SymmetricRidgeCV,
 )
@@ -52,6 +53,7 @@ from sksym.libraries import (
     FourierLibrary,
     Library,
     NotClosedError,
+    PairLibrary,
     PolynomialLibrary,
     RadialLibrary,
     from_pysindy,
@@ -87,6 +89,7 @@ __all__ = [
     "MirrorSparseRegressorCV",
     "SymmetricLogisticRegression",
     "SymmetricLogisticRegressionCV",
+    "SymmetricPotential",
     "SymmetricRidge",
     "SymmetricRidgeCV",
     "SymmetryDiscoverer",

@@ -2,12 +2,14 @@
 
 from sksym.enforce.invariants import InvariantFeatures
 from sksym.enforce.logistic import SymmetricLogisticRegression, SymmetricLogisticRegressionCV
+from sksym.enforce.potential import SymmetricPotential
 from sksym.enforce.ridge import SymmetricRidge, SymmetricRidgeCV
 
 __all__ = [
     "InvariantFeatures",
     "SymmetricLogisticRegression",
     "SymmetricLogisticRegressionCV",
+    "SymmetricPotential",
     "SymmetricRidge",
     "SymmetricRidgeCV",
 ]

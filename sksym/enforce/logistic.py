@@ -158,6 +158,8 @@ class _SymmetricClassifier(ClassifierMixin, BaseEstimator):
         self.library_ = space.library
         self.n_free_ = functions.n_functions
         options = Options(self.fit_intercept, self.solver, self.max_iter, self.tol)
+        if not self.fit_intercept:
+            functions = functions.uncentred()
         if not space.is_tied:
             if data.n_classes > 2:
                 self.n_free_ *= data.n_classes

@@ -132,10 +132,7 @@ class InvariantLogits:
     def coefficients(self, solution):
         """Return the coefficients in the library, (t, p), and the intercepts (t,)."""
         coef, constant = self.functions.combine(solution.w)
-        intercept = solution.b
-        if self.options.fit_intercept:
-            intercept = intercept + constant[:, 0]
-        return coef[:, 0], intercept
+        return coef[:, 0], constant[:, 0] + solution.b
 
 
 class TiedLogits:

@@ -7,7 +7,7 @@ penalty suits data in any unit.
 Index legend: n rows, d coordinates, p library functions, k symmetric functions, q outputs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,10 @@ class StandardisedFunctions:
     @property
     def n_functions(self):
         return len(self.coef)
+
+    def uncentred(self):
+        """Return the same functions without the means taken away: no constant is to be fitted."""
+        return replace(self, mean=np.zeros_like(self.mean))
 
     def values(self, X):
         """Evaluate the functions: shape (n, k, q)."""
