@@ -1,5 +1,7 @@
 """Ridge regression on values and gradients together: energies and forces of molecules."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -15,15 +17,114 @@ from sksym.solvers import ridge_in_subspace
 from sksym.statistics import regression_statistics
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Energies and forces as rows of one regression, in units of their spread.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n, 1) or (n, 1 + d)
+        The energy, then the components of the force.
+    has_constant : bool
+        Whether a constant energy is fitted.
+    zero : float
+        Energy that counts as zero in `rows`.
+    unit : float
+        Of energies.
+    length : float or None
+        Unit of energies over that of forces; None where there are no forces.
+    """
+
+    rows: np.ndarray
+    has_constant: bool
+    zero: float
+    unit: float
+    length: float | None
+
+    @classmethod
+    def of(cls, data, forces, forces_weight, has_constant):
+        """Choose the units: those of the energies' spread and of the size of the forces.
+
+        Parameters
+        ----------
+        data : TrainingData
+        forces : ndarray of shape (n, d), or None
+        forces_weight : float
+            Positive.
+        has_constant : bool
+        """
+        share = data.weight / data.weight.sum()
+        energy = data.Y[:, 0]
+        zero = share @ energy if has_constant else 0.0
+        energy = energy - zero
+        unit = _root_mean_square(energy, share)
+        length = None
+        rows = energy[:, None]
+        if forces is not None:
+            mean_share = share / forces.shape[1]
+            force_unit = _root_mean_square(forces, mean_share[:, None])
+            if not unit:  # energies that do not vary, of one configuration for example
+                unit = force_unit * np.ptp(data.X)
+            length = (unit or 1.0) / (force_unit or 1.0) * np.sqrt(forces_weight)
+            rows = np.concatenate([rows, forces * length], axis=1)
+        unit = unit or 1.0
+        return cls(rows / unit, has_constant, zero, unit, length)
+
+    def solve(self, functions, data, alpha):
+        """Solve the least squares problem in some functions.
+
+        Parameters
+        ----------
+        functions : StandardisedFunctions
+        data : TrainingData
+        alpha : float
+
+        Returns
+        -------
+        w : ndarray of shape (k,)
+        b : float
+            The constant.
+        """
+        k = functions.n_functions
+        rows_per_sample = self.rows.shape[1]
+        n_unknowns = k + int(self.has_constant)
+
+        def design(X):
+            # One row for the energy, then one for each component of the force; the last unknown
+            # is the constant, which drives no force.
+            block = np.zeros((len(X), rows_per_sample, n_unknowns))
+            block[:, 0, k:] = 1
+            block[:, 0, :k] = functions.values(X)[:, :, 0]
+            if self.length is not None:
+                block[:, 1:, :k] = -self.length * functions.slopes(X)
+            return block.reshape(-1, n_unknowns)
+
+        statistics = regression_statistics(
+            design,
+            data.X,
+            self.rows,
+            data.weight,
+            n_unknowns,
+            rows_per_sample,
+        )
+        penalty = np.eye(n_unknowns)
+        penalty[k:] = 0
+        with one_thread():
+            solution = ridge_in_subspace(statistics.R, 1, penalty, [alpha])
+        w = self.unit * solution[0, :, 0]
+        return w[:k], w[k:].sum() + self.zero
+
+
 class SymmetricPotential(RegressorMixin, BaseEstimator):
     """A potential with a known symmetry, fitted to energies and forces in one least squares.
 
     Minimises ``sum_i s_i [(y_i - V(x_i))^2 + c |f_i + dV/dx(x_i)|^2] + alpha |w|^2`` over the
     potentials ``V(x) = coef @ phi(x) + intercept = w @ z(x) + constant``, s_i the weight of a
-    configuration. z are the invariant functions of the library in units of their standard
-    deviation on the data. With ``c = forces_weight var(y) / mean(f^2)`` every component of a force
-    counts like an energy, each in units of its own spread. Predicted forces are minus the exact
-    derivative of V, so that energy is conserved along the motion that they drive.
+    configuration. z are the invariant functions of the library, each in units of its spread on
+    the data: of its values, and of its slopes where forces are fitted. With ``c = forces_weight
+    var(y) / mean(f^2)`` every component of a force counts like an energy, each in units of its own
+    spread. Predicted forces are minus the exact derivative of V, so that energy is conserved along
+    the motion that they drive.
 
     Parameters
     ----------
@@ -60,8 +161,8 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
     >>> X = np.random.default_rng(0).normal(size=(8, 6))  # two points in space
     >>> springs = ((X[:, :3] - X[:, 3:]) ** 2).sum(axis=1)
     >>> model = SymmetricPotential(library=PairLibrary(2, 3, [np.square])).fit(X, springs)
-    >>> model.predict_forces([[0.0, 0, 0, 1, 0, 0]]).round(6)
-    array([[ 2.,  0.,  0., -2.,  0.,  0.]])
+    >>> model.predict_forces([[0.0, 0, 0, 1, 2, 3]]).round(6)
+    array([[ 2.,  4.,  6., -2., -4., -6.]])
     """
 
     def __init__(
@@ -83,7 +184,8 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.regressor_tags.poor_score = self.symmetry is not None
+        # Symmetric functions, and sums over pairs, cannot follow just any data.
+        tags.regressor_tags.poor_score = self.symmetry is not None or self.library is not None
         return tags
 
     equivariance_error = _SymmetricRegressor.equivariance_error
@@ -126,7 +228,8 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
             self.rtol,
             vars(self).get("feature_names_in_"),
         )
-        functions = StandardisedFunctions.of(space, data.X, data.weight)
+        targets = Targets.of(data, forces, self.forces_weight, self.fit_intercept)
+        functions = StandardisedFunctions.of(space, data.X, data.weight, targets.length)
         if not functions.n_functions:
             warn(
                 "Nothing but constants in the library has the symmetry and varies on the data: "
@@ -134,7 +237,7 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
             )
         if not self.fit_intercept:
             functions = functions.uncentred()
-        w, b = self._solve(functions, data, forces)
+        w, b = targets.solve(functions, data, self.alpha)
         coef, constant = functions.combine(w[None])
         coef = coef[0, 0]
         intercept = b + constant[0, 0]
@@ -145,49 +248,6 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
         self.n_free_ = functions.n_functions
         self.intercept_ = float(intercept)
         self.coef_ = coef.astype(data.dtype)
-
-    def _solve(self, functions, data, forces):
-        """Solve the least squares problem: w (k,), and the constant."""
-        share = data.weight / data.weight.sum()
-        energy = data.Y[:, 0]
-        zero = share @ energy if self.fit_intercept else 0.0
-        unit = _root_mean_square(energy - zero, share)
-        rows = (energy - zero)[:, None] / unit
-        force_unit = 1.0
-        if forces is not None:
-            mean_share = share / forces.shape[1]
-            force_unit = _root_mean_square(forces, mean_share[:, None])
-            force_unit /= np.sqrt(self.forces_weight)
-            rows = np.concatenate([rows, forces / force_unit], axis=1)
-        rows_per_sample = rows.shape[1]
-        k = functions.n_functions
-        has_constant = int(self.fit_intercept)
-
-        def design(X):
-            # One row for the energy, then one for each component of the force; the last unknown
-            # is the constant, which drives no force.
-            block = np.zeros((len(X), rows_per_sample, k + has_constant))
-            block[:, 0, :k] = functions.values(X)[:, :, 0]
-            block[:, 0, k:] = 1
-            if rows_per_sample > 1:
-                block[:, 1:, :k] = functions.slopes(X) * (-unit / force_unit)
-            return block.reshape(len(X) * rows_per_sample, k + has_constant)
-
-        statistics = regression_statistics(
-            design,
-            data.X,
-            rows,
-            data.weight,
-            k + has_constant,
-            rows_per_sample,
-        )
-        penalty = np.eye(k + has_constant)
-        penalty[k:, k:] = 0
-        with one_thread():
-            solution = ridge_in_subspace(statistics.R, 1, penalty, [self.alpha])
-        w = unit * solution[0, :, 0]
-        b = w[k:].sum() + zero
-        return w[:k], b
 
     def predict(self, X):
         """Predict energies, shape (n,)."""
@@ -227,9 +287,8 @@ def _checked_forces(forces, shape):
 
 
 def _root_mean_square(values, share):
-    """Return the root of the weighted sum of squares, 1 where it is zero."""
-    size = np.abs(values).max(initial=0)
-    if not size:
-        return 1.0
+    """Return the root of the weighted sum of squares."""
     # In units of the largest, whose square cannot overflow.
-    return size * np.sqrt(np.sum(share * (values / size) ** 2))
+    size = np.abs(values).max(initial=0) or 1.0
+    squares = (values / size) ** 2
+    return size * np.sqrt(np.sum(share * squares))

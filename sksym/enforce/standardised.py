@@ -37,7 +37,7 @@ class StandardisedFunctions:
     mean: np.ndarray
 
     @classmethod
-    def of(cls, space, X, weight):
+    def of(cls, space, X, weight, length=None):
         """Standardise the functions of an EquivariantSpace on rows of data.
 
         The basis is in reduced echelon form, which is the same whatever the units: ``x0^2 + x1^2``
@@ -49,6 +49,9 @@ class StandardisedFunctions:
         X : ndarray of shape (n, d)
         weight : ndarray of shape (n,)
             Positive weights.
+        length : float, default=None
+            Where slopes are fitted too: the length by which they are multiplied. The mean square
+            of values and of all slopes together is then one.
         """
         library = space.library
         p = library.n_output_features_
@@ -65,6 +68,10 @@ class StandardisedFunctions:
         terms = np.abs(in_units).sum(axis=1)
         coef = (in_units / size_of_unknown).reshape(len(in_units), q, p)
         mean, spread = _moments(library, coef, X, share)
+        if length is not None:
+            d = X.shape[1]
+            slope = _size_of_slopes(cls(library, coef, mean), X, share)
+            spread = np.hypot(spread, length * slope) / np.sqrt(1 + d)
         varies = spread > _CONSTANT * terms
         unit = spread[varies]
         if space.is_tied:
@@ -143,3 +150,15 @@ def _moments(library, coef, X, share):
     variance = share @ (values - mean) ** 2
     pooled = variance.reshape(k, q).mean(axis=1)
     return mean.reshape(k, q), np.sqrt(pooled)
+
+
+def _size_of_slopes(functions, X, share):
+    """Compute the root of the weighted mean square of the gradients of k functions: (k,)."""
+    _, _, p = functions.coef.shape
+    n, d = X.shape
+    total = np.zeros(functions.n_functions)
+    for rows in row_blocks(n, p * d):
+        slopes = functions.slopes(X[rows])
+        squares = np.sum(slopes**2, axis=1)
+        total += share[rows] @ squares
+    return np.sqrt(total)

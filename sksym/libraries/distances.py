@@ -9,6 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sksym._estimator import is_integer
 from sksym.libraries.adapters import AdaptedLibrary
+from sksym.libraries.polynomial import power_of_two
 
 _NARROW = 1e-3  # width of the range of a single distance, relative to it
 _SILENT = {"divide": "ignore", "over": "ignore", "invalid": "ignore"}  # values are checked instead
@@ -24,11 +25,14 @@ class Splines:
     Attributes
     ----------
     knots : ndarray of shape (k,)
+    unit : float
+        A power of two near the largest distance.
     splines : CubicSpline
-        With k values.
+        With k values, of distances in that unit.
     """
 
     knots: np.ndarray
+    unit: float
     splines: CubicSpline
 
     derivative_rtol: ClassVar[float] = 0.0  # derivatives of splines are splines
@@ -41,7 +45,9 @@ class Splines:
             low = low - half_width
             high = high + half_width
         knots = np.linspace(low, high, k)
-        return cls(knots, CubicSpline(knots, np.eye(k), bc_type="natural"))
+        unit = float(power_of_two(high))
+        splines = CubicSpline(knots / unit, np.eye(k), bc_type="natural")
+        return cls(knots, unit, splines)
 
     @property
     def names(self):
@@ -49,20 +55,24 @@ class Splines:
 
     def values(self, r):
         """Evaluate at distances of any shape: shape (.., k)."""
-        within = np.clip(r, self.knots[0], self.knots[-1])
-        values = self.splines(within)
+        within = self._within(r)
+        values = self.splines(within / self.unit)
         beyond = r - within
         outside = beyond != 0
         if outside.any():
             # The second derivative is zero at the ends, so that straight lines are smooth.
-            slopes = self.splines(within[outside], nu=1)
+            slopes = self.slopes(within[outside])
             values[outside] += beyond[outside][:, None] * slopes
         return values
 
     def slopes(self, r):
         """Differentiate at distances of any shape: shape (.., k)."""
-        within = np.clip(r, self.knots[0], self.knots[-1])
-        return self.splines(within, nu=1)
+        within = self._within(r)
+        return self.splines(within / self.unit, nu=1) / self.unit
+
+    def _within(self, r):
+        """Return the nearest distances in the range of the knots."""
+        return np.clip(r, self.knots[0], self.knots[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,61 +103,76 @@ class GivenFunctions:
         distances : ndarray of shape (m,)
             Where numerical derivatives are compared.
         """
+        pairs = [_with_derivative(function) for function in functions]
+        names = _names([f for f, _ in pairs])
         values = []
         derivatives = []
         rtol = 0.0
-        for function in functions:
-            f, df = _with_derivative(function)
+        for name, (f, df) in zip(names, pairs, strict=True):
+            f = Column(f, f"function {name}")
+            # The library of one function has the safe numerical derivative.
             if df is None:
-                differentiable = AdaptedLibrary(FunctionTransformer(f))
-                with np.errstate(**_SILENT):
-                    differentiable.fit(distances[:, None])
-                df = _Slope(differentiable)
-                rtol = max(rtol, differentiable.jacobian_rtol_)
+                library = AdaptedLibrary(FunctionTransformer(f))
+                library.fit(distances[:, None])
+                df = Slope(library)
+                rtol = max(rtol, library.jacobian_rtol_)
             values.append(f)
-            derivatives.append(df)
-        return cls(tuple(values), tuple(derivatives), _names(values), rtol)
+            derivatives.append(Column(df, f"derivative of the function {name}"))
+        return cls(tuple(values), tuple(derivatives), names, rtol)
 
     def values(self, r):
         """Evaluate at distances of any shape: shape (.., k)."""
-        return self._evaluated(self.functions, r, "")
+        return _finite_columns(self.functions, r)
 
     def slopes(self, r):
         """Differentiate at distances of any shape: shape (.., k)."""
-        return self._evaluated(self.derivatives, r, "derivative of the ")
-
-    def _evaluated(self, functions, r, what):
-        """Evaluate some functions, and refuse what is not finite."""
-        out = np.empty((*r.shape, len(functions)))
-        for a, function in enumerate(functions):
-            with np.errstate(**_SILENT):
-                column = np.asarray(function(r.reshape(-1, 1)), dtype=float)
-            if column.size not in (1, r.size):
-                raise ValueError(
-                    f"Function {self.names[a]} of `functions` gives {column.size} values for "
-                    f"{r.size} distances: it must give one for each."
-                )
-            column = np.broadcast_to(column.ravel(), r.size).reshape(r.shape)
-            refused = ~np.isfinite(column)
-            if refused.any():
-                first = r[refused][0]
-                raise ValueError(
-                    f"The {what}function {self.names[a]} of `functions` is not finite at the "
-                    f"distance {first:.6g}: leave such rows out, or give a function that is."
-                )
-            out[..., a] = column
-        return out
+        return _finite_columns(self.derivatives, r)
 
 
-class _Slope:
+@dataclass(frozen=True)
+class Column:
+    """A function of distances (m, 1), real or complex, with values (m, 1) whatever users give."""
+
+    function: object
+    name: str
+
+    def __call__(self, r):
+        """Evaluate; a single number stands for a constant."""
+        with np.errstate(**_SILENT):
+            values = np.asarray(self.function(r))
+        if values.size not in (1, r.size):
+            raise ValueError(
+                f"The {self.name} of `functions` gives {values.size} values for {r.size} "
+                "distances: it must give one for each."
+            )
+        return np.broadcast_to(values.ravel(), r.size)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Slope:
     """The derivative of a library of one function of one variable."""
 
-    def __init__(self, library):
-        self.library = library
+    library: AdaptedLibrary
 
     def __call__(self, r):
         """Differentiate at distances (m, 1): shape (m,)."""
         return self.library.jacobian(r)[:, 0, 0]
+
+
+def _finite_columns(functions, r):
+    """Evaluate k functions at distances, and refuse what is not finite: shape (.., k)."""
+    out = np.empty((*r.shape, len(functions)))
+    for a, function in enumerate(functions):
+        values = function(r.reshape(-1, 1))
+        out[..., a] = values.reshape(r.shape)
+        refused = ~np.isfinite(out[..., a])
+        if refused.any():
+            first = r[refused][0]
+            raise ValueError(
+                f"The {function.name} of `functions` is not finite at the distance {first:.6g}: "
+                "leave such rows out, or give a function that is."
+            )
+    return out
 
 
 def read_functions(functions):
@@ -189,6 +214,7 @@ def _names(functions):
     names = [getattr(f, "__name__", "<object>") for f in functions]
     readable = []
     for a, name in enumerate(names):
+        # Names tell functions apart, so that each must be there once.
         is_plain = name.isidentifier() and names.count(name) == 1
         readable.append(name if is_plain else f"f{a}")
     return readable

@@ -4,6 +4,8 @@ Index legend: n rows, m points of `dim` coordinates, P pairs of points, s sets o
 of the distance, p = s k library functions.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
@@ -11,10 +13,44 @@ from sklearn.utils.validation import check_is_fitted
 from sksym._estimator import check_count
 from sksym.libraries.distances import GivenFunctions, Splines, n_functions_of, read_functions
 from sksym.libraries.library import Library, NotClosedError
-from sksym.libraries.polynomial import power_of_two
+from sksym.libraries.points import are_permuted, distances, move_together
 
 _BLOCK = 2**20  # numbers in the largest array of a block of rows
-_SAME = 1e-12  # distance from a motion of all points together that is round-off
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """The pairs of points with the same two labels, and their functions of the distance.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``H-O``; empty where points have no labels.
+    pairs : ndarray of shape (P, 2)
+        Indices i < j of points.
+    functions : Splines or GivenFunctions
+        None before they are placed on data.
+    """
+
+    name: str
+    pairs: np.ndarray
+    functions: Splines | GivenFunctions | None = None
+
+    @property
+    def n_functions(self):
+        return len(self.functions.names)
+
+    def incidence(self, m):
+        """Return the matrix (m, P) with 1 where a pair begins and -1 where it ends."""
+        P = len(self.pairs)
+        ones = np.ones(P)
+        signs = np.concatenate([ones, -ones])
+        points = self.pairs.T.ravel()
+        columns = np.tile(np.arange(P), 2)
+        return sparse.csr_array(
+            (signs, (points, columns)),
+            shape=(m, P),
+        )
 
 
 class PairLibrary(Library):
@@ -45,12 +81,8 @@ class PairLibrary(Library):
     ----------
     columns_ : ndarray of int, or None
         The columns taken; None: all.
-    pairs_ : ndarray of shape (P, 2)
-        The pairs of points i < j, one set after the other.
-    sets_ : list of tuple
-        For each set of pairs its name and the slice of `pairs_`.
-    functions_ : list
-        The functions of the distance of each set.
+    sets_ : list of PairSet
+        The pairs of each two labels, and their functions.
     jacobian_rtol_ : float
         Relative accuracy of `jacobian`: zero but for numerical derivatives without complex step.
     n_output_features_ : int
@@ -78,25 +110,30 @@ class PairLibrary(Library):
         check_count(self.dim, "dim")
         n_splines, given = read_functions(self.functions)
         X = self.fit_input(X)
-        m = self._number_of_points(X.shape[1])
-        labels = self._checked_labels(m)
-        self.pairs_, self.sets_ = _pairs(labels)
-        nearest, farthest = self._ranges(X)
+        n_columns = X.shape[1]
+        m = self._number_of_points(n_columns)
+        sets = _sets_of_pairs(self._labels(m))
+        ranges = []
+        for pair_set in sets:
+            ranges.append(self._range(X, pair_set))
         if given is None:
             functions = []
-            for low, high in zip(nearest, farthest, strict=True):
+            for low, high in ranges:
                 functions.append(Splines.on(low, high, n_splines))
         else:
             # The same functions for all sets.
-            seen = np.concatenate([nearest, farthest])
-            functions = [GivenFunctions.of(given, seen)] * len(self.sets_)
-        self.functions_ = functions
+            seen = np.ravel(ranges)
+            one_list = GivenFunctions.of(given, seen)
+            functions = [one_list] * len(sets)
+        self.sets_ = []
+        for pair_set, of_set in zip(sets, functions, strict=True):
+            self.sets_.append(replace(pair_set, functions=of_set))
         self.jacobian_rtol_ = max(f.derivative_rtol for f in functions)
-        self.n_output_features_ = sum(len(f.names) for f in functions)
+        self.n_output_features_ = sum(s.n_functions for s in self.sets_)
         return self
 
     def extremes(self, X):
-        """Return the rows of the nearest and farthest pairs; None where splines depend on more.
+        """Return one row: functions that are given depend on no data; None for splines.
 
         Parameters
         ----------
@@ -104,7 +141,7 @@ class PairLibrary(Library):
 
         Returns
         -------
-        ndarray of shape (e, d), or None
+        ndarray of shape (1, d), or None
         """
         n_splines, _ = read_functions(self.functions)
         if n_splines is not None:  # splines of other knots are other functions
@@ -114,11 +151,12 @@ class PairLibrary(Library):
     def transform(self, X):
         """Evaluate the functions: shape (n, p)."""
         X = self.transform_input(X)
-        out = np.empty((len(X), self.n_output_features_))
-        for rows in self._blocks(len(X)):
-            _, r = self._differences(X[rows])
-            for functions, pairs, columns in self._by_set():
-                values = functions.values(r[pairs])  # (pairs of the set, n, k)
+        n = len(X)
+        out = np.empty((n, self.n_output_features_))
+        for pair_set, columns in self._sets_with_columns():
+            for rows in self._blocks(n, pair_set):
+                _, r = distances(X[rows], pair_set.pairs, self.dim)
+                values = pair_set.functions.values(r)  # (P, n, k)
                 out[rows, columns] = values.sum(axis=0)
         return out.astype(X.dtype, copy=False)
 
@@ -132,19 +170,24 @@ class PairLibrary(Library):
         n, d = X.shape
         m = d // self.dim
         out = np.empty((n, self.n_output_features_, d))
-        for rows in self._blocks(n):
-            difference, r = self._differences(X[rows])
-            direction = difference / np.where(r > 0, r, 1.0)[:, :, None]
-            for functions, pairs, columns in self._by_set():
+        for pair_set, columns in self._sets_with_columns():
+            incidence = pair_set.incidence(m)
+            k = pair_set.n_functions
+            for rows in self._blocks(n, pair_set):
                 # d f(r) / d x_i = f'(r) (x_i - x_j) / r, and the opposite for x_j
-                slopes = functions.slopes(r[pairs])
-                pull = slopes[:, :, :, None] * direction[pairs][:, :, None]
-                incidence = _incidence(self.pairs_[pairs], m)
-                on_points = incidence @ pull.reshape(len(pull), -1)
-                on_points = on_points.reshape(m, *pull.shape[1:])
-                by_row = on_points.transpose(1, 2, 0, 3)  # row, function, point, coordinate
-                out[rows, columns] = by_row.reshape(*by_row.shape[:2], d)
-        return self.on_all_columns(out.astype(X.dtype, copy=False))
+                difference, r = distances(X[rows], pair_set.pairs, self.dim)
+                safe = np.where(r > 0, r, 1.0)
+                direction = difference / safe[:, :, None]
+                slopes = pair_set.functions.slopes(r)
+                pull = slopes[:, :, :, None] * direction[:, :, None]
+                pull = pull.reshape(len(r), -1)
+                on_points = incidence @ pull
+                # From (point, row, function, coordinate) to (row, function, all coordinates).
+                on_points = on_points.reshape(m, -1, k, self.dim)
+                on_points = on_points.transpose(1, 2, 0, 3)
+                out[rows, columns] = on_points.reshape(-1, k, d)
+        out = out.astype(X.dtype, copy=False)
+        return self.on_all_columns(out)
 
     def get_feature_names_out(self, input_features=None):
         """Return ``exp(r), ..``, or ``exp(r H-O), ..`` where points have labels.
@@ -160,9 +203,9 @@ class PairLibrary(Library):
         """
         self.names_of_columns(input_features)
         names = []
-        for functions, (label, _) in zip(self.functions_, self.sets_, strict=True):
-            distance = f"r {label}" if label else "r"
-            for name in functions.names:
+        for pair_set in self.sets_:
+            distance = f"r {pair_set.name}".strip()
+            for name in pair_set.functions.names:
                 names.append(f"{name}({distance})")
         return np.array(names, dtype=object)
 
@@ -177,29 +220,13 @@ class PairLibrary(Library):
         check_is_fitted(self)
         linear = self.on_taken_columns(algebra.linear)
         offset = self.taken(algebra.offset)
-        r = len(linear)
-        blocks = self._by_points(linear)
-        is_diagonal = np.eye(blocks.shape[1], dtype=bool)
-        diagonal = blocks[:, is_diagonal]
-        first = diagonal[:, 0]
-        points = offset.reshape(r, blocks.shape[1], self.dim)
-        # All points move alike: one skew block for each of them, and nothing that mixes points.
-        errors = [
-            blocks[:, ~is_diagonal],
-            diagonal - first[:, None],
-            first + first.transpose(0, 2, 1),
-        ]
-        blocks_error = max(np.abs(error).max(initial=0) for error in errors)
-        offset_error = np.abs(points - points[:, :1]).max(initial=0)
-        size = np.abs(linear).max(initial=0)
-        size_of_offset = np.abs(offset).max(initial=0)
-        if blocks_error > _SAME * size or offset_error > _SAME * size_of_offset:
+        if not move_together(linear, offset, self.dim):
             raise NotClosedError(
                 "PairLibrary is known to be closed under rotations and translations of all points "
-                f"together only, so({self.dim}).repeat(m) for m points, got {algebra!r}."
+                f"together only, se({self.dim}).repeat(m) for m points, got {algebra!r}."
             )
         p = self.n_output_features_
-        return sparse.csr_array((p, r * p))
+        return sparse.csr_array((p, algebra.dim * p))
 
     def group_matrix(self, g):
         """Return the identity (p, p), sparse, for motions that keep all functions.
@@ -213,68 +240,42 @@ class PairLibrary(Library):
         """
         check_is_fitted(self)
         g = self.on_taken_columns(g)
-        blocks = self._by_points(g)
-        present = np.abs(blocks).max(axis=(2, 3)) > _SAME
-        images = present.argmax(axis=1)
-        is_permutation = (present.sum(axis=0) == 1).all() and (present.sum(axis=1) == 1).all()
-        if self.labels is not None:
-            labels = np.unique(self.labels, return_inverse=True)[1]
-            is_permutation = is_permutation and (labels[images] == labels).all()
-        moved = blocks[np.arange(len(blocks)), images]
-        error = np.abs(moved - moved[0]).max()
-        not_orthogonal = np.abs(moved[0] @ moved[0].T - np.eye(self.dim)).max()
-        if not is_permutation or max(error, not_orthogonal) > _SAME:
+        labels = self._labels(len(g) // self.dim)
+        if not are_permuted(g, self.dim, labels):
             raise NotClosedError(
                 "PairLibrary is known to be closed under orthogonal maps of all points together, "
                 f"and permutations of points with the same label only, got the element\n{g}"
             )
         return sparse.eye_array(self.n_output_features_, format="csr")
 
-    def _by_points(self, matrices):
-        """Split matrices (.., m dim, m dim) into blocks (.., m, m, dim, dim)."""
-        m = matrices.shape[-1] // self.dim
-        split = matrices.reshape(*matrices.shape[:-2], m, self.dim, m, self.dim)
-        return np.swapaxes(split, -3, -2)
-
-    def _differences(self, X):
-        """Compute ``x_i - x_j`` (P, n, dim) and its length (P, n) for all pairs."""
-        n, d = X.shape
-        points = X.astype(float).reshape(n, d // self.dim, self.dim).transpose(1, 0, 2)
-        first, second = self.pairs_.T
-        difference = points[first] - points[second]
-        # In a unit of a power of two, so that no square overflows or vanishes.
-        unit = power_of_two(np.abs(difference).max(initial=0))
-        squares = (difference / unit) ** 2
-        return difference, unit * np.sqrt(squares.sum(axis=2))
-
-    def _ranges(self, X):
-        """Return the smallest and the largest distance in each set."""
-        nearest = np.full(len(self.sets_), np.inf)
-        farthest = np.zeros(len(self.sets_))
-        for rows in self._blocks(len(X)):
-            _, r = self._differences(X[rows])
-            for a, (_, pairs) in enumerate(self.sets_):
-                nearest[a] = min(nearest[a], r[pairs].min())
-                farthest[a] = max(farthest[a], r[pairs].max())
-        return nearest, farthest
-
-    def _by_set(self):
-        """List the functions, the slice of pairs and the slice of library functions of each set."""
+    def _sets_with_columns(self):
+        """List the sets of pairs with the slices of their library functions."""
         start = 0
         sets = []
-        for functions, (_, pairs) in zip(self.functions_, self.sets_, strict=True):
-            stop = start + len(functions.names)
-            sets.append((functions, pairs, slice(start, stop)))
+        for pair_set in self.sets_:
+            stop = start + pair_set.n_functions
+            sets.append((pair_set, slice(start, stop)))
             start = stop
         return sets
 
-    def _blocks(self, n):
-        """Yield slices of n rows whose pulls of all pairs fit the cache."""
-        most = n_functions_of(self.functions)
-        width = len(self.pairs_) * self.dim * most
+    def _blocks(self, n, pair_set):
+        """Yield slices of n rows whose pulls of all pairs of a set fit the cache."""
+        k = n_functions_of(self.functions)
+        width = len(pair_set.pairs) * self.dim * k
         size = max(_BLOCK // width, 1)
         for start in range(0, n, size):
-            yield slice(start, min(start + size, n))
+            stop = min(start + size, n)
+            yield slice(start, stop)
+
+    def _range(self, X, pair_set):
+        """Return the smallest and the largest distance in a set."""
+        nearest = np.inf
+        farthest = 0.0
+        for rows in self._blocks(len(X), pair_set):
+            _, r = distances(X[rows], pair_set.pairs, self.dim)
+            nearest = min(nearest, r.min())
+            farthest = max(farthest, r.max())
+        return nearest, farthest
 
     def _number_of_points(self, n_columns):
         """Return m, checked against the columns."""
@@ -295,56 +296,40 @@ class PairLibrary(Library):
             )
         return m
 
-    def _checked_labels(self, m):
-        """Return the labels of m points; all the same where there are none."""
+    def _labels(self, m):
+        """Return the labels of m points as text; all the same where there are none."""
         if self.labels is None:
             return [""] * m
-        labels = list(self.labels)
+        labels = [str(label) for label in self.labels]
         if len(labels) != m:
             raise ValueError(f"`labels` must name each of the {m} points, got {len(labels)}.")
         return labels
 
 
-def _pairs(labels):
-    """List the pairs of points, and the sets of those with the same two labels.
+def _sets_of_pairs(labels):
+    """List the pairs of points with the same two labels, in the order of their appearance.
 
     Parameters
     ----------
-    labels : list of m labels
+    labels : list of m str
 
     Returns
     -------
-    pairs : ndarray of shape (P, 2)
-        One set after the other.
-    sets : list of (str, slice)
-        Name of each set, such as ``H-O``, empty without labels; and its pairs.
+    list of PairSet
     """
-    m = len(labels)
-    first, second = np.triu_indices(m, 1)
-    _, code = np.unique(np.array([str(label) for label in labels]), return_inverse=True)
-    # In the order in which labels first appear.
-    order = list(dict.fromkeys(code.tolist()))
-    rank = np.argsort(order)[code]
-    low = np.minimum(rank[first], rank[second])
-    high = np.maximum(rank[first], rank[second])
-    kind = low * m + high
-    by_set = np.argsort(kind, kind="stable")
-    pairs = np.column_stack([first, second])[by_set]
-    kinds, starts = np.unique(kind[by_set], return_index=True)
-    stops = [*starts[1:], len(pairs)]
-    names = list(dict.fromkeys(str(label) for label in labels))
+    names = list(dict.fromkeys(labels))
+    code = np.array([names.index(label) for label in labels])
+    first, second = np.triu_indices(len(labels), 1)
+    pairs = np.column_stack([first, second])
+    # The two labels of each pair, in either order.
+    of_pairs = np.sort(code[pairs], axis=1)
+    kinds, kind = np.unique(of_pairs, axis=0, return_inverse=True)
+    kind = kind.ravel()
     sets = []
-    for one_kind, start, stop in zip(kinds, starts, stops, strict=True):
-        a, b = divmod(int(one_kind), m)
-        name = f"{names[a]}-{names[b]}" if names != [""] else ""
-        sets.append((name, slice(int(start), int(stop))))
-    return pairs, sets
-
-
-def _incidence(pairs, m):
-    """Return the matrix (m, P) with 1 where a pair begins and -1 where it ends."""
-    P = len(pairs)
-    signs = np.concatenate([np.ones(P), -np.ones(P)])
-    rows = pairs.T.ravel()
-    columns = np.tile(np.arange(P), 2)
-    return sparse.csr_array((signs, (rows, columns)), shape=(m, P))
+    for index, (a, b) in enumerate(kinds):
+        name = f"{names[a]}-{names[b]}"
+        if name == "-":
+            name = ""
+        members = pairs[kind == index]
+        sets.append(PairSet(name, members))
+    return sets
