@@ -14,6 +14,7 @@ from sksym._estimator import (
     is_integer,
     is_real,
     on_copy,
+    refuse_text,
     warn,
     weighted_splits,
 )
@@ -361,6 +362,7 @@ class SymmetricLogisticRegressionCV(_SymmetricClassifier):
 
 def _labelled_data(model, X, y, sample_weight):
     """Validate what ``fit`` of a classifier is given."""
+    refuse_text(X)
     X, y = validate_data(model, X, y, dtype=[np.float64, np.float32])
     check_classification_targets(y)
     weight = checked_weights(sample_weight, len(y))

@@ -7,13 +7,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sksym._estimator import check_number, on_copy, training_data, warn
-from sksym._linalg import one_thread, row_blocks
+from sksym._linalg import numerical_rank, one_thread, row_blocks
 from sksym.enforce.ridge import _SymmetricRegressor
 from sksym.enforce.standardised import StandardisedFunctions
 from sksym.equivariant import EquivariantSpace
 from sksym.groups import resolve
 from sksym.libraries import PolynomialLibrary, evaluate
-from sksym.solvers import ridge_in_subspace
 from sksym.statistics import regression_statistics
 
 
@@ -25,10 +24,8 @@ class Targets:
     ----------
     rows : ndarray of shape (n, 1) or (n, 1 + d)
         The energy, then the components of the force.
-    has_constant : bool
-        Whether a constant energy is fitted.
     zero : float
-        Energy that counts as zero in `rows`.
+        Energy that counts as zero in `rows`: the mean where a constant is fitted.
     unit : float
         Of energies.
     length : float or None
@@ -36,7 +33,6 @@ class Targets:
     """
 
     rows: np.ndarray
-    has_constant: bool
     zero: float
     unit: float
     length: float | None
@@ -68,51 +64,46 @@ class Targets:
             length = (unit or 1.0) / (force_unit or 1.0) * np.sqrt(forces_weight)
             rows = np.concatenate([rows, forces * length], axis=1)
         unit = unit or 1.0
-        return cls(rows / unit, has_constant, zero, unit, length)
+        return cls(rows / unit, zero, unit, length)
 
     def solve(self, functions, data, alpha):
-        """Solve the least squares problem in some functions.
+        """Solve the least squares problem in some functions: w (k,).
+
+        The functions have mean zero where a constant is fitted, and so have the energies, so that
+        the constant is zero.
 
         Parameters
         ----------
         functions : StandardisedFunctions
         data : TrainingData
         alpha : float
-
-        Returns
-        -------
-        w : ndarray of shape (k,)
-        b : float
-            The constant.
         """
         k = functions.n_functions
         rows_per_sample = self.rows.shape[1]
-        n_unknowns = k + int(self.has_constant)
 
         def design(X):
-            # One row for the energy, then one for each component of the force; the last unknown
-            # is the constant, which drives no force.
-            block = np.zeros((len(X), rows_per_sample, n_unknowns))
-            block[:, 0, k:] = 1
-            block[:, 0, :k] = functions.values(X)[:, :, 0]
+            # One row for the energy, then one for each component of the force.
+            block = np.empty((len(X), rows_per_sample, k))
+            block[:, 0] = functions.values(X)[:, :, 0]
             if self.length is not None:
-                block[:, 1:, :k] = -self.length * functions.slopes(X)
-            return block.reshape(-1, n_unknowns)
+                block[:, 1:] = -self.length * functions.slopes(X)
+            return block.reshape(len(X) * rows_per_sample, k)
 
         statistics = regression_statistics(
             design,
             data.X,
             self.rows,
             data.weight,
-            n_unknowns,
+            k,
             rows_per_sample,
         )
-        penalty = np.eye(n_unknowns)
-        penalty[k:] = 0
         with one_thread():
-            solution = ridge_in_subspace(statistics.R, 1, penalty, [alpha])
-        w = self.unit * solution[0, :, 0]
-        return w[:k], w[k:].sum() + self.zero
+            U, s, Vt = np.linalg.svd(statistics.design, full_matrices=False)
+        rank = numerical_rank(s, (self.rows.size, k))
+        s = s[:rank]
+        gain = s / (s**2 + alpha)
+        target = U[:, :rank].T @ statistics.targets[:, 0]
+        return self.unit * (Vt[:rank].T @ (gain * target))
 
 
 class SymmetricPotential(RegressorMixin, BaseEstimator):
@@ -237,10 +228,10 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
             )
         if not self.fit_intercept:
             functions = functions.uncentred()
-        w, b = targets.solve(functions, data, self.alpha)
+        w = targets.solve(functions, data, self.alpha)
         coef, constant = functions.combine(w[None])
         coef = coef[0, 0]
-        intercept = b + constant[0, 0]
+        intercept = targets.zero + constant[0, 0]
         if not np.isfinite(coef).all() or not np.isfinite(intercept):
             raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
         self._space_ = space
