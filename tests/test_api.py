@@ -21,7 +21,7 @@ LieAlgebra so se translations scaling gl sl aff sp lorentz poincare galilei Vect
 vector_fields FiniteGroup Group columns reflections permutations cyclic trivial vector covector
 tensor direct_sum PolynomialLibrary FourierLibrary RadialLibrary from_pysindy from_transformer
 LieDerivative SymmetricRidge SymmetricRidgeCV InvariantFeatures SymmetryDiscoverer
-SymmetricLogisticRegression SymmetricLogisticRegressionCV
+SymmetricLogisticRegression SymmetricLogisticRegressionCV SymmetricPotential PairLibrary
 ConservedQuantities SymmetryDisplay NuclearNorm GroupNorm SymmetryPromotingRegressor
 SymmetryPromotingRegressorCV symmetry_path SymmetryPathDisplay SymmetryPromotingSINDy
 WeakSymmetryPromotingSINDy MirrorSparseRegressor MirrorSparseRegressorCV MirrorSGDRegressor
@@ -29,7 +29,8 @@ MirrorPathDisplay mirror_path
 """
 
 
-# Some checks fit labels of data that a few polynomials separate.
+# Some checks fit labels of data that a few polynomials separate; no columns of theirs are points.
+@pytest.mark.filterwarnings("ignore:`symmetry` rotates all")
 @pytest.mark.filterwarnings("ignore:The library separates the classes")
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
@@ -37,6 +38,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @pytest.mark.extended
+@pytest.mark.filterwarnings("ignore:`symmetry` rotates all")
 @pytest.mark.filterwarnings("ignore:The library separates the classes")
 @parametrize_with_checks(MORE_ESTIMATORS)
 def test_scikit_learn_checks_of_other_parameters(estimator, check):

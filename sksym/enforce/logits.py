@@ -115,10 +115,16 @@ class InvariantLogits:
             tol=options.tol,
         )
         z = self.z[rows]
-        if not z.shape[1]:  # only the shares of the classes are left to fit
-            z = np.zeros((len(z), 1))
-        model.fit(z, self.data.codes[rows], sample_weight=self.data.row_weight[rows])
-        w = model.coef_[:, : self.z.shape[1]]
+        n, k = z.shape
+        span = np.eye(k)
+        if k > n:
+            # With an l2 penalty w lies in the span of the rows: no more unknowns than rows.
+            span, _ = np.linalg.qr(z.T)
+        elif not k:
+            # Only the shares of the classes are left to fit.
+            span = np.zeros((0, 1))
+        model.fit(z @ span, self.data.codes[rows], sample_weight=self.data.row_weight[rows])
+        w = model.coef_ @ span.T
         b = np.broadcast_to(model.intercept_, len(w))
         return LogitSolution(w, b, model.classes_, int(np.max(model.n_iter_)))
 

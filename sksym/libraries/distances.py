@@ -11,16 +11,18 @@ from sksym._estimator import is_integer
 from sksym.libraries.adapters import AdaptedLibrary
 from sksym.libraries.polynomial import power_of_two
 
+_SHORTEST = 0.05  # distance relative to the largest from which knots are in constant ratio
 _NARROW = 1e-3  # width of the range of a single distance, relative to it
 _SILENT = {"divide": "ignore", "over": "ignore", "invalid": "ignore"}  # values are checked instead
 
 
 @dataclass(frozen=True, eq=False)
 class Splines:
-    """Natural cubic splines on a range of distances, straight lines beyond it.
+    """Cubic splines on a range of distances, with knots that are denser at short ones.
 
     Function a is 1 at knot a and 0 at all others: its coefficient is the value there of the
-    function that is fitted.
+    function that is fitted. Below the range functions go on as parabolas, which follow a steep
+    repulsion, and above it as straight lines, all with continuous second derivatives.
 
     Attributes
     ----------
@@ -39,14 +41,19 @@ class Splines:
 
     @classmethod
     def on(cls, low, high, k):
-        """Return k splines with equal steps between knots."""
+        """Return k splines with knots in nearly constant ratio."""
         if low == high:  # one distance only
             half_width = _NARROW * (high or 1.0)
             low = low - half_width
             high = high + half_width
-        knots = np.linspace(low, high, k)
+        # From zero the ratio would be infinite.
+        shift = max(_SHORTEST * high - low, 0.0)
+        knots = np.geomspace(low + shift, high + shift, k) - shift
+        knots[0] = low
+        knots[-1] = high
         unit = float(power_of_two(high))
-        splines = CubicSpline(knots / unit, np.eye(k), bc_type="natural")
+        # No curvature at large distances; at short ones that of the second piece goes on.
+        splines = CubicSpline(knots / unit, np.eye(k), bc_type=("not-a-knot", "natural"))
         return cls(knots, unit, splines)
 
     @property
@@ -55,24 +62,32 @@ class Splines:
 
     def values(self, r):
         """Evaluate at distances of any shape: shape (.., k)."""
-        within = self._within(r)
-        values = self.splines(within / self.unit)
-        beyond = r - within
+        within, beyond = self._split(r)
+        values = self.splines(within)
         outside = beyond != 0
         if outside.any():
-            # The second derivative is zero at the ends, so that straight lines are smooth.
-            slopes = self.slopes(within[outside])
-            values[outside] += beyond[outside][:, None] * slopes
+            # Taylor's formula about the nearest end; the curvature at the upper one is zero.
+            end = within[outside]
+            step = beyond[outside][:, None]
+            linear = self.splines(end, nu=1) * step
+            quadratic = self.splines(end, nu=2) * step**2 / 2
+            values[outside] += linear + quadratic
         return values
 
     def slopes(self, r):
         """Differentiate at distances of any shape: shape (.., k)."""
-        within = self._within(r)
-        return self.splines(within / self.unit, nu=1) / self.unit
+        within, beyond = self._split(r)
+        slopes = self.splines(within, nu=1)
+        outside = beyond != 0
+        if outside.any():
+            step = beyond[outside][:, None]
+            slopes[outside] += self.splines(within[outside], nu=2) * step
+        return slopes / self.unit
 
-    def _within(self, r):
-        """Return the nearest distances in the range of the knots."""
-        return np.clip(r, self.knots[0], self.knots[-1])
+    def _split(self, r):
+        """Return the nearest distances in the range of the knots and the rest, in units."""
+        within = np.clip(r, self.knots[0], self.knots[-1])
+        return within / self.unit, (r - within) / self.unit
 
 
 @dataclass(frozen=True, eq=False)

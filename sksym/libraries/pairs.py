@@ -68,8 +68,9 @@ class PairLibrary(Library):
     dim : int, default=3
         Coordinates of a point.
     functions : int or sequence, default=10
-        Functions of the distance. An int: that many natural cubic splines over the distances seen
-        in ``fit``, for each two labels; coefficients are the values at equally spaced distances.
+        Functions of the distance. An int: that many cubic splines over the distances seen in
+        ``fit``, for each two labels; coefficients are the values at knots, denser at short
+        distances, and beyond those seen functions go on with little curvature.
         Or callables that are given an array of distances; a pair (f, df) adds the derivative,
         which is numerical otherwise (by complex step where f allows it).
     labels : sequence of m str or int, default=None

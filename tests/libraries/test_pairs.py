@@ -120,23 +120,54 @@ def test_symmetries_of_the_library_leave_all_of_it_free(X, rng):
     assert_symmetric(model, X, every, rtol=1e-8)
 
 
-def test_splines_have_their_values_at_the_knots(X):
-    """Natural cubic splines: two points, so that the library is the splines themselves."""
+@pytest.mark.parametrize("k", [2, 3, 4, 9])
+def test_splines_have_their_values_at_the_knots(k, X):
+    """Two points, so that the library is the splines themselves."""
     X = X[:, :6]
-    library = PairLibrary(2, 3, 6).fit(X)
+    library = PairLibrary(2, 3, k).fit(X)
     r = distance(X, 0, 1)
-    knots = np.linspace(r.min(), r.max(), 6)
-    rows = np.zeros((6, 6))
-    rows[:, 3] = knots
-    assert_allclose(library.transform(rows), np.eye(6), atol=1e-12)
-    # Straight lines beyond, so that values and derivatives stay finite and continuous.
-    far = np.zeros((3, 6))
-    far[:, 3] = knots[-1] + np.arange(3)
-    assert_allclose(np.diff(library.transform(far), n=2, axis=0), 0, atol=1e-9)
-    assert_allclose(library.jacobian(far)[0], library.jacobian(far)[2], atol=1e-9)
-    # Constants and straight lines are among them.
-    coef = np.column_stack([np.ones(6), knots])
-    assert_allclose(library.transform(X) @ coef, np.column_stack([np.ones(60), r]), rtol=1e-10)
+    (pair_set,) = library.sets_
+    knots = pair_set.functions.knots
+    assert_allclose(knots[[0, -1]], [r.min(), r.max()])
+    assert (np.diff(knots) > 0).all()
+    assert_allclose(library.transform(at_distances(knots)), np.eye(k), atol=1e-12)
+    # Constants and straight lines are among them, on either side too.
+    coef = np.column_stack([np.ones(k), knots])
+    wide = np.linspace(0, 3 * r.max(), 50)
+    lines = np.column_stack([np.ones(50), wide])
+    assert_allclose(library.transform(at_distances(wide)) @ coef, lines, atol=1e-9)
+
+
+def test_splines_go_on_smoothly(X):
+    """Parabolas below the distances seen, straight lines above, without a jump of curvature."""
+    library = PairLibrary(2, 3, 6).fit(X[:, :6])
+    knots = library.sets_[0].functions.knots
+    low, high = knots[0], knots[-1]
+    above = library.transform(at_distances(high + np.arange(4)))
+    assert_allclose(np.diff(above, n=2, axis=0), 0, atol=1e-9)
+    below = library.transform(at_distances(np.linspace(0, low, 5)))
+    assert_allclose(np.diff(below, n=3, axis=0), 0, atol=1e-9)
+    for end in (low, high):
+        step = 1e-3
+        slopes = library.jacobian(at_distances(end + step * np.arange(-1, 2)))[:, :, 3]
+        curvature = np.diff(slopes, axis=0) / step
+        assert_allclose(curvature[0], curvature[1], atol=0.02 * np.abs(curvature).max() + 0.02)
+
+
+def test_splines_of_one_distance_and_of_distance_zero():
+    one = at_distances(np.array([2.0]))
+    assert np.isfinite(PairLibrary(2, 3, 5).fit(one).transform(one)).all()
+    zero = at_distances(np.array([0.0, 1.0]))
+    library = PairLibrary(2, 3, 5).fit(zero)
+    assert_allclose(library.transform(zero), np.eye(5)[[0, -1]], atol=1e-12)
+    assert_allclose(library.jacobian(zero)[0], 0)
+
+
+def at_distances(r):
+    """Rows of two points at given distances."""
+    rows = np.zeros((len(r), 6))
+    rows[:, 3] = r
+    return rows
 
 
 def test_each_two_labels_have_knots_of_their_own(X):
