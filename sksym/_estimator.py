@@ -217,8 +217,8 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     -------
     TrainingData
     """
-    refuse_text(X)
-    refuse_labels(y)
+    refuse_text(X, TEXT_IN_X)
+    refuse_text(y, LABELS_IN_Y)
     X, y = validate_data(
         model,
         X,
@@ -236,35 +236,25 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     return TrainingData(X.astype(np.float64, copy=False), Y, weight, y.ndim == 1, X.dtype)
 
 
-def refuse_labels(y):
-    """Raise where the targets of a regression are labels, and say what takes these."""
-    label = _first_text(y)
-    if label is not None:
-        raise ValueError(
-            f"y holds labels such as {label!r}, but this is a regression. For classes use "
-            "SymmetricLogisticRegression, or InvariantFeatures before any classifier; "
-            "SymmetryDiscoverer finds symmetries of labels. Give numbers for a regression."
-        )
+TEXT_IN_X = (
+    "X holds text such as {text!r}, but functions of X need numbers: encode categories, with "
+    "scikit-learn's OneHotEncoder for example, or leave their columns out. Labels of classes are y."
+)
+LABELS_IN_Y = (
+    "y holds labels such as {text!r}, but this is a regression. For classes use "
+    "SymmetricLogisticRegression, or InvariantFeatures before any classifier; SymmetryDiscoverer "
+    "finds symmetries of labels. Give numbers for a regression."
+)
 
 
-def refuse_text(X):
-    """Raise where X holds text, and say how categories become numbers."""
-    text = _first_text(X)
-    if text is not None:
-        raise ValueError(
-            f"X holds text such as {text!r}, but functions of X need numbers: encode categories, "
-            "with scikit-learn's OneHotEncoder for example, or leave their columns out. Labels "
-            "of classes are y."
-        )
-
-
-def _first_text(values):
-    """Return the first string among values; None where there are none."""
+def refuse_text(values, message):
+    """Raise an error with a message about the first string among values, where there is one."""
     values = np.asarray(values)
     if values.dtype.kind not in "OUST":  # as almost always
-        return None
-    is_text = (entry for entry in values.ravel().tolist() if isinstance(entry, str | bytes))
-    return next(is_text, None)
+        return
+    for entry in values.ravel().tolist():
+        if isinstance(entry, str | bytes):
+            raise ValueError(message.format(text=entry))
 
 
 def checked_weights(sample_weight, n):
