@@ -13,7 +13,7 @@ from sksym.enforce.standardised import StandardisedFunctions
 from sksym.equivariant import EquivariantSpace
 from sksym.groups import resolve
 from sksym.libraries import PolynomialLibrary, evaluate
-from sksym.statistics import regression_statistics
+from sksym.statistics import regression_statistics, root_mean_square
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +49,17 @@ class Targets:
             Positive.
         has_constant : bool
         """
-        share = data.weight / data.weight.sum()
-        energy = data.Y[:, 0]
-        zero = share @ energy if has_constant else 0.0
-        energy = energy - zero
-        unit = _root_mean_square(energy, share)
+        weight = data.weight
+        zero = 0.0
+        if has_constant:
+            zero = float((weight / weight.sum()) @ data.Y[:, 0])
+        rows = data.Y - zero
+        unit = float(root_mean_square(rows, weight)[0])
         length = None
-        rows = energy[:, None]
         if forces is not None:
-            mean_share = share / forces.shape[1]
-            force_unit = _root_mean_square(forces, mean_share[:, None])
+            of_columns = root_mean_square(forces, weight)
+            one_weight = np.ones(len(of_columns))
+            force_unit = float(root_mean_square(of_columns, one_weight))
             if not unit:  # energies that do not vary, of one configuration for example
                 unit = force_unit * np.ptp(data.X)
             length = (unit or 1.0) / (force_unit or 1.0) * np.sqrt(forces_weight)
@@ -275,11 +276,3 @@ def _checked_forces(forces, shape):
             f"{forces.shape}."
         )
     return forces.reshape(n, d)
-
-
-def _root_mean_square(values, share):
-    """Return the root of the weighted sum of squares."""
-    # In units of the largest, whose square cannot overflow.
-    size = np.abs(values).max(initial=0) or 1.0
-    squares = (values / size) ** 2
-    return size * np.sqrt(np.sum(share * squares))

@@ -13,6 +13,7 @@ import numpy as np
 
 from sksym._linalg import reduced_echelon, row_blocks
 from sksym.libraries import Library, evaluate, library_values
+from sksym.statistics import root_mean_square
 
 _ROUND_OFF = 1e-13  # entries of an echelon form relative to the largest of their row
 _CONSTANT = 1e-12  # spread relative to the size of the terms at which a function does not vary
@@ -56,8 +57,7 @@ class StandardisedFunctions:
         library = space.library
         p = library.n_output_features_
         basis = space.basis.toarray()
-        share = weight / weight.sum()
-        size = _mean_squares(library, X, share)
+        size = _sizes(library, X, weight)
         if not space.is_tied:
             # Constants are invariant, so that what remains without them is invariant too.
             basis[:, space.constant] = 0
@@ -67,20 +67,24 @@ class StandardisedFunctions:
         in_units = _echelon(basis * size_of_unknown)
         terms = np.abs(in_units).sum(axis=1)
         coef = (in_units / size_of_unknown).reshape(len(in_units), q, p)
-        mean, spread = _moments(library, coef, X, share)
+        mean, spread = _moments(library, coef, X, weight)
         if length is not None:
             d = X.shape[1]
-            slope = _size_of_slopes(cls(library, coef, mean), X, share)
+            slope = _size_of_slopes(cls(library, coef, mean), X, weight)
             spread = np.hypot(spread, length * slope) / np.sqrt(1 + d)
         varies = spread > _CONSTANT * terms
         unit = spread[varies]
         if space.is_tied:
             mean = np.zeros_like(mean)
-        return cls(
-            library,
-            coef[varies] / unit[:, None, None],
-            mean[varies] / unit[:, None],
-        )
+        with np.errstate(over="ignore"):
+            coef = coef[varies] / unit[:, None, None]
+            mean = mean[varies] / unit[:, None]
+        if not np.isfinite(coef).all():
+            raise ValueError(
+                f"A function of the library varies by {unit.min():.3g} only on the data, which no "
+                "coefficient makes up for: rescale X."
+            )
+        return cls(library, coef, mean)
 
     @property
     def n_functions(self):
@@ -115,8 +119,10 @@ class StandardisedFunctions:
         w : ndarray of shape (t, k)
             ``w @ functions = coef @ phi + constant``.
         """
-        coef = np.tensordot(w, self.coef, 1)
-        return coef, -w @ self.mean
+        with np.errstate(over="ignore", invalid="ignore"):  # estimators refuse what overflows
+            coef = np.tensordot(w, self.coef, 1)
+            constant = -w @ self.mean
+        return coef, constant
 
 
 def _echelon(basis):
@@ -131,34 +137,47 @@ def _echelon(basis):
     return rows[rows.any(axis=1)]
 
 
-def _mean_squares(library, X, share):
+def _sizes(library, X, weight):
     """Compute the weighted root mean squares (p,) of the library functions; 1 where zero."""
-    total = np.zeros(library.n_output_features_)
-    for rows in row_blocks(len(X), len(total)):
-        total += share[rows] @ library_values(library, X[rows]) ** 2
-    size = np.sqrt(total)
+    size = _streamed_size(
+        lambda rows: library_values(library, rows),
+        X,
+        weight,
+        library.n_output_features_,
+    )
     size[size == 0] = 1.0
     return size
 
 
-def _moments(library, coef, X, share):
+def _moments(library, coef, X, weight):
     """Compute the means (k, q) of functions, and their spread (k,), pooled over outputs."""
     k, q, p = coef.shape
     functions = coef.reshape(k * q, p)
     values = evaluate(library, functions, X)
-    mean = share @ values
-    variance = share @ (values - mean) ** 2
-    pooled = variance.reshape(k, q).mean(axis=1)
-    return mean.reshape(k, q), np.sqrt(pooled)
+    mean = weight @ values / weight.sum()
+    spread = root_mean_square(values - mean, weight).reshape(k, q)
+    one_weight = np.ones(q)
+    return mean.reshape(k, q), root_mean_square(spread.T, one_weight)
 
 
-def _size_of_slopes(functions, X, share):
-    """Compute the root of the weighted mean square of the gradients of k functions: (k,)."""
-    _, _, p = functions.coef.shape
-    n, d = X.shape
-    total = np.zeros(functions.n_functions)
-    for rows in row_blocks(n, p * d):
-        slopes = functions.slopes(X[rows])
-        squares = np.sum(slopes**2, axis=1)
-        total += share[rows] @ squares
-    return np.sqrt(total)
+def _size_of_slopes(functions, X, weight):
+    """Compute the weighted root mean square of the gradients of k functions: (k,)."""
+    k = functions.n_functions
+    return _streamed_size(
+        lambda rows: np.hypot.reduce(functions.slopes(rows), axis=1),
+        X,
+        weight,
+        k,
+        width=functions.coef.shape[2] * X.shape[1],
+    )
+
+
+def _streamed_size(function, X, weight, n_values, width=None):
+    """Compute weighted root mean squares of the values (n, n_values) of a function of rows."""
+    total = np.zeros(n_values)
+    for rows in row_blocks(len(X), width or n_values):
+        share = weight[rows].sum() / weight.sum()
+        size = root_mean_square(function(X[rows]), weight[rows])
+        # Roots, not squares: slopes in any unit do not overflow.
+        total = np.hypot(total, np.sqrt(share) * size)
+    return total

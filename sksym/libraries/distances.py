@@ -128,7 +128,8 @@ class GivenFunctions:
             # The library of one function has the safe numerical derivative.
             if df is None:
                 library = AdaptedLibrary(FunctionTransformer(f))
-                library.fit(distances[:, None])
+                with np.errstate(**_SILENT):
+                    library.fit(distances[:, None])
                 df = Slope(library)
                 rtol = max(rtol, library.jacobian_rtol_)
             values.append(f)
