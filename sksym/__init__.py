@@ -15,6 +15,9 @@ from sksym.discover import (
 from sksym.dynamics import SymmetryPromotingSINDy, WeakSymmetryPromotingSINDy
 from sksym.enforce import (
     InvariantFeatures,
+    SymmetricLogisticRegression,
+    SymmetricLogisticRegressionCV,
+    SymmetricPotential,
     SymmetricRidge,
     SymmetricRidgeCV,
     SymmetricScaler,
@@ -51,6 +54,7 @@ from sksym.libraries import (
     FourierLibrary,
     Library,
     NotClosedError,
+    PairLibrary,
     PolynomialLibrary,
     RadialLibrary,
     from_pysindy,
@@ -84,6 +88,9 @@ __all__ = [
     "MirrorSGDRegressor",
     "MirrorSparseRegressor",
     "MirrorSparseRegressorCV",
+    "SymmetricLogisticRegression",
+    "SymmetricLogisticRegressionCV",
+    "SymmetricPotential",
     "SymmetricRidge",
     "SymmetricRidgeCV",
     "SymmetricScaler",

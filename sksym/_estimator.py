@@ -257,6 +257,8 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     -------
     TrainingData
     """
+    refuse_text(X, TEXT_IN_X)
+    refuse_text(y, LABELS_IN_Y)
     X, y = validate_data(
         model,
         X,
@@ -272,6 +274,27 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     Y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
     weight = checked_weights(sample_weight, len(Y))
     return TrainingData(X.astype(np.float64, copy=False), Y, weight, y.ndim == 1, X.dtype)
+
+
+TEXT_IN_X = (
+    "X holds text such as {text!r}, but functions of X need numbers: encode categories, with "
+    "scikit-learn's OneHotEncoder for example, or leave their columns out. Labels of classes are y."
+)
+LABELS_IN_Y = (
+    "y holds labels such as {text!r}, but this is a regression. For classes use "
+    "SymmetricLogisticRegression, or InvariantFeatures before any classifier; SymmetryDiscoverer "
+    "finds symmetries of labels. Give numbers for a regression."
+)
+
+
+def refuse_text(values, message):
+    """Raise an error with a message about the first string among values, where there is one."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "OUST":  # as almost always
+        return
+    for entry in values.ravel().tolist():
+        if isinstance(entry, str | bytes):
+            raise ValueError(message.format(text=entry))
 
 
 def checked_weights(sample_weight, n):

@@ -80,7 +80,7 @@ class Statistics:
     def spread(self):
         """Standard deviation of the columns of X, pooled over them."""
         equal_weight = np.ones(len(self.deviation))
-        return _root_mean_square(self.deviation, equal_weight)
+        return root_mean_square(self.deviation, equal_weight)
 
     def update(self, X, weight, design, target):
         """Add rows.
@@ -111,7 +111,7 @@ class Statistics:
                 low=X.min(axis=0),
                 high=X.max(axis=0),
                 mean=mean,
-                deviation=_root_mean_square(X - mean, weight),
+                deviation=root_mean_square(X - mean, weight),
             )
         )
 
@@ -236,11 +236,11 @@ def statistics_through(design, X, Y, weight):
         low=X.min(axis=0),
         high=X.max(axis=0),
         mean=mean,
-        deviation=_root_mean_square(X - mean, np.ones(len(X))),
+        deviation=root_mean_square(X - mean, np.ones(len(X))),
     )
 
 
-def _root_mean_square(values, weight):
+def root_mean_square(values, weight):
     """Compute the weighted root mean square along the first axis, without overflow."""
     # In units of the largest value, whose square cannot overflow.
     size = np.abs(values).max(axis=0)

@@ -121,6 +121,11 @@ class Library:
     group: sk.FiniteGroup | None = None
 
 
+def twice(r):
+    """The derivative of the square; a function of a module, so that libraries pickle."""
+    return 2 * r
+
+
 LIBRARIES = {
     "constant": Library(sk.PolynomialLibrary(0), sk.aff(3), sk.cyclic(3, 4)),
     "linear": Library(sk.PolynomialLibrary(1), sk.aff(3), sk.cyclic(3, 4)),
@@ -136,6 +141,14 @@ LIBRARIES = {
     "Fourier mirrored": Library(sk.FourierLibrary(3), sk.translations(3), sk.reflections(3)),
     "radial": Library(sk.RadialLibrary(), sk.so(3), sk.reflections(3)),
     "radial, no power twice": Library(sk.RadialLibrary((0, 1, 2), 3), sk.so(3), sk.cyclic(3, 4)),
+    "pairs, splines": Library(
+        sk.PairLibrary(3, 1, 6), sk.translations(1).repeat(3), sk.permutations(3)
+    ),
+    "pairs, functions": Library(
+        sk.PairLibrary(3, 1, [(np.square, twice), np.cos], labels=["a", "a", "b"]),
+        sk.translations(1).repeat(3),
+        sk.permutations(2).on_columns([0, 1], 3) + sk.FiniteGroup([-np.eye(3)]),
+    ),
     # Adapters are closed under nothing: their derivatives are numerical.
     "pysindy": Library(sk.from_pysindy(ps.PolynomialLibrary(2))),
     "pysindy sum": Library(sk.from_pysindy(ps.PolynomialLibrary(2) + ps.FourierLibrary(2))),
@@ -203,6 +216,11 @@ ESTIMATORS = [
     sk.SymmetricRidge(sk.so, library=sk.RadialLibrary()),
     sk.SymmetricRidgeCV(),
     sk.SymmetricRidgeCV(sk.so, alphas=[0.0, 1.0], cv=3),
+    sk.SymmetricLogisticRegression(),
+    sk.SymmetricLogisticRegression(rotations_and_permutations, library=sk.PolynomialLibrary(3)),
+    sk.SymmetricLogisticRegressionCV(Cs=3, cv=3),
+    sk.SymmetricPotential(),
+    sk.SymmetricPotential(library=sk.PairLibrary(dim=1, functions=4), alpha=0.1),
     sk.InvariantFeatures(),
     sk.InvariantFeatures(rotations_and_permutations),
     sk.SymmetricScaler(),
@@ -221,6 +239,7 @@ ESTIMATORS = [
     sk.PolynomialLibrary(),
     sk.FourierLibrary(),
     sk.RadialLibrary(),
+    sk.PairLibrary(dim=1),
     sk.from_transformer(PolynomialFeatures(2)),
     sk.from_pysindy(ps.PolynomialLibrary(2) + ps.FourierLibrary()),
 ]
@@ -237,6 +256,10 @@ MORE_ESTIMATORS = [
     sk.SymmetricRidgeCV(library=sk.RadialLibrary()),
     sk.SymmetricRidgeCV(sk.so, output=sk.trivial(1)),
     sk.SymmetricScaler(sk.translations),
+    sk.SymmetricLogisticRegression(sk.so, class_weight="balanced", solver="lbfgs", max_iter=500),
+    sk.SymmetricLogisticRegression(C=100.0, library=sk.FourierLibrary()),
+    sk.SymmetricLogisticRegressionCV(sk.permutations, Cs=[0.1, 1.0]),
+    sk.SymmetricPotential(sk.so, fit_intercept=False),
     sk.InvariantFeatures(sk.so),
     sk.InvariantFeatures(sk.so, library=sk.RadialLibrary()),
     sk.InvariantFeatures(sk.permutations, library=sk.from_transformer(PolynomialFeatures(2))),

@@ -22,6 +22,8 @@ from sksym import (
     MirrorSparseRegressor,
     MirrorSparseRegressorCV,
     PolynomialLibrary,
+    SymmetricLogisticRegression,
+    SymmetricPotential,
     SymmetricRidge,
     SymmetricRidgeCV,
     SymmetryDiscoverer,
@@ -32,6 +34,7 @@ from sksym import (
     gl,
     mirror_path,
     scaling,
+    se,
     so,
     symmetry_path,
     translations,
@@ -40,6 +43,7 @@ from sksym.discover import conserved, symmetries
 from sksym.dynamics import vector_field
 from sksym.enforce import invariants
 from sksym.equivariant import space
+from sksym.groups import resolve
 from sksym.mirror import path as mirror_folds
 from sksym.mirror import regressor as mirror_regressor
 from sksym.promote import refit, reweighting
@@ -415,3 +419,64 @@ def test_options_of_numpy_are_taken(fit):
     expected = FITS[fit](max_iter=5000, tol=float(np.float32(1e-3)))
     name = "coefs" if "path" in fit else "coef_"
     np.testing.assert_array_equal(getattr(fitted, name), getattr(expected, name))
+
+
+# --------------------------------------------------------------------------- labels and points
+
+LABELS = np.where(X[:, 0] > 0, "up", "down")
+TEXT = {
+    "strings": LABELS,
+    "list": LABELS.tolist(),
+    "objects": LABELS.astype(object),
+    "categories": pd.Series(LABELS).astype("category"),
+    "strings of pandas": pd.Series(LABELS).astype("string"),
+}
+REGRESSIONS = {
+    "ridge": SymmetricRidge(so),
+    "ridge, alpha chosen": SymmetricRidgeCV(so),
+    "potential": SymmetricPotential(so),
+    "promotion": SymmetryPromotingRegressor(so),
+    "promotion, alpha chosen": SymmetryPromotingRegressorCV(so),
+    "mirrors": MirrorSparseRegressor(),
+    "mirrors, alpha chosen": MirrorSparseRegressorCV(),
+    "descent": MirrorSGDRegressor(),
+}
+
+
+@pytest.mark.parametrize("labels", TEXT.values(), ids=list(TEXT))
+@pytest.mark.parametrize("model", REGRESSIONS.values(), ids=list(REGRESSIONS))
+def test_regressions_refuse_labels_and_say_what_takes_them(model, labels):
+    message = r"y holds labels such as '(up|down)'.*SymmetricLogisticRegression.*InvariantFeatures"
+    with pytest.raises(ValueError, match=message):
+        clone(model).fit(X, labels)
+    SymmetricLogisticRegression(so).fit(X, labels)
+    InvariantFeatures(so).fit(X, labels)
+
+
+CLASSIFIERS = {"features": InvariantFeatures(), "classes": SymmetricLogisticRegression()}
+
+
+@pytest.mark.parametrize("name", [*REGRESSIONS, *CLASSIFIERS])
+def test_text_in_columns_is_refused_with_the_remedy(name):
+    model = clone({**REGRESSIONS, **CLASSIFIERS}[name])
+    frame = pd.DataFrame({"u": X[:, 0], "kind": LABELS})
+    for columns in (frame, frame.to_numpy(), frame.astype({"kind": "category"})):
+        with pytest.raises(ValueError, match=r"X holds text such as '.*OneHotEncoder"):
+            model.fit(columns, LABELS if name in CLASSIFIERS else y)
+
+
+@pytest.mark.parametrize("symmetry", [so, se], ids=["so", "se"])
+def test_rotations_of_all_columns_may_be_meant_for_points(symmetry):
+    rng = np.random.default_rng(0)
+    molecules = rng.normal(size=(20, 15))
+    remedy = r"as one vector of R\^15\. For 5 points .* use so\(3\)\.repeat\(5\)"
+    with pytest.warns(UserWarning, match=remedy):
+        resolve(symmetry, molecules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        InvariantFeatures(so).fit(molecules[:, :3])
+        InvariantFeatures(so).fit(molecules[:, :4])
+        InvariantFeatures(so(15)).fit(molecules)
+        InvariantFeatures(so(3).repeat(5)).fit(molecules)
+    with pytest.raises(ValueError, match=r"R\^3, but X has 15 .* repeat\(5\) for 5 points"):
+        SymmetricRidge(so(3)).fit(molecules, molecules[:, 0])

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
+from sksym._estimator import warn
 from sksym._linalg import column_indices
 from sksym.groups.lie_algebra import (
     LieAlgebra,
@@ -23,6 +24,7 @@ from sksym.groups.vector_fields import UnfittedVectorFields, VectorFields
 _SINGULAR = 1e12  # condition of an element with rows and columns of unit size
 _TINY = 1e-300  # size that divides without overflow
 _LISTED = 1000  # elements of a group that are multiplied out
+_SPACE = 3  # dimensions of space
 _EQUAL = 1e-9  # difference of two elements, relative to the terms of a product, that is round-off
 
 
@@ -338,15 +340,38 @@ def resolve(symmetry, X, name="symmetry"):
     # A function may return fields of a library that is not fitted, so it is called first.
     if callable(symmetry):
         symmetry = symmetry(d)
+        if name == "symmetry":  # candidates may well be too many
+            _warn_of_points(symmetry, d)
     if isinstance(symmetry, UnfittedVectorFields):
         symmetry = symmetry.fitted(X)
     group = Group.of(symmetry, name)
     if group.n_features != d:
+        remedy = f"build it on R^{d}"
+        n_points, rest = divmod(d, group.n_features)
+        if n_points and not rest:
+            remedy += f", use repeat({n_points}) for {n_points} points side by side"
         raise ValueError(
-            f"`{name}` acts on R^{group.n_features}, but X has {d} features: build it on "
-            f"R^{d}, or name the {group.n_features} columns it moves with on_columns."
+            f"`{name}` acts on R^{group.n_features}, but X has {d} features: {remedy}, or name "
+            f"the {group.n_features} columns it moves with on_columns."
         )
     return group
+
+
+def _warn_of_points(symmetry, d):
+    """Warn where a function made rotations of all d columns, which may be points of space."""
+    n_points, rest = divmod(d, _SPACE)
+    if rest or n_points < 2 or not isinstance(symmetry, LieAlgebra):
+        return
+    linear = symmetry.linear
+    is_skew = not np.any(linear + linear.transpose(0, 2, 1))
+    n_rotations = np.count_nonzero(linear.any(axis=(1, 2)))
+    if is_skew and n_rotations == d * (d - 1) // 2:
+        warn(
+            f"`symmetry` rotates all {d} columns into each other, as one vector of R^{d}. For "
+            f"{n_points} points of space side by side use so(3).repeat({n_points}), or "
+            f"se(3).repeat({n_points}) with translations; give so({d}), not a function, where it "
+            "is meant."
+        )
 
 
 def no_elements(d):

@@ -20,6 +20,7 @@ from sksym.libraries.library import (
 )
 from sksym.libraries.monomials import Monomials
 from sksym.libraries.numerical import central_differences, complex_step
+from sksym.libraries.pairs import PairLibrary
 from sksym.libraries.polynomial import PolynomialLibrary, power_of_two
 from sksym.libraries.radial import RadialLibrary
 
@@ -30,6 +31,7 @@ __all__ = [
     "Library",
     "Monomials",
     "NotClosedError",
+    "PairLibrary",
     "PolynomialLibrary",
     "RadialLibrary",
     "as_library",

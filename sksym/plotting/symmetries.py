@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import check_choice
+from sksym._estimator import check_choice, validate_data
 from sksym.groups import LieAlgebra, VectorFields
 from sksym.plotting.canvas import LIMIT, OTHER, SYMMETRIC, new_axes
 

@@ -28,6 +28,11 @@ LIBRARIES = {
     ),
     "Fourier": (sk.FourierLibrary(2), sk.translations(3), sk.permutations(3)),
     "radial": (sk.RadialLibrary((-2, 0, 1), 2), sk.so(3), sk.reflections(3)),
+    "pairs": (
+        sk.PairLibrary(3, 1, [np.square, np.cos], labels=["a", "b", "a"]),
+        sk.translations(1).repeat(3),
+        sk.FiniteGroup([-np.eye(3)]),
+    ),
     "transformer": (sk.from_transformer(PolynomialFeatures(2)), None, None),
     "complex step": (sk.from_transformer(FunctionTransformer(np.sin)), None, None),
     "splines": (sk.from_transformer(SplineTransformer(extrapolation="continue")), None, None),

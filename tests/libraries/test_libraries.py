@@ -53,8 +53,8 @@ def test_matrices_are_sparse_and_side_by_side(row, X):
     p, D = library.n_output_features_, library.lie_matrices(row.algebra)
     assert sparse.issparse(D)
     assert D.shape == (p, r * p)
-    assert sparse.issparse(library.orthonormal_coordinates())
-    assert library.orthonormal_coordinates().shape == (p, p)
+    assert sparse.issparse(library.orthonormal_coordinates(X))
+    assert library.orthonormal_coordinates(X).shape == (p, p)
     for g in row.group.matrices:
         K = library.group_matrix(g)
         assert sparse.issparse(K)
