@@ -22,6 +22,8 @@ from sksym.mirror.columns import (
 from sksym.mirror.theory import orthonormal_columns
 from sksym.solvers import GroupNorm
 
+_HEAVIEST = 2.0**80
+
 
 @dataclass(frozen=True, eq=False)
 class MirrorOperators:
@@ -46,6 +48,13 @@ class MirrorOperators:
     weights: np.ndarray
     names: list
     nuclear: float = 0.0
+
+    @property
+    def is_moderate(self):
+        """Whether products of weights neither overflow nor lose digits."""
+        strengths = np.append(self.weights, self.nuclear)
+        positive = strengths[strengths > 0]
+        return bool((positive < _HEAVIEST).all() and (positive > 1 / _HEAVIEST).all())
 
     def selection(self, overlap, single=False):
         """Return `SelectedColumns` where K is rows of the identity, otherwise None.
