@@ -22,7 +22,7 @@ from sksym.mirror.columns import (
 from sksym.mirror.theory import orthonormal_columns
 from sksym.solvers import GroupNorm
 
-_HEAVIEST = 2.0**80
+_HEAVIEST = 2.0**80  # weights up to it, and from its inverse on, have products in range
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,14 +292,16 @@ class Groups(MirrorKind):
     weight: object = None
 
     def operators(self, names):
-        """Return one mirror for each group, with a row for each of its columns."""
-        columns, sizes, labels = groups_of(self.columns, names)
-        # reduceat, which sums over blocks, takes the next entry for an empty one.
-        if not sizes.all():
-            empty = int(np.flatnonzero(sizes == 0)[0])
-            raise ValueError(f"Group {empty} is empty: a group needs one column or more.")
+        """Return one mirror for each group, with a row for each of its columns.
+
+        Columns that are not among the features are left out, and groups of such columns only.
+        """
+        columns, sizes, labels, present = groups_of(self.columns, names)
         # Under noise a group's gradient has a length proportional to the root of its size.
-        weight = np.sqrt(sizes) if self.weight is None else self.weight
+        weight = np.sqrt(sizes) if self.weight is None else np.asarray(self.weight)
+        # One weight for each group that was given.
+        if weight.shape == present.shape:
+            weight = weight[present]
         K = sparse.eye_array(len(names), format="csr")[columns]
         return stack_mirrors(K, weight, labels, sizes)
 
