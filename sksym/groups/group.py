@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
-from sksym._linalg import column_indices
+from sksym._estimator import check_count
+from sksym._linalg import column_indices, require_memory
 from sksym.groups.lie_algebra import (
     LieAlgebra,
     checked_names,
@@ -156,7 +157,13 @@ class FiniteGroup:
         FiniteGroup
             On ``R^(k d)``: every point is moved by the same element.
         """
+        check_count(k, "k")
         size = k * self.n_features
+        require_memory(
+            8.0 * self.n_elements * size**2,
+            f"{self.n_elements:,} elements on R^{size}",
+            "Repeat the group for fewer points.",
+        )
         matrices = np.zeros((self.n_elements, size, size))
         for element, g in enumerate(self.matrices):
             copies = [g] * k

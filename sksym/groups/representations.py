@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sksym._estimator import check_count, is_integer
+from sksym._linalg import require_memory
+
 _BRACKET_RTOL = 1e-8  # misfit of a bracket relative to its terms, for matrices given as numbers
 
 
@@ -47,6 +50,9 @@ class Trivial(Representation):
 
     is_exact = True
 
+    def __post_init__(self):
+        check_count(self.q, "q")
+
     def infinitesimal(self, A):
         """Return zeros (r, q, q)."""
         r = len(A)
@@ -67,6 +73,15 @@ class Vector(Representation):
 
     is_exact = True
 
+    def __post_init__(self):
+        if self.columns is None:
+            return
+        indices = [column for column in self.columns if is_integer(column) and column >= 0]
+        if not self.columns or len(set(indices)) < len(self.columns):
+            raise ValueError(
+                f"`columns` must be distinct indices of columns, integers >= 0, got {self.columns}."
+            )
+
     def infinitesimal(self, A):
         """Return `A` (r, d, d), or its block (r, q, q) of the columns named."""
         return self._block(A)
@@ -81,9 +96,7 @@ class Vector(Representation):
             return np.array(matrices)
         d = matrices.shape[1]
         columns = np.asarray(self.columns, dtype=int)
-        distinct = 0 < len(set(self.columns)) == len(columns)
-        exists = (columns >= 0) & (columns < d)
-        if not distinct or not exists.all():
+        if (columns >= d).any():
             raise ValueError(f"columns{self.columns} must be distinct and in 0..{d - 1}.")
         others = np.setdiff1d(np.arange(d), columns)
         # Matrices (columns, others): by which other inputs would move these outputs.
@@ -119,12 +132,16 @@ class Tensor(Representation):
     a: Representation
     b: Representation
 
+    def __post_init__(self):
+        _require_representations(self.a, self.b)
+
     def infinitesimal(self, A):
         """Return ``B_a (x) 1 + 1 (x) B_b`` (r, q_a q_b, q_a q_b)."""
         left = self.a.infinitesimal(A)
         right = self.b.infinitesimal(A)
         m = left.shape[1]
         n = right.shape[1]
+        _require_tensor(len(left), m, n)
         # a: generator, (i, j): row, (k, l): column
         product = np.einsum("aik,jl->aijkl", left, np.eye(n))
         product += np.einsum("ik,ajl->aijkl", np.eye(m), right)
@@ -136,9 +153,20 @@ class Tensor(Representation):
         left = self.a.finite(g)
         right = self.b.finite(g)
         size = left.shape[1] * right.shape[1]
+        _require_tensor(len(left), left.shape[1], right.shape[1])
         # a: element, (i, j): row, (k, l): column
         product = np.einsum("aik,ajl->aijkl", left, right)
         return product.reshape(-1, size, size)
+
+
+def _require_tensor(r, m, n):
+    """Refuse r matrices on tensors of m by n outputs that do not fit into memory."""
+    # Both terms, and the matrices that are made of them.
+    require_memory(
+        16.0 * r * (m * n) ** 2,
+        f"{r:,} matrices on tensors of {m:,} x {n:,} outputs",
+        "Take a tensor of fewer factors, or of fewer columns (columns(..)).",
+    )
 
 
 @dataclass(frozen=True)
@@ -146,6 +174,9 @@ class DirectSum(Representation):
     """Several representations stored side by side."""
 
     parts: tuple
+
+    def __post_init__(self):
+        _require_representations(*self.parts)
 
     def infinitesimal(self, A):
         """Return block-diagonal matrices (r, q, q), q the sum of those of the summands."""
@@ -156,6 +187,16 @@ class DirectSum(Representation):
         """Return block-diagonal matrices (k, q, q), q the sum of those of the summands."""
         stacks = [summand.finite(g) for summand in self.parts]
         return _block_diagonal(stacks)
+
+
+def _require_representations(*parts):
+    """Raise unless all that make up a representation are representations."""
+    for part in parts:
+        if not isinstance(part, Representation):
+            raise TypeError(
+                "Tensors and direct sums are made of representations (trivial(q), vector, ..), "
+                f"got {part!r}. Derive representations of your own from Representation."
+            )
 
 
 def _block_diagonal(stacks):

@@ -67,11 +67,23 @@ class CentredData:
         ones = None
         if fit_intercept:
             share = sqrt_weight**2 / total
-            x_mean = _column_means(X, share)
+            x_mean = np.asarray(X.T @ share).ravel()
             y_mean = share @ Y
             # Constants are centred to zero exactly: the residual of their mean would be round-off.
             constant = np.ptp(Y, axis=0) == 0
             y_mean[constant] = Y[0, constant]
+            if sparse.issparse(X):
+                constant, values = _sparse_constants(X, len(Y))
+                x_mean[constant] = values
+            else:
+                # Three rows rule out nearly all columns before whole columns are compared.
+                first = X[0]
+                middle = X[len(X) // 2]
+                alike = (first == X[-1]) & (first == middle)
+                suspects = np.flatnonzero(alike)
+                equal = X[:, suspects] == first[suspects]
+                constant = suspects[equal.all(axis=0)]
+                x_mean[constant] = first[constant]
             ones = (sqrt_weight / np.sqrt(total))[:, None]
         Y = sqrt_weight[:, None] * (Y - y_mean)
         is_weighted = (sqrt_weight != 1).any()
@@ -191,30 +203,14 @@ class CentredData:
         return W
 
 
-def _column_means(X, share):
-    """Return the means (p,) of the columns of X, the share (n,) of each row given.
-
-    Those of constant columns are exact, so that these are centred to zero.
-    """
-    mean = np.asarray(X.T @ share).ravel()
-    n = len(share)
-    if sparse.issparse(X):
-        columns = sparse.csc_array(X)
-        full = np.flatnonzero(np.diff(columns.indptr) == n)
-        places = columns.indptr[full][:, None] + np.arange(n)
-        entries = columns.data[places]
-        constant = np.ptp(entries, axis=1) == 0
-        mean[full[constant]] = entries[constant, 0]
-        return mean
-    # Three rows rule out nearly all columns before whole columns are compared.
-    first = X[0]
-    middle = X[n // 2]
-    alike = (first == X[-1]) & (first == middle)
-    suspects = np.flatnonzero(alike)
-    equal = X[:, suspects] == first[suspects]
-    constant = suspects[equal.all(axis=0)]
-    mean[constant] = first[constant]
-    return mean
+def _sparse_constants(X, n):
+    """Return the sparse columns of n rows that are constant, and their values."""
+    columns = sparse.csc_array(X)
+    full = np.flatnonzero(np.diff(columns.indptr) == n)
+    places = columns.indptr[full][:, None] + np.arange(n)
+    entries = columns.data[places]
+    constant = np.ptp(entries, axis=1) == 0
+    return full[constant], entries[constant, 0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,6 +55,8 @@ def _array(columns):
     if isinstance(columns, np.ndarray):
         return columns
     columns = list(columns)
+    if any(isinstance(column, bool | np.bool_) or np.ndim(column) for column in columns):
+        raise TypeError(f"Columns must be given by index or by name, got {columns[:5]}.")
     if any(isinstance(column, str) for column in columns):
         return np.array(columns, dtype=object)
     return np.array(columns)
@@ -211,8 +213,8 @@ def _check_label(label, name):
     if is_missing:
         raise ValueError(
             f"Labels of groups must be names or numbers >= 0, got {label!r} for column {name!r}, "
-            "which marks a missing group elsewhere: give the column a label of its own, or leave it "
-            "out of groups that are lists of columns."
+            "which marks a missing group elsewhere: give the column a label of its own, or leave "
+            "it out of groups that are lists of columns."
         )
 
 

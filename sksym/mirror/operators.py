@@ -5,7 +5,7 @@ A kind of mirror is a subclass of `MirrorKind`. Its one method ``operators(names
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -201,7 +201,10 @@ def stack_mirrors(K, weight=1.0, names=None, sizes=None):
         sizes = np.ones(K.shape[0], int)
     m = len(sizes)
     # m mirrors; one weight stands for all of them.
-    weights = np.asarray(weight, dtype=float)
+    weights = np.asarray(weight)
+    if weights.dtype.kind not in "iuf":
+        raise ValueError(f"`weight` must be finite numbers >= 0, got {weight!r}.")
+    weights = weights.astype(float)
     if weights.ndim > 1 or weights.size not in (1, m):
         raise ValueError(
             f"`weight` must be a number, or one number for each of the {m} mirrors, got shape "
@@ -315,10 +318,9 @@ class Exchange(MirrorKind):
 
     def operators(self, names):
         """Return one mirror for each pair."""
-        weight = self.weight
+        edge = 1.0
         if sparse.issparse(self.pairs):
             first, second, edge = edges_of(self.pairs, len(names))
-            weight = weight * edge
         else:
             first, second = ends_of_pairs(self.pairs, names)
         m = len(first)
@@ -330,7 +332,8 @@ class Exchange(MirrorKind):
         K = sparse.csr_array((entries, (mirror, column)), shape=(m, len(names)))
         pairs = zip(first, second, strict=True)
         labels = [f"{names[i]} = {names[j]}" for i, j in pairs]
-        return stack_mirrors(K, weight, labels)
+        operators = stack_mirrors(K, self.weight, labels)
+        return replace(operators, weights=edge * operators.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,7 +369,8 @@ class Trend(MirrorKind):
         centres = columns[order // 2 :][:m]
         labels = [f"trend at {names[j]}" for j in centres]
         # The rows have unit length, so that the weights carry the size of the differences.
-        return stack_mirrors(K, np.multiply(self.weight, size), labels)
+        operators = stack_mirrors(K, self.weight, labels)
+        return replace(operators, weights=size * operators.weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -282,6 +282,8 @@ def orthonormal_columns(O):
 
 def _finite(values, name):
     """Return an array of floats, without NaN and infinity."""
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} is complex: parameters and mirrors are real.")
     values = np.asarray(values, dtype=float)
     if not np.isfinite(values).all():
         raise ValueError(
