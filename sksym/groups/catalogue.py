@@ -197,9 +197,10 @@ def _pairs(d):
 
 def _require_generators(d, r):
     """Refuse r generators on a space of dimension d that do not fit into memory."""
-    # Three arrays: while they are built, as they are kept, and in products.
+    # Six arrays, measured: two kinds of units, their difference, a copy that is kept, its
+    # coefficients in the names, and one more in between.
     require_memory(
-        24.0 * r * d * d,
+        48.0 * r * d * d,
         f"{r:,} generators on R^{d}",
         "Act on fewer columns (on_columns).",
     )

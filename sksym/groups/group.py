@@ -159,11 +159,7 @@ class FiniteGroup:
         """
         check_count(k, "k")
         size = k * self.n_features
-        require_memory(
-            8.0 * self.n_elements * size**2,
-            f"{self.n_elements:,} elements on R^{size}",
-            "Repeat the group for fewer points.",
-        )
+        _require_elements(self.n_elements, size, "Repeat the group for fewer points.")
         matrices = np.zeros((self.n_elements, size, size))
         for element, g in enumerate(self.matrices):
             copies = [g] * k
@@ -181,6 +177,8 @@ class FiniteGroup:
             Number of all columns; the list of their names where `columns` holds names.
         """
         columns, n_columns = column_indices(columns, n_features, self.n_features)
+        remedy = "Leave out columns that nothing moves."
+        _require_elements(self.n_elements, n_columns, remedy)
         identity = np.eye(n_columns)
         matrices = np.tile(identity, (self.n_elements, 1, 1))
         matrices[:, columns[:, None], columns] = self.matrices
@@ -359,6 +357,13 @@ def resolve(symmetry, X, name="symmetry"):
 def no_elements(d):
     """Return the finite group on ``R^d`` without elements."""
     return FiniteGroup(np.zeros((0, d, d)))
+
+
+def _require_elements(k, d, remedy):
+    """Refuse k elements on a space of dimension d that do not fit into memory."""
+    # As they are built, as they are kept, and what the condition of one of them takes.
+    n_bytes = 16.0 * (k + 2) * d * d
+    require_memory(n_bytes, f"{k:,} elements on R^{d}", remedy)
 
 
 def _require_invertible(g, k):

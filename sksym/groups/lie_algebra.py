@@ -16,6 +16,7 @@ from sksym.groups.text import linear_combination, listed
 
 _INDEPENDENT = 1e-3  # diagonal of a QR relative to its largest, for orthogonalising in turn
 _NOT_CLOSED = 1e-8  # relative distance of a bracket from the span
+_COPIES = 40.0  # bytes for each entry of new generators: five arrays, measured
 _ROUND_OFF = 1e-14  # of a product of two matrices, relative to their norms
 
 
@@ -226,7 +227,7 @@ class LieAlgebra:
         r = self.dim
         size = k * self.n_features
         require_memory(
-            8.0 * r * size**2,
+            _COPIES * r * size**2,
             f"{r:,} generators on R^{size}",
             "Repeat the algebra for fewer points.",
         )
@@ -254,6 +255,11 @@ class LieAlgebra:
         """
         columns, d = column_indices(columns, n_features, self.n_features)
         r = self.dim
+        require_memory(
+            _COPIES * r * d**2,
+            f"{r:,} generators on R^{d}",
+            "Leave out columns that nothing moves.",
+        )
         linear = np.zeros((r, d, d))
         linear[:, columns[:, None], columns] = self.linear
         offset = np.zeros((r, d))

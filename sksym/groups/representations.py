@@ -56,11 +56,13 @@ class Trivial(Representation):
     def infinitesimal(self, A):
         """Return zeros (r, q, q)."""
         r = len(A)
+        _require_matrices(r, self.q)
         return np.zeros((r, self.q, self.q))
 
     def finite(self, g):
         """Return identities (k, q, q)."""
         k = len(g)
+        _require_matrices(k + 1, self.q)
         identity = np.eye(self.q)
         return np.tile(identity, (k, 1, 1))
 
@@ -137,11 +139,13 @@ class Tensor(Representation):
 
     def infinitesimal(self, A):
         """Return ``B_a (x) 1 + 1 (x) B_b`` (r, q_a q_b, q_a q_b)."""
+        m = _n_outputs(self.a.infinitesimal, A)
+        n = _n_outputs(self.b.infinitesimal, A)
+        _require_matrices(2 * len(A), m * n)
+        if not len(A):
+            return np.zeros((0, m * n, m * n))
         left = self.a.infinitesimal(A)
         right = self.b.infinitesimal(A)
-        m = left.shape[1]
-        n = right.shape[1]
-        _require_tensor(len(left), m, n)
         # a: generator, (i, j): row, (k, l): column
         product = np.einsum("aik,jl->aijkl", left, np.eye(n))
         product += np.einsum("ik,ajl->aijkl", np.eye(m), right)
@@ -150,22 +154,29 @@ class Tensor(Representation):
 
     def finite(self, g):
         """Return ``rho_a (x) rho_b`` (k, q_a q_b, q_a q_b)."""
+        size = _n_outputs(self.a.finite, g) * _n_outputs(self.b.finite, g)
+        _require_matrices(2 * len(g), size)
+        if not len(g):
+            return np.zeros((0, size, size))
         left = self.a.finite(g)
         right = self.b.finite(g)
-        size = left.shape[1] * right.shape[1]
-        _require_tensor(len(left), left.shape[1], right.shape[1])
         # a: element, (i, j): row, (k, l): column
         product = np.einsum("aik,ajl->aijkl", left, right)
-        return product.reshape(-1, size, size)
+        return product.reshape(len(g), size, size)
 
 
-def _require_tensor(r, m, n):
-    """Refuse r matrices on tensors of m by n outputs that do not fit into memory."""
-    # Both terms, and the matrices that are made of them.
+def _n_outputs(method, matrices):
+    """Return the number of outputs that a method of a representation gives for (k, d, d)."""
+    # Called without generators or elements, it allocates nothing.
+    return method(matrices[:0]).shape[1]
+
+
+def _require_matrices(k, q):
+    """Refuse k matrices on q outputs that do not fit into memory."""
     require_memory(
-        16.0 * r * (m * n) ** 2,
-        f"{r:,} matrices on tensors of {m:,} x {n:,} outputs",
-        "Take a tensor of fewer factors, or of fewer columns (columns(..)).",
+        8.0 * k * q**2,
+        f"{k:,} matrices on {q:,} outputs",
+        "Take a tensor of fewer factors, fewer outputs, or a group of fewer generators.",
     )
 
 
@@ -180,13 +191,11 @@ class DirectSum(Representation):
 
     def infinitesimal(self, A):
         """Return block-diagonal matrices (r, q, q), q the sum of those of the summands."""
-        stacks = [summand.infinitesimal(A) for summand in self.parts]
-        return _block_diagonal(stacks)
+        return _block_diagonal([summand.infinitesimal for summand in self.parts], A)
 
     def finite(self, g):
         """Return block-diagonal matrices (k, q, q), q the sum of those of the summands."""
-        stacks = [summand.finite(g) for summand in self.parts]
-        return _block_diagonal(stacks)
+        return _block_diagonal([summand.finite for summand in self.parts], g)
 
 
 def _require_representations(*parts):
@@ -199,13 +208,17 @@ def _require_representations(*parts):
             )
 
 
-def _block_diagonal(stacks):
-    """Return stacks of matrices (k, q_i, q_i) as one of block-diagonal matrices (k, q, q)."""
-    k = len(stacks[0])
-    q = sum(stack.shape[1] for stack in stacks)
+def _block_diagonal(methods, acting):
+    """Return block-diagonal matrices (k, q, q) of what methods give for matrices (k, d, d)."""
+    k = len(acting)
+    q = sum(_n_outputs(method, acting) for method in methods)
+    _require_matrices(k, q)
     matrices = np.zeros((k, q, q))
+    if not k:
+        return matrices
     start = 0
-    for stack in stacks:
+    for method in methods:
+        stack = method(acting)
         stop = start + stack.shape[1]
         matrices[:, start:stop, start:stop] = stack
         start = stop

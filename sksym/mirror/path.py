@@ -6,6 +6,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from sksym._estimator import alpha_grid, is_integer, on_copy, warn, weighted_splits
+from sksym._linalg import require_memory
 from sksym.mirror.backends import LARGE_ALPHA, SMALL_ALPHA, LeastSquaresOnly, moderate_alpha
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
 
@@ -114,6 +115,17 @@ def _grid(alphas, eps, backends, units):
     def largest():
         return max(backend.largest_alpha() for backend in backends)
 
+    problem = backends[0].problem
+    p = problem.data.X.shape[1]
+    q = len(backends) * problem.data.Y.shape[1]
+    if is_integer(alphas):
+        # Coefficients twice, lengths, and the alphas themselves.
+        m = len(problem.operators.sizes)
+        require_memory(
+            8.0 * alphas * (2 * p * q + 3 * m + 8),
+            f"A path of {alphas:,} alphas for {p:,} columns and {q:,} outputs",
+            "Take fewer alphas.",
+        )
     grid = alpha_grid(alphas, largest, eps)
     if units is None:
         return grid, [float(alpha) for alpha in grid]
