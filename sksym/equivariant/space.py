@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
-from sksym._linalg import one_thread, orthonormal_rows, require_memory
+from sksym._linalg import PlainState, one_thread, orthonormal_rows, require_memory
 from sksym.equivariant.basis import equivariant_basis, output_matrices
 from sksym.equivariant.centring import constant_functions, place, probe_points
 from sksym.equivariant.elements import random_element
@@ -21,7 +21,7 @@ _N_POINTS = 20  # at which two libraries are compared
 
 
 @dataclass(frozen=True, eq=False)
-class EquivariantSpace:
+class EquivariantSpace(PlainState):
     """Equivariant functions of a fitted library, and how rows of data constrain them.
 
     Invariant outputs share one basis (k, p) and are solved as separate targets; outputs that move

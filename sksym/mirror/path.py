@@ -241,7 +241,7 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         Descending.
     mse_path_ : ndarray of shape (a, n_folds)
         As in LassoCV.
-    path_ : Bunch
+    path_ : dict
         What `mirror_path` gives for all samples.
     coef_, intercept_, dual_gap_, n_iter_, active_, satisfied_, mirror_names_
         As in `MirrorSparseRegressor`, fitted to all samples with that alpha.
@@ -333,7 +333,7 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         self.cv_results_ = {"alpha": alphas, "mean_squared_error": errors, "mean_test_error": mean}
         self.alphas_ = alphas
         self.mse_path_ = errors
-        self.path_ = _path(alphas, fits, data, operators)
+        self.path_ = dict(_path(alphas, fits, data, operators))
 
 
 def _fold_errors(model, data, operators, alphas, train, test):
