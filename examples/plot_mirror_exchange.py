@@ -128,7 +128,7 @@ def strongest(model):
 def apart(n, draw):
     """Which pairs do not hold."""
     model = fits["mirrors", n, draw]
-    return model.path_.active[strongest(model)]
+    return model.path_["active"][strongest(model)]
 
 
 guilty = np.array([broken in pair for pair in pairs])
@@ -144,7 +144,7 @@ print("".join(f"{n:7.1f}" for n in innocent))
 n = 200
 ridge, mirrors = fits["RidgeCV", n, 0], fits["mirrors", n, 0]
 chosen = strongest(mirrors)
-chips = {"RidgeCV": ridge.coef_, "mirrors": mirrors.path_.coefs[chosen]}
+chips = {"RidgeCV": ridge.coef_, "mirrors": mirrors.path_["coefs"][chosen]}
 print(f"\n{n} shots, first draw, mirrors with the strongest alpha:")
 for name, coef in chips.items():
     print(f"{name:10} {len(set(coef)):3} different numbers")

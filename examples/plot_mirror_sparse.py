@@ -100,9 +100,9 @@ for (train, test), fit in zip(outer.split(X), fits["mirrors"], strict=True):
     A, B = fit[0].transform(X.iloc[train]), fit[0].transform(X.iloc[test])
     paths = {"lasso": mirror_path(A, y[train], alphas=alphas), "mirrors": fit[-1].path_}
     for name, path in paths.items():
-        kept = np.array([taken(coef) for coef in path.coefs])
+        kept = np.array([taken(coef) for coef in path["coefs"]])
         last = [np.flatnonzero(kept.sum(axis=1) <= k)[-1] for k in budgets]
-        predictions = path.intercepts[last] + B.to_numpy() @ path.coefs[last].T
+        predictions = path["intercepts"][last] + B.to_numpy() @ path["coefs"][last].T
         curves[name].append([r2_score(y[test], one) for one in predictions.T])
     linear = [np.flatnonzero(kept[k]) for k in last]
     again = [
@@ -120,10 +120,10 @@ for name, curve in curves.items():
 
 model, _ = models["mirrors"]
 model.fit(Z, y)
-kept = np.array([taken(coef) for coef in model.path_.coefs])
+kept = np.array([taken(coef) for coef in model.path_["coefs"]])
 at = np.flatnonzero(kept.sum(axis=1) <= 5)[-1]
 lasso = mirror_path(Z, y, alphas=alphas)
-chosen = {"lasso": lasso.coefs[at], "mirrors": model.path_.coefs[at]}
+chosen = {"lasso": lasso.coefs[at], "mirrors": model.path_["coefs"][at]}
 print(f"\nall patients, alpha = {alphas[at]:.2g}")
 for name, coef in chosen.items():
     print(f"{name:8} {taken(coef).sum()} measurements, {np.count_nonzero(coef)} features: ", end="")
@@ -144,7 +144,7 @@ figure = plt.figure(figsize=(14, 8.4), layout="constrained")
 panels = figure.add_gridspec(2, 2, width_ratios=(1, 1.3), height_ratios=(1, 1.35))
 MirrorPathDisplay(
     alphas=alphas,
-    norms=model.path_.norms[:, : len(measurements)],
+    norms=model.path_["norms"][:, : len(measurements)],
     active=kept,
     mirror_names=measurements,
     error=model.mse_path_.mean(axis=1),

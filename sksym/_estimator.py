@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
+from scipy import sparse
 from sklearn.model_selection import check_cv
 from sklearn.utils import get_tags, validation
 from sklearn.utils.validation import column_or_1d
@@ -168,6 +169,9 @@ def _is_internal(frame):
 # ---------------------------------------------------------------------------------- training data
 
 
+_TINY = 2.0**-200  # sum of squares, whose terms have squares in turn
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Validated rows of a regression.
@@ -182,6 +186,8 @@ class TrainingData:
         Whether y was one-dimensional.
     dtype : numpy dtype
         float32 or float64: that of X, in which predictions are given.
+    units : object
+        Units by which X, Y and weight were divided; None: those of the user.
     """
 
     X: np.ndarray
@@ -189,11 +195,28 @@ class TrainingData:
     weight: np.ndarray
     one_target: bool
     dtype: np.dtype
+    units: object = None
 
     @property
     def n_counted(self):
         """Number of rows with positive weight."""
         return np.count_nonzero(self.weight)
+
+    @property
+    def is_moderate(self):
+        """Whether squares of columns, of Y and of weights neither overflow nor lose digits.
+
+        Columns of zeros are left to a closer look.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            if sparse.issparse(self.X):
+                squares = np.asarray(self.X.power(2).sum(axis=0)).ravel()
+            else:
+                squares = np.einsum("ij,ij->j", self.X, self.X)
+            of_rows = np.vdot(self.Y, self.Y), np.vdot(self.weight, self.weight)
+        return all(_TINY <= square <= 1 / _TINY for square in of_rows) and bool(
+            (squares >= _TINY).all() and (squares <= 1 / _TINY).all()
+        )
 
     def counted(self):
         """Return the same data without the rows of weight zero."""
@@ -207,7 +230,17 @@ class TrainingData:
 
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
-        return (coef[0] if self.one_target else coef).astype(self.dtype)
+        return in_dtype(coef[0] if self.one_target else coef, self.dtype)
+
+
+def in_dtype(values, dtype):
+    """Return values in the precision of X, unless its range does not hold them."""
+    with np.errstate(over="ignore"):
+        converted = values.astype(dtype)
+    largest = np.abs(values).max(initial=0)
+    if largest == 0 or np.finfo(dtype).tiny <= np.abs(converted).max() < np.inf:
+        return converted
+    return values
 
 
 _TIMES = ("datetime", "timedelta", "duration", "date", "time")  # names of types begin so
@@ -366,7 +399,9 @@ def is_integer(value):
 
 def descending(values, name):
     """Return a list of penalties in descending order."""
-    values = np.atleast_1d(np.asarray(values, dtype=float))
+    values = np.atleast_1d(np.asarray(values))
+    if values.dtype != np.longdouble:  # which may hold penalties beyond all floats
+        values = values.astype(float)
     if values.ndim != 1:
         raise ValueError(f"`{name}` must be a list of numbers, got shape {values.shape}.")
     for value in values.tolist():

@@ -37,6 +37,7 @@ from scipy.linalg import qr
 
 from sksym._estimator import checked_weights
 from sksym._linalg import EPS, affine_solution, null_space, one_thread, require_memory, row_blocks
+from sksym._linalg.plain_state import PlainState
 from sksym.groups import represent
 from sksym.libraries import NotClosedError, library_values
 
@@ -44,7 +45,7 @@ _COMPRESSED = 4 * EPS  # pivots of compressed tests relative to the largest that
 
 
 @dataclass(frozen=True, eq=False)
-class LieDerivative:
+class LieDerivative(PlainState):
     """``L(xi, coef) = (coef @ D(xi) - B(xi) @ coef @ E) @ T - d(xi)`` in m orthonormal tests.
 
     Made by `exact`, `sampled` or `through`. They refer to an orthonormal basis of the algebra's

@@ -4,6 +4,7 @@ from sksym._linalg.balancing import balance, matrix_norms
 from sksym._linalg.columns import column_indices
 from sksym._linalg.machine import available_memory, one_thread, require_memory, row_blocks
 from sksym._linalg.null_space import affine_solution, null_space, spectral_bound
+from sksym._linalg.plain_state import PlainState
 from sksym._linalg.rank import (
     EPS,
     independent_rows,
@@ -17,6 +18,7 @@ from sksym._linalg.rank import (
 
 __all__ = [
     "EPS",
+    "PlainState",
     "affine_solution",
     "available_memory",
     "balance",

@@ -1,5 +1,7 @@
 """Columns by number or by name."""
 
+from numbers import Integral, Real
+
 import numpy as np
 
 
@@ -30,17 +32,25 @@ def column_indices(columns, n_features, expected):
     has_names = any(isinstance(column, str) for column in columns)
     if has_names:
         columns = _positions(columns, n_features)
-    total = int(n_features) if np.ndim(n_features) == 0 else len(n_features)
+    total = n_features if np.ndim(n_features) == 0 else len(n_features)
+    if not isinstance(total, Integral) or isinstance(total, bool):
+        raise ValueError(f"`n_features` must be an integer or a list of names, got {n_features!r}.")
     if expected is not None and len(columns) != expected:
         raise ValueError(f"The group acts on R^{expected}, got {len(columns)} columns.")
-    is_valid = len(set(columns)) == len(columns)
-    for column in columns:
-        # Whole floats are accepted, as in arrays of indices that were read from a file.
-        if column != int(column) or not 0 <= column < total:
-            is_valid = False
-    if not is_valid:
+    if not _are_indices(columns, total):
         raise ValueError(f"`columns` must be distinct and in 0..{total - 1}, got {columns}.")
     return np.array(columns, dtype=int), total
+
+
+def _are_indices(columns, total):
+    """Return whether columns exist and are distinct."""
+    for column in columns:
+        if not isinstance(column, Real) or isinstance(column, bool | np.bool_):
+            return False
+        # Whole floats are accepted, as in arrays of indices that were read from a file.
+        if not 0 <= column < total or column != int(column):
+            return False
+    return len(set(columns)) == len(columns)
 
 
 def _positions(columns, names):

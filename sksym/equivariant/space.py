@@ -9,6 +9,7 @@ from scipy.linalg import block_diag
 from sklearn.base import clone
 
 from sksym._linalg import (
+    PlainState,
     matrix_norms,
     one_thread,
     orthonormal_rows,
@@ -32,7 +33,7 @@ _FIXED = 1e-10  # motion of a constant, relative to the motions of outputs, that
 
 
 @dataclass(frozen=True, eq=False)
-class EquivariantSpace:
+class EquivariantSpace(PlainState):
     """Equivariant functions of a fitted library, and how rows of data constrain them.
 
     Invariant outputs share one basis (k, p) and are solved as separate targets; outputs that move

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
+from sksym._linalg import PlainState
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.defects import defect_from_coefficients
 from sksym.evidence.floor import FloorRecursion
@@ -18,7 +19,7 @@ from sksym.lie_derivative import LieDerivative
 
 
 @dataclass(frozen=True, eq=False)
-class FittedEvidence:
+class FittedEvidence(PlainState):
     """A function fitted in a library, and the candidates that might leave it unchanged.
 
     Attributes

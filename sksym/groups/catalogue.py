@@ -8,9 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
+from sksym._estimator import is_integer, is_real
 from sksym._linalg import require_memory
 from sksym.groups.group import FiniteGroup
-from sksym.groups.lie_algebra import LieAlgebra, require_dimension
+from sksym.groups.lie_algebra import LieAlgebra, real_array, require_dimension
 
 # ------------------------------------------------------------------------------- Lie algebras
 
@@ -34,6 +35,7 @@ def se(d):
 
 def translations(d):
     """Return the translations of ``R^d``, one along each axis."""
+    require_dimension(d)
     _require_generators(d, d)
     return LieAlgebra(
         linear=np.zeros((d, d, d)),
@@ -48,9 +50,12 @@ def scaling(weights):
     ----------
     weights : array-like of shape (d,) or (r, d)
     """
-    weights = np.asarray(weights, float)
+    weights = real_array(weights, "weights")
     weights = np.atleast_2d(weights)
-    d = weights.shape[-1]
+    if weights.ndim > 2 or not weights.size:
+        raise ValueError(f"`weights` must have shape (d,) or (r, d), got {weights.shape}.")
+    r, d = weights.shape
+    _require_generators(d, r)
     axis = np.arange(d)
     # Set, not multiplied: infinity times zero would hide that a weight is infinite.
     linear = np.zeros((*weights.shape, d))
@@ -63,6 +68,7 @@ def gl(d):
 
     ``d^2`` generators.
     """
+    require_dimension(d)
     r = d * d
     _require_generators(d, r)
     units = np.eye(r)
@@ -74,6 +80,7 @@ def sl(d):
 
     First the off-diagonal ``x_j ∂_i`` in row-major order of (i, j), then traceless diagonals.
     """
+    require_dimension(d)
     _require_generators(d, d * d - 1)
     # units[i, j] (d, d): the matrix with one at (i, j)
     units = np.eye(d * d)
@@ -109,6 +116,7 @@ def sp(n_features):
     n_features : int
         Even: the k positions first, then the k momenta.
     """
+    require_dimension(n_features)
     if n_features % 2:
         raise ValueError(f"sp acts on an even number of features, got {n_features}.")
     d = n_features
@@ -139,6 +147,7 @@ def lorentz(n_space=3):
 
     Boosts first, then rotations.
     """
+    require_dimension(n_space)
     lower, upper = _pairs(1 + n_space)
     # Pairs are in order of i, so the first are those with time: they are symmetric matrices.
     upper[n_space:] *= -1
@@ -147,8 +156,8 @@ def lorentz(n_space=3):
 
 def poincare(n_space=3):
     """Return the isometries of space-time ``(t, x1, ..)``: Lorentz motions, then translations."""
-    d = 1 + n_space
-    return lorentz(n_space) + translations(d)
+    algebra = lorentz(n_space)
+    return algebra + translations(algebra.n_features)
 
 
 def galilei(n_space=3):
@@ -156,6 +165,7 @@ def galilei(n_space=3):
 
     Rotations, then boosts ``t ∂_i``, then translations, t first.
     """
+    require_dimension(n_space)
     d = 1 + n_space
     space = range(1, d)
     rotations = so(n_space).on_columns(space, d)
@@ -174,6 +184,7 @@ def _pairs(d):
     -------
     lower, upper : ndarray of shape (d (d - 1) / 2, d, d)
     """
+    require_dimension(d)
     r = d * (d - 1) // 2
     _require_generators(d, r)
     lower = np.zeros((r, d, d))
@@ -185,12 +196,22 @@ def _pairs(d):
 
 
 def _require_generators(d, r):
-    """Refuse dimensions below one, and r generators that do not fit into memory."""
-    require_dimension(d)
-    # Three arrays: while they are built, as they are kept, and in products.
+    """Refuse r generators on a space of dimension d that do not fit into memory."""
+    # Six arrays, measured: two kinds of units, their difference, a copy that is kept, its
+    # coefficients in the names, and one more in between.
     require_memory(
-        24.0 * r * d * d,
+        48.0 * r * d * d,
         f"{r:,} generators on R^{d}",
+        "Act on fewer columns (on_columns).",
+    )
+
+
+def _require_elements(d, k):
+    """Refuse k elements on a space of dimension d that do not fit into memory."""
+    # While they are built, as they are kept, and copies that condition numbers take.
+    require_memory(
+        32.0 * k * d * d,
+        f"{k:,} elements on R^{d}",
         "Act on fewer columns (on_columns).",
     )
 
@@ -201,6 +222,7 @@ def _require_generators(d, r):
 def reflections(d):
     """Return the sign flip of each coordinate of ``R^d``."""
     require_dimension(d)
+    _require_elements(d, d)
     identity = np.eye(d)
     # Row k: the signs of the coordinates after flip k.
     signs = 1 - 2 * identity
@@ -222,8 +244,12 @@ def permutations(m, block=1):
     block : int, default=1
         Columns that move together: 3 for points of space.
     """
-    if m < 1 or block < 1:
-        raise ValueError(f"permutations needs m >= 1 and block >= 1, got m={m}, block={block}.")
+    are_counts = is_integer(m) and is_integer(block)
+    if not are_counts or m < 1 or block < 1:
+        raise ValueError(
+            f"permutations needs integers m >= 1 and block >= 1, got m={m!r}, block={block!r}."
+        )
+    _require_elements(m * block, 2)
     swap = np.arange(m)
     first_two = swap[:2].copy()
     swap[:2] = first_two[::-1]
@@ -252,6 +278,7 @@ def signed_permutations(d):
     d : int
     """
     require_dimension(d)
+    _require_elements(d, 3)
     signs = np.ones(d)
     signs[0] = -1.0
     flip = FiniteGroup([np.diag(signs)], ["-x0"])
@@ -270,11 +297,14 @@ def cyclic(d, order):
     ValueError
         If there is no plane, or the order is not a whole number.
     """
-    is_whole = order >= 1 and order == int(order)
-    if d < 2 or not is_whole:
+    # Whole floats are accepted, as quotients of angles are.
+    is_whole = is_real(order) and 1 <= order < np.inf and order == int(order)
+    if not is_integer(d) or d < 2 or not is_whole:
         raise ValueError(
-            f"cyclic needs d >= 2 and a whole number order >= 1, got d={d}, order={order}."
+            f"cyclic needs d >= 2 and a whole number order >= 1, got d={d!r}, order={order!r}."
         )
+    order = int(order)
+    _require_elements(d, 1)
     angle = 2 * np.pi / order
     cosine = np.cos(angle)
     sine = np.sin(angle)

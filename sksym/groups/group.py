@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import block_diag
 
-from sksym._estimator import warn
-from sksym._linalg import column_indices
+from sksym._estimator import check_count, warn
+from sksym._linalg import column_indices, require_memory
 from sksym.groups.lie_algebra import (
     LieAlgebra,
     checked_names,
@@ -158,7 +158,9 @@ class FiniteGroup:
         FiniteGroup
             On ``R^(k d)``: every point is moved by the same element.
         """
+        check_count(k, "k")
         size = k * self.n_features
+        _require_elements(self.n_elements, size, "Repeat the group for fewer points.")
         matrices = np.zeros((self.n_elements, size, size))
         for element, g in enumerate(self.matrices):
             copies = [g] * k
@@ -176,6 +178,8 @@ class FiniteGroup:
             Number of all columns; the list of their names where `columns` holds names.
         """
         columns, n_columns = column_indices(columns, n_features, self.n_features)
+        remedy = "Leave out columns that nothing moves."
+        _require_elements(self.n_elements, n_columns, remedy)
         identity = np.eye(n_columns)
         matrices = np.tile(identity, (self.n_elements, 1, 1))
         matrices[:, columns[:, None], columns] = self.matrices
@@ -377,6 +381,13 @@ def _warn_of_points(symmetry, d):
 def no_elements(d):
     """Return the finite group on ``R^d`` without elements."""
     return FiniteGroup(np.zeros((0, d, d)))
+
+
+def _require_elements(k, d, remedy):
+    """Refuse k elements on a space of dimension d that do not fit into memory."""
+    # As they are built, as they are kept, and what the condition of one of them takes.
+    n_bytes = 16.0 * (k + 2) * d * d
+    require_memory(n_bytes, f"{k:,} elements on R^{d}", remedy)
 
 
 def _require_invertible(g, k):

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import block_diag, expm, solve_triangular
 
+from sksym._estimator import check_count, is_integer
 from sksym._linalg import EPS, column_indices, merge_rows, require_memory, row_blocks
 from sksym.groups.naming import algebra_name
 from sksym.groups.text import linear_combination, listed
 
 _INDEPENDENT = 1e-3  # diagonal of a QR relative to its largest, for orthogonalising in turn
 _NOT_CLOSED = 1e-8  # relative distance of a bracket from the span
+_COPIES = 40.0  # bytes for each entry of new generators: five arrays, measured
 _ROUND_OFF = 1e-14  # of a product of two matrices, relative to their norms
 
 
@@ -122,8 +124,10 @@ class LieAlgebra:
     def combine(self, C):
         """Return the algebra of the ``k`` combinations ``sum_a C[:, a] (A_a, b_a)``, `C` (k, r)."""
         C = checked_combination(C, self.dim)
-        linear = np.tensordot(C, self.linear, 1)
-        offset = C @ self.offset
+        # The new algebra refuses generators that are not finite.
+        with np.errstate(invalid="ignore"):
+            linear = np.tensordot(C, self.linear, 1)
+            offset = C @ self.offset
         return LieAlgebra(linear, offset)
 
     def take(self, indices):
@@ -159,7 +163,12 @@ class LieAlgebra:
             raise ValueError(f"`xi` must be finite, got {xi}.")
         # In homogeneous coordinates (1, x) an affine motion is linear.
         generator = np.tensordot(xi, self.homogeneous(), 1)
-        transformation = expm(generator)
+        with np.errstate(all="ignore"):
+            transformation = expm(generator)
+        if not np.isfinite(transformation).all():
+            raise ValueError(
+                f"The transformation reached along `xi` = {xi} overflows: take a shorter one."
+            )
         M = transformation[1:, 1:]
         t = transformation[1:, 0]
         return M, t
@@ -214,10 +223,11 @@ class LieAlgebra:
         LieAlgebra
             On ``R^(k d)``: every point is moved by the same generator.
         """
+        check_count(k, "k")
         r = self.dim
         size = k * self.n_features
         require_memory(
-            8.0 * r * size**2,
+            _COPIES * r * size**2,
             f"{r:,} generators on R^{size}",
             "Repeat the algebra for fewer points.",
         )
@@ -245,6 +255,11 @@ class LieAlgebra:
         """
         columns, d = column_indices(columns, n_features, self.n_features)
         r = self.dim
+        require_memory(
+            _COPIES * r * d**2,
+            f"{r:,} generators on R^{d}",
+            "Leave out columns that nothing moves.",
+        )
         linear = np.zeros((r, d, d))
         linear[:, columns[:, None], columns] = self.linear
         offset = np.zeros((r, d))
@@ -429,22 +444,25 @@ def checked_combination(C, dim):
 
 def read_only(array, name):
     """Return a read-only copy of an array as floats; `name` is that of the parameter."""
-    array = real_array(array, name).copy()
+    array = real_array(array, name)
     array.setflags(write=False)
     return array
 
 
 def real_array(array, name):
-    """Return an array of floats; complex numbers are refused."""
+    """Return an array of floats; complex numbers, strings and times are refused."""
+    array = np.asarray(array)
     if np.iscomplexobj(array):
         raise ValueError(f"`{name}` is complex: generators, elements and coordinates are real.")
-    return np.asarray(array, dtype=float)
+    if array.dtype.kind in "USmM":
+        raise ValueError(f"`{name}` must be an array of numbers, got the type {array.dtype}.")
+    return array.astype(float)
 
 
 def require_dimension(d):
     """Raise unless a space has dimension one or more."""
-    if d < 1:
-        raise ValueError(f"A symmetry acts on a space of dimension 1 or more, got {d}.")
+    if not is_integer(d) or d < 1:
+        raise ValueError(f"A symmetry acts on a space of dimension 1 or more, got {d!r}.")
 
 
 def checked_names(names, n, kind):

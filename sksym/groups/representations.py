@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sksym._estimator import check_count, is_integer
+from sksym._linalg import require_memory
+
 _BRACKET_RTOL = 1e-8  # misfit of a bracket relative to its terms, for matrices given as numbers
 
 
@@ -47,14 +50,19 @@ class Trivial(Representation):
 
     is_exact = True
 
+    def __post_init__(self):
+        check_count(self.q, "q")
+
     def infinitesimal(self, A):
         """Return zeros (r, q, q)."""
         r = len(A)
+        _require_matrices(r, self.q)
         return np.zeros((r, self.q, self.q))
 
     def finite(self, g):
         """Return identities (k, q, q)."""
         k = len(g)
+        _require_matrices(k + 1, self.q)
         identity = np.eye(self.q)
         return np.tile(identity, (k, 1, 1))
 
@@ -66,6 +74,15 @@ class Vector(Representation):
     columns: tuple[int, ...] | None = None
 
     is_exact = True
+
+    def __post_init__(self):
+        if self.columns is None:
+            return
+        indices = [column for column in self.columns if is_integer(column) and column >= 0]
+        if not self.columns or len(set(indices)) < len(self.columns):
+            raise ValueError(
+                f"`columns` must be distinct indices of columns, integers >= 0, got {self.columns}."
+            )
 
     def infinitesimal(self, A):
         """Return `A` (r, d, d), or its block (r, q, q) of the columns named."""
@@ -81,9 +98,7 @@ class Vector(Representation):
             return np.array(matrices)
         d = matrices.shape[1]
         columns = np.asarray(self.columns, dtype=int)
-        distinct = 0 < len(set(self.columns)) == len(columns)
-        exists = (columns >= 0) & (columns < d)
-        if not distinct or not exists.all():
+        if (columns >= d).any():
             raise ValueError(f"columns{self.columns} must be distinct and in 0..{d - 1}.")
         others = np.setdiff1d(np.arange(d), columns)
         # Matrices (columns, others): by which other inputs would move these outputs.
@@ -119,12 +134,18 @@ class Tensor(Representation):
     a: Representation
     b: Representation
 
+    def __post_init__(self):
+        _require_representations(self.a, self.b)
+
     def infinitesimal(self, A):
         """Return ``B_a (x) 1 + 1 (x) B_b`` (r, q_a q_b, q_a q_b)."""
+        m = _n_outputs(self.a.infinitesimal, A)
+        n = _n_outputs(self.b.infinitesimal, A)
+        _require_matrices(2 * len(A), m * n)
+        if not len(A):
+            return np.zeros((0, m * n, m * n))
         left = self.a.infinitesimal(A)
         right = self.b.infinitesimal(A)
-        m = left.shape[1]
-        n = right.shape[1]
         # a: generator, (i, j): row, (k, l): column
         product = np.einsum("aik,jl->aijkl", left, np.eye(n))
         product += np.einsum("ik,ajl->aijkl", np.eye(m), right)
@@ -133,12 +154,30 @@ class Tensor(Representation):
 
     def finite(self, g):
         """Return ``rho_a (x) rho_b`` (k, q_a q_b, q_a q_b)."""
+        size = _n_outputs(self.a.finite, g) * _n_outputs(self.b.finite, g)
+        _require_matrices(2 * len(g), size)
+        if not len(g):
+            return np.zeros((0, size, size))
         left = self.a.finite(g)
         right = self.b.finite(g)
-        size = left.shape[1] * right.shape[1]
         # a: element, (i, j): row, (k, l): column
         product = np.einsum("aik,ajl->aijkl", left, right)
-        return product.reshape(-1, size, size)
+        return product.reshape(len(g), size, size)
+
+
+def _n_outputs(method, matrices):
+    """Return the number of outputs that a method of a representation gives for (k, d, d)."""
+    # Called without generators or elements, it allocates nothing.
+    return method(matrices[:0]).shape[1]
+
+
+def _require_matrices(k, q):
+    """Refuse k matrices on q outputs that do not fit into memory."""
+    require_memory(
+        8.0 * k * q**2,
+        f"{k:,} matrices on {q:,} outputs",
+        "Take a tensor of fewer factors, fewer outputs, or a group of fewer generators.",
+    )
 
 
 @dataclass(frozen=True)
@@ -147,24 +186,39 @@ class DirectSum(Representation):
 
     parts: tuple
 
+    def __post_init__(self):
+        _require_representations(*self.parts)
+
     def infinitesimal(self, A):
         """Return block-diagonal matrices (r, q, q), q the sum of those of the summands."""
-        stacks = [summand.infinitesimal(A) for summand in self.parts]
-        return _block_diagonal(stacks)
+        return _block_diagonal([summand.infinitesimal for summand in self.parts], A)
 
     def finite(self, g):
         """Return block-diagonal matrices (k, q, q), q the sum of those of the summands."""
-        stacks = [summand.finite(g) for summand in self.parts]
-        return _block_diagonal(stacks)
+        return _block_diagonal([summand.finite for summand in self.parts], g)
 
 
-def _block_diagonal(stacks):
-    """Return stacks of matrices (k, q_i, q_i) as one of block-diagonal matrices (k, q, q)."""
-    k = len(stacks[0])
-    q = sum(stack.shape[1] for stack in stacks)
+def _require_representations(*parts):
+    """Raise unless all that make up a representation are representations."""
+    for part in parts:
+        if not isinstance(part, Representation):
+            raise TypeError(
+                "Tensors and direct sums are made of representations (trivial(q), vector, ..), "
+                f"got {part!r}. Derive representations of your own from Representation."
+            )
+
+
+def _block_diagonal(methods, acting):
+    """Return block-diagonal matrices (k, q, q) of what methods give for matrices (k, d, d)."""
+    k = len(acting)
+    q = sum(_n_outputs(method, acting) for method in methods)
+    _require_matrices(k, q)
     matrices = np.zeros((k, q, q))
+    if not k:
+        return matrices
     start = 0
-    for stack in stacks:
+    for method in methods:
+        stack = method(acting)
         stop = start + stack.shape[1]
         matrices[:, start:stop, start:stop] = stack
         start = stop

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from sksym._linalg import merge_rows, row_blocks
+from sksym._linalg import merge_rows, require_memory, row_blocks
 from sksym.groups.lie_algebra import (
     checked_combination,
     checked_names,
@@ -196,6 +196,13 @@ def vector_fields(library):
         return UnfittedVectorFields(library)
     p = library.n_output_features_
     d = library.n_features_in_
+    r = d * p
+    # The fields with a copy; the change of functions with its inverse and what that takes.
+    require_memory(
+        16.0 * r * d * p + 40.0 * p**2,
+        f"{r:,} vector fields on {d} features in {p:,} functions",
+        "Take a library of lower degree, or of fewer columns.",
+    )
     # Row k: the coefficients in the library of its k-th plain function.
     plain_coef = library.monomial_coef(np.eye(p))
     functions = np.linalg.inv(plain_coef)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
+from sksym._estimator import on_copy
 from sksym._linalg import row_blocks
 from sksym.libraries.library import Library, library_values
 from sksym.libraries.numerical import (
@@ -71,6 +72,7 @@ class AdaptedLibrary(Library):
         self.transformer = transformer
         self.columns = columns
 
+    @on_copy
     def fit(self, X, y=None):
         """Fit a clone of the transformer to `X` (n, d)."""
         X = self.fit_input(X)
@@ -252,6 +254,7 @@ class ForeignLibrary(Library):
     def __init__(self, library):
         self.library = library
 
+    @on_copy
     def fit(self, X, y=None):
         """Fit a clone of the library to `X` (n, d)."""
         self.fit_input(X)

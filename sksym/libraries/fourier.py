@@ -1,12 +1,12 @@
 """Trigonometric polynomials of several angles."""
 
 from itertools import product
-from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import is_integer, on_copy
 from sksym._linalg import row_blocks
 from sksym.libraries.library import Library, NotClosedError
 from sksym.libraries.monomials import Monomials
@@ -48,10 +48,10 @@ class FourierLibrary(Library):
         self.n_frequencies = n_frequencies
         self.columns = columns
 
+    @on_copy
     def fit(self, X, y=None):
         """List the wave vectors for the number of columns of `X` (n, d)."""
-        is_integer = isinstance(self.n_frequencies, Integral)
-        if not is_integer or self.n_frequencies < 0:
+        if not is_integer(self.n_frequencies) or self.n_frequencies < 0:
             raise ValueError(
                 f"`n_frequencies` must be an integer >= 0, got {self.n_frequencies!r}."
             )

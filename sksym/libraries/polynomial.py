@@ -1,12 +1,12 @@
 """Polynomials, in coordinates in which symmetry stays sparse and exact."""
 
 from itertools import pairwise
-from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import is_integer, on_copy
 from sksym._linalg import row_blocks
 from sksym.libraries.library import Library
 from sksym.libraries.monomials import Monomials
@@ -66,10 +66,10 @@ class PolynomialLibrary(Library):
         self.domain = domain
         self.columns = columns
 
+    @on_copy
     def fit(self, X, y=None):
         """Set centre, scale and domain from the range of `X` (n, d)."""
-        is_integer = isinstance(self.degree, Integral)
-        if not is_integer or self.degree < 0:
+        if not is_integer(self.degree) or self.degree < 0:
             raise ValueError(
                 f"`degree` must be an integer >= 0, got {self.degree!r}: 0 is the constant alone."
             )
@@ -114,6 +114,8 @@ class PolynomialLibrary(Library):
         if not is_sequence or len(ends) != 2:
             raise ValueError(f"`domain` must be a pair (low, high), got {self.domain!r}.")
         d = len(low)
+        if any(end is None for end in ends):
+            raise ValueError(f"`domain` must be a pair (low, high), got {self.domain!r}.")
         box = [_per_column(end, d, "domain", None) for end in ends]
         box = np.stack(box)
         low, high = box
@@ -399,8 +401,9 @@ def _per_column(value, d, name, default):
     """
     if value is None:
         return default
-    value = np.asarray(value, float)
-    fits = value.shape in ((), (d,))
-    if not fits or not np.isfinite(value).all():
+    given = np.asarray(value)
+    # Strings, truth values, complex numbers and ragged lists are no coordinates.
+    fits = given.dtype.kind in "iuf" and given.shape in ((), (d,))
+    if not fits or not np.isfinite(given).all():
         raise ValueError(f"`{name}` must be finite, a number or of shape ({d},), got {value!r}.")
-    return np.broadcast_to(value, (d,)).copy()
+    return np.broadcast_to(given, (d,)).astype(float)

@@ -5,6 +5,7 @@ from scipy import sparse
 from scipy.special import gammaln
 from sklearn.utils.validation import check_is_fitted
 
+from sksym._estimator import on_copy
 from sksym._linalg import row_blocks
 from sksym.libraries.library import Library, NotClosedError, library_values
 from sksym.libraries.monomials import Monomials
@@ -59,14 +60,15 @@ class RadialLibrary(Library):
         self.degree = degree
         self.columns = columns
 
+    @on_copy
     def fit(self, X, y=None):
         """Set the unit of length from `X` (n, d)."""
         X = self.fit_input(X)
-        powers = np.asarray(self.powers, float)
+        powers = np.asarray(self.powers)
         is_sequence = powers.ndim == 1 and len(powers) > 0
-        is_finite = np.isfinite(powers).all()
-        if not is_sequence or not is_finite:
+        if not is_sequence or powers.dtype.kind not in "iuf" or not np.isfinite(powers).all():
             raise ValueError(f"`powers` must be a sequence of finite numbers, got {self.powers!r}.")
+        powers = powers.astype(float)
         d = X.shape[1]
         radius = np.linalg.norm(X.astype(float), axis=1)
         shortest = radius.min()

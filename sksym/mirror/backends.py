@@ -30,8 +30,11 @@ from sksym.mirror.operators import MirrorOperators
 from sksym.mirror.overlapping import Overlapping, TermsByCvxpy
 from sksym.mirror.spectral import SpectralNewton
 from sksym.solvers import GroupNorm, duality_gap
+from sksym.solvers.working_set import ALONG
 
 SOLVERS = ("auto", "newton", "cd", "admm", "cvxpy")
+LARGE_ALPHA = 1e6  # beyond it alpha is compared with the largest that makes a difference
+SMALL_ALPHA = 1e-150
 
 _EPS = np.finfo(float).eps
 _FEW_COLUMNS = 200  # up to which compiled coordinate descent is faster, see bench_mirror.py
@@ -147,6 +150,16 @@ def backend_for(problem):
             'others does not do here: use overlap="analysis", or `low_rank()` alone.'
         )
     raise ValueError(_REFUSALS[problem.solver])
+
+
+def moderate_alpha(backend, alpha):
+    """Return an alpha with the same solution that the arithmetic of the solvers can bear.
+
+    All mirrors hold from the largest alpha on.
+    """
+    if alpha > LARGE_ALPHA:
+        return min(alpha, 2 * backend.largest_alpha() or 1.0)
+    return alpha and max(alpha, SMALL_ALPHA)
 
 
 def _keeps_signs(problem):
@@ -268,9 +281,13 @@ class CoordinateDescent:
             X = X[:, self.design.columns]
         self.X = X.toarray() if sparse.issparse(X) else X
         self.T = np.ascontiguousarray(self.X.T)
+        squares = np.einsum("ij,ij->i", self.T, self.T)
         Q = self.design.Q
         for _ in range(2):  # the second projection removes the round-off of far offsets
             self.T = self.T - (self.T @ Q) @ Q.T
+        # What lies along Q leaves round-off, which coefficients of any size would cost nothing.
+        across = np.einsum("ij,ij->i", self.T, self.T)
+        self.T[across <= ALONG**2 * squares] = 0.0
         self.unit_design = np.asfortranarray(self.T.T / problem.operators.weights)
 
     @cached_property

@@ -72,7 +72,10 @@ class CentredData:
             # Constants are centred to zero exactly: the residual of their mean would be round-off.
             constant = np.ptp(Y, axis=0) == 0
             y_mean[constant] = Y[0, constant]
-            if not sparse.issparse(X):
+            if sparse.issparse(X):
+                constant, values = _sparse_constants(X, len(Y))
+                x_mean[constant] = values
+            else:
                 # Three rows rule out nearly all columns before whole columns are compared.
                 first = X[0]
                 middle = X[len(X) // 2]
@@ -101,6 +104,22 @@ class CentredData:
     @property
     def is_sparse(self):
         return sparse.issparse(self.X)
+
+    @cached_property
+    def _far_columns(self):
+        """Indices of the sparse columns that lie far from zero, relative to their spread."""
+        if self.ones is None:
+            return np.zeros(0, int)
+        square = np.asarray(self.X.power(2).sum(axis=0)).ravel()
+        square_of_mean = self.total_weight * self.x_mean**2
+        far = np.flatnonzero((square > 0) & (square_of_mean > (1 - _FAR) * square))
+        n = self.X.shape[0]
+        require_memory(
+            16.0 * n * len(far),
+            f"Least squares on {n:,} rows of {len(far):,} sparse columns far from zero",
+            "Subtract constants from these columns, or use alpha > 0.",
+        )
+        return far
 
     @property
     def tall(self):
@@ -155,12 +174,24 @@ class CentredData:
             X, Y, _ = self.reduced
             rcond = max(X.shape) * _EPS
             return np.linalg.lstsq(X, Y, rcond=rcond)[0]
-        X = LinearOperator(
-            self.X.shape,
-            matvec=lambda w: self.X @ w - self.sqrt_weight * (self.x_mean @ w),
-            rmatvec=lambda r: self.X.T @ r - self.x_mean * (self.sqrt_weight @ r),
-            dtype=float,
-        )
+        # Columns far from zero, which have no zeros, are centred as they are: the difference of
+        # two products would leave round-off of constants, and its inverse in the coefficients.
+        far = self._far_columns
+        near = np.ones(self.X.shape[1])
+        near[far] = 0.0
+        centred = self.X[:, far].toarray() - self.sqrt_weight[:, None] * self.x_mean[far]
+
+        def forward(w):
+            others = near * w
+            fitted = self.X @ others - self.sqrt_weight * (self.x_mean @ others)
+            return fitted + centred @ w[far]
+
+        def adjoint(r):
+            slope = near * (self.X.T @ r - self.x_mean * (self.sqrt_weight @ r))
+            slope[far] = centred.T @ r
+            return slope
+
+        X = LinearOperator(self.X.shape, matvec=forward, rmatvec=adjoint, dtype=float)
         p = self.X.shape[1]
         q = self.Y.shape[1]
         W = np.empty((p, q))
@@ -170,6 +201,16 @@ class CentredData:
             w, *_ = lsqr(X, y, atol=1e-14, btol=1e-14, iter_lim=limit)
             W[:, j] = w
         return W
+
+
+def _sparse_constants(X, n):
+    """Return the sparse columns of n rows that are constant, and their values."""
+    columns = sparse.csc_array(X)
+    full = np.flatnonzero(np.diff(columns.indptr) == n)
+    places = columns.indptr[full][:, None] + np.arange(n)
+    entries = columns.data[places]
+    constant = np.ptp(entries, axis=1) == 0
+    return full[constant], entries[constant, 0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Columns as users give them, by index or by name: sets, groups, pairs and adjacencies."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -54,6 +55,8 @@ def _array(columns):
     if isinstance(columns, np.ndarray):
         return columns
     columns = list(columns)
+    if any(isinstance(column, bool | np.bool_) or np.ndim(column) for column in columns):
+        raise TypeError(f"Columns must be given by index or by name, got {columns[:5]}.")
     if any(isinstance(column, str) for column in columns):
         return np.array(columns, dtype=object)
     return np.array(columns)
@@ -70,45 +73,149 @@ def _indices_of_names(columns, names):
     return np.array([index_of.get(column, column) for column in columns])
 
 
+@dataclass(frozen=True)
+class BeforeLast:
+    """The label of a column by its name: what comes before the last separator.
+
+    Parameters
+    ----------
+    separator : str
+    """
+
+    separator: str
+
+    def __call__(self, name):
+        """Return the label; a name without the separator has one that no other name has."""
+        head, separator, _ = name.rpartition(self.separator)
+        return (head,) if separator else name
+
+
 def groups_of(columns, names):
-    """Return columns, sizes and labels of groups given as sets, as a dict, or as labels (p,).
+    """Return columns, sizes and labels of groups, without columns that are not among the features.
+
+    Parameters
+    ----------
+    columns : list or dict of sets, p labels, dict of labels by name, or callable
+        As in `sksym.mirror.groups`.
+    names : list of p str
 
     Returns
     -------
     columns : ndarray of shape (t,), int
     sizes : ndarray of shape (m,), int
     labels : list of m str
+    present : ndarray of bool
+        Which of the groups given are these m.
     """
+    if callable(columns):
+        return _groups_of_labels([columns(name) for name in names], names)
     labels = None
     if isinstance(columns, Mapping):
+        if columns and not any(map(_is_set, columns.values())):
+            return _groups_of_named_labels(columns, names)
         labels = [str(name) for name in columns]
         columns = columns.values()
     columns = list(columns)
     if not columns:
         raise ValueError("`groups` got no group: give lists of columns, or one label per column.")
-    has_sets = any(np.ndim(entry) > 0 for entry in columns)
-    if labels is None and not has_sets:
-        return _groups_of_labels(columns, names)
-    flat, sizes = indices_of_sets(columns, names)
-    if labels is None:
-        labels = []
-        for end, size in zip(np.cumsum(sizes), sizes, strict=True):
-            members = [names[j] for j in flat[end - size : end]]
-            labels.append(joined(members))
-    return flat, sizes, labels
+    if labels is not None or any(map(_is_set, columns)):
+        return _groups_of_sets(columns, labels, names)
+    if len(columns) != len(names):
+        raise ValueError(
+            f"Labels of groups need one for each of the {len(names)} features, got "
+            f"{len(columns)}. Groups as lists of columns are a list of lists; labels of columns "
+            "that may be missing are a dict by name."
+        )
+    return _groups_of_labels(columns, names)
+
+
+def _groups_of_sets(sets, labels, names):
+    """Return what `groups_of` does, for sets of columns and their labels, None for their names."""
+    sets = list(map(_array, sets))
+    given = np.array(list(map(len, sets)))
+    # Not to be mistaken for groups of features that are missing.
+    if not given.all():
+        empty = int(np.flatnonzero(given == 0)[0])
+        raise ValueError(f"Group {empty} is empty: a group needs one column or more.")
+    known = [_present(columns, names) for columns in sets]
+    is_present = np.array([len(columns) > 0 for columns in known])
+    if not is_present.any():
+        raise _no_columns_left(np.concatenate(sets), names)
+    present = np.flatnonzero(is_present)
+    flat, sizes = indices_of_sets([known[k] for k in present], names)
+    if labels is not None:
+        return flat, sizes, [labels[k] for k in present], is_present
+    members = np.split(flat, np.cumsum(sizes)[:-1])
+    labels = [joined([names[j] for j in columns]) for columns in members]
+    return flat, sizes, labels, is_present
+
+
+def _is_set(entry):
+    """Tell a set of columns from a label."""
+    return np.ndim(entry) > 0
+
+
+def _present(columns, names):
+    """Return columns (t,) without the names that no feature has."""
+    known = set(names)
+    is_present = [not isinstance(column, str) or column in known for column in columns]
+    return columns[np.array(is_present, bool)]
+
+
+def _no_columns_left(columns, names):
+    """Return the error that none of some columns is a feature."""
+    return ValueError(
+        f"None of the columns {_first_few(columns)} of `groups` is among the features "
+        f'{_first_few(names)}: give names of features, with set_output(transform="pandas") for '
+        "the transformers before."
+    )
+
+
+def _groups_of_named_labels(label_of_name, names):
+    """Return what `groups_of` does, for labels by the name of their column."""
+    present = [name for name in names if name in label_of_name]
+    if not present:
+        raise _no_columns_left(np.array(list(label_of_name), dtype=object), names)
+    labels = [label_of_name[name] for name in present]
+    columns, sizes, labels, is_present = _groups_of_labels(labels, present)
+    index_of = {name: j for j, name in enumerate(names)}
+    places = np.array([index_of[name] for name in present])
+    return places[columns], sizes, labels, is_present
 
 
 def _groups_of_labels(label_of_column, names):
-    """Return columns, sizes and labels of groups given by the label (p,) of each column."""
-    if len(label_of_column) != len(names):
-        raise ValueError(
-            f"Labels of groups need one for each of the {len(names)} features, got "
-            f"{len(label_of_column)}. Groups as lists of columns are a list of lists."
-        )
+    """Return what `groups_of` does, for the label (p,) of each column."""
+    for label, name in zip(label_of_column, names, strict=True):
+        _check_label(label, name)
+    # Groups in the order of their labels, or of their first columns where these have no order.
+    try:
+        order = sorted(set(label_of_column))
+    except TypeError:
+        order = list(dict.fromkeys(label_of_column))
+    number_of = {label: k for k, label in enumerate(order)}
+    group = np.array([number_of[label] for label in label_of_column], dtype=int)
     # A stable sort keeps the columns of each group in their order.
-    labels, group, sizes = np.unique(label_of_column, return_inverse=True, return_counts=True)
     columns = np.argsort(group, kind="stable")
-    return columns, sizes, [str(label) for label in labels]
+    sizes = np.bincount(group, minlength=len(order))
+    labels = [str(*label) if isinstance(label, tuple) else str(label) for label in order]
+    return columns, sizes, labels, np.ones(len(order), bool)
+
+
+def _check_label(label, name):
+    """Raise unless a label names a group."""
+    # NaN differs from itself; pandas' NA compares to NA, which has no truth value.
+    try:
+        is_missing = label is None or bool(label != label)
+        is_missing = is_missing or (not isinstance(label, str) and bool(label == -1))
+        hash(label)
+    except TypeError:
+        is_missing = True
+    if is_missing:
+        raise ValueError(
+            f"Labels of groups must be names or numbers >= 0, got {label!r} for column {name!r}, "
+            "which marks a missing group elsewhere: give the column a label of its own, or leave "
+            "it out of groups that are lists of columns."
+        )
 
 
 def ends_of_pairs(pairs, names):

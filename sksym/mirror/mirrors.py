@@ -9,6 +9,7 @@ The functions below make the kinds of mirrors that are used most; `Mirror` takes
 mean for features of given names is defined in `operators`.
 """
 
+from sksym.mirror.columns import BeforeLast
 from sksym.mirror.operators import Exchange, Groups, LowRank, Rescaling, SumZero, Trend
 
 
@@ -31,23 +32,50 @@ def rescaling(columns=None, weight=1.0):
     return Rescaling(columns, weight)
 
 
-def groups(columns, weight=None):
+def groups(columns=None, weight=None, *, prefix=None):
     """Make the mirrors of the group lasso: whole groups of coefficients that are exactly zero.
 
     The penalty is ``sum_g weight_g ||w_g||_2``, w_g the coefficients of group g.
 
+    Columns that are given by name and are not among the features are left out, and so are groups of
+    such columns only: a level that a OneHotEncoder has not seen in some folds is no error there.
+
     Parameters
     ----------
-    columns : list or dict of sequences of int or str, or array-like of p labels
+    columns : list or dict of sequences of int or str, array-like of p labels, dict or callable
         The columns of each group, by index or by name, in a dict under the name of the group; or
-        the group of each column. Columns in no group are not penalised; groups may overlap.
+        the group of each column, in a dict under the name of the column; or a function that gives
+        the group of a column for its name. Columns in no group are not penalised; groups may
+        overlap.
     weight : float or array-like of shape (m,), default=None
         One weight for all groups, or one for each; None: the square roots of their sizes.
+    prefix : str, default=None
+        A separator, in place of `columns`: features whose names agree before the last separator are
+        one group, and those without it stand alone. ``prefix="_"`` makes a group of every column
+        that a OneHotEncoder has expanded.
 
     Returns
     -------
     MirrorKind
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sksym import MirrorSparseRegressor
+    >>> from sksym.mirror import groups
+    >>> X = pd.DataFrame({"age": [3, 1, 2, 5], "pet_cat": [0, 1, 1, 0], "pet_dog": [1, 0, 0, 1]})
+    >>> MirrorSparseRegressor(groups(prefix="_")).fit(X, [1, 2, 2, 1]).mirror_names_
+    ['age', 'pet']
     """
+    if (columns is None) == (prefix is None):
+        raise ValueError(
+            f"`groups` takes either columns or a prefix, got columns={columns!r} and "
+            f"prefix={prefix!r}."
+        )
+    if prefix is not None:
+        if not isinstance(prefix, str) or not prefix:
+            raise ValueError(f'`prefix` must be a separator such as "_", got {prefix!r}.')
+        columns = BeforeLast(prefix)
     return Groups(columns, weight)
 
 

@@ -5,7 +5,7 @@ A kind of mirror is a subclass of `MirrorKind`. Its one method ``operators(names
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -21,6 +21,8 @@ from sksym.mirror.columns import (
 )
 from sksym.mirror.theory import orthonormal_columns
 from sksym.solvers import GroupNorm
+
+_HEAVIEST = 2.0**80  # weights up to it, and from its inverse on, have products in range
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,13 @@ class MirrorOperators:
     weights: np.ndarray
     names: list
     nuclear: float = 0.0
+
+    @property
+    def is_moderate(self):
+        """Whether products of weights neither overflow nor lose digits."""
+        strengths = np.append(self.weights, self.nuclear)
+        positive = strengths[strengths > 0]
+        return bool((positive < _HEAVIEST).all() and (positive > 1 / _HEAVIEST).all())
 
     def selection(self, overlap, single=False):
         """Return `SelectedColumns` where K is rows of the identity, otherwise None.
@@ -192,7 +201,10 @@ def stack_mirrors(K, weight=1.0, names=None, sizes=None):
         sizes = np.ones(K.shape[0], int)
     m = len(sizes)
     # m mirrors; one weight stands for all of them.
-    weights = np.asarray(weight, dtype=float)
+    weights = np.asarray(weight)
+    if weights.dtype.kind not in "iuf":
+        raise ValueError(f"`weight` must be finite numbers >= 0, got {weight!r}.")
+    weights = weights.astype(float)
     if weights.ndim > 1 or weights.size not in (1, m):
         raise ValueError(
             f"`weight` must be a number, or one number for each of the {m} mirrors, got shape "
@@ -283,14 +295,16 @@ class Groups(MirrorKind):
     weight: object = None
 
     def operators(self, names):
-        """Return one mirror for each group, with a row for each of its columns."""
-        columns, sizes, labels = groups_of(self.columns, names)
-        # reduceat, which sums over blocks, takes the next entry for an empty one.
-        if not sizes.all():
-            empty = int(np.flatnonzero(sizes == 0)[0])
-            raise ValueError(f"Group {empty} is empty: a group needs one column or more.")
+        """Return one mirror for each group, with a row for each of its columns.
+
+        Columns that are not among the features are left out, and groups of such columns only.
+        """
+        columns, sizes, labels, present = groups_of(self.columns, names)
         # Under noise a group's gradient has a length proportional to the root of its size.
-        weight = np.sqrt(sizes) if self.weight is None else self.weight
+        weight = np.sqrt(sizes) if self.weight is None else np.asarray(self.weight)
+        # One weight for each group that was given.
+        if weight.shape == present.shape:
+            weight = weight[present]
         K = sparse.eye_array(len(names), format="csr")[columns]
         return stack_mirrors(K, weight, labels, sizes)
 
@@ -304,10 +318,9 @@ class Exchange(MirrorKind):
 
     def operators(self, names):
         """Return one mirror for each pair."""
-        weight = self.weight
+        edge = 1.0
         if sparse.issparse(self.pairs):
             first, second, edge = edges_of(self.pairs, len(names))
-            weight = weight * edge
         else:
             first, second = ends_of_pairs(self.pairs, names)
         m = len(first)
@@ -319,7 +332,8 @@ class Exchange(MirrorKind):
         K = sparse.csr_array((entries, (mirror, column)), shape=(m, len(names)))
         pairs = zip(first, second, strict=True)
         labels = [f"{names[i]} = {names[j]}" for i, j in pairs]
-        return stack_mirrors(K, weight, labels)
+        operators = stack_mirrors(K, self.weight, labels)
+        return replace(operators, weights=edge * operators.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +369,8 @@ class Trend(MirrorKind):
         centres = columns[order // 2 :][:m]
         labels = [f"trend at {names[j]}" for j in centres]
         # The rows have unit length, so that the weights carry the size of the differences.
-        return stack_mirrors(K, np.multiply(self.weight, size), labels)
+        operators = stack_mirrors(K, self.weight, labels)
+        return replace(operators, weights=size * operators.weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
-from sksym._estimator import alpha_grid, on_copy, warn, weighted_splits
-from sksym.mirror.backends import LeastSquaresOnly
+from sksym._estimator import alpha_grid, is_integer, on_copy, warn, weighted_splits
+from sksym._linalg import require_memory
+from sksym.mirror.backends import LARGE_ALPHA, SMALL_ALPHA, LeastSquaresOnly, moderate_alpha
 from sksym.mirror.regressor import MirrorRegressor, MirrorSparseRegressor
 
 _TIE = 1e-9  # relative difference of two errors that count as equal
@@ -57,8 +58,8 @@ def mirror_path(X, y, mirrors=None, *, alphas=100, eps=1e-3, sample_weight=None,
     model = MirrorSparseRegressor(mirrors, **parameters)
     data, operators = model._prepared(X, y, sample_weight)
     backends = model._backends(data, operators, many_fits=True)
-    alphas = _grid(alphas, eps, backends)
-    fits = _along(backends, alphas)
+    alphas, alphas_inside = _grid(alphas, eps, backends, data.units)
+    fits = _along(backends, alphas_inside)
     converged = [all(fit.converged for fit in of_alpha) for of_alpha in fits]
     missed = converged.count(False)
     # The gap of a concave penalty is that of a tangent, which bounds nothing for the path.
@@ -101,16 +102,36 @@ def alpha_max(X, y, mirrors=None, *, sample_weight=None, **parameters):
     model = MirrorSparseRegressor(mirrors, **parameters)
     data, operators = model._prepared(X, y, sample_weight)
     backends = model._backends(data, operators)
-    return float(max(backend.largest_alpha() for backend in backends))
+    largest = max(backend.largest_alpha() for backend in backends)
+    return float(largest) if data.units is None else data.units.largest_alpha(largest)
 
 
-def _grid(alphas, eps, backends):
-    """Return alphas (a,) in descending order, for a number of them or for values."""
+def _grid(alphas, eps, backends, units):
+    """Return alphas (a,) in descending order, for a number of them or for values.
+
+    Those of the scaled problem, (a,), come second.
+    """
 
     def largest():
         return max(backend.largest_alpha() for backend in backends)
 
-    return alpha_grid(alphas, largest, eps)
+    problem = backends[0].problem
+    p = problem.data.X.shape[1]
+    q = len(backends) * problem.data.Y.shape[1]
+    if is_integer(alphas):
+        # Coefficients twice, lengths, and the alphas themselves.
+        m = len(problem.operators.sizes)
+        require_memory(
+            8.0 * alphas * (2 * p * q + 3 * m + 8),
+            f"A path of {alphas:,} alphas for {p:,} columns and {q:,} outputs",
+            "Take fewer alphas.",
+        )
+    grid = alpha_grid(alphas, largest, eps)
+    if units is None:
+        return grid, [float(alpha) for alpha in grid]
+    if is_integer(alphas):
+        grid = units.largest_alpha(grid)
+    return grid, [units.alpha_inside(alpha) for alpha in grid]
 
 
 def _along(backends, alphas):
@@ -122,7 +143,12 @@ def _along(backends, alphas):
         if alpha == 0:
             backends = [LeastSquaresOnly(backend.problem) for backend in backends]
         pairs = zip(backends, states, strict=True)
-        fits.append([backend.solve(alpha, state) for backend, state in pairs])
+        fits_of_alpha = []
+        for backend, state in pairs:
+            if not SMALL_ALPHA < alpha < LARGE_ALPHA:
+                alpha = moderate_alpha(backend, alpha)
+            fits_of_alpha.append(backend.solve(alpha, state))
+        fits.append(fits_of_alpha)
         states = [fit.state for fit in fits[-1]]
     return fits
 
@@ -131,6 +157,14 @@ def _path(alphas, fits, data, operators):
     """Return the Bunch of a path."""
     # a alphas, p columns, q outputs, m mirrors
     W, intercepts = _coefficients(fits)
+    # Squares of coefficients and of residuals are safe in the units of the fits.
+    norms = np.array([operators.norms(W_of_alpha) for W_of_alpha in W])
+    errors = _errors(W, intercepts, data)
+    if data.units is not None:
+        norms = data.units.coefficients(norms)
+        errors = data.units.losses(errors)
+        fits = list(map(data.units.fits_outside, fits))
+        W, intercepts = _coefficients(fits)
     coefs = W.transpose(0, 2, 1)
     if data.one_target:
         coefs = coefs[:, 0]
@@ -143,12 +177,12 @@ def _path(alphas, fits, data, operators):
         alphas=alphas,
         coefs=coefs,
         intercepts=intercepts[:, 0] if data.one_target else intercepts,
-        norms=np.array([operators.norms(W_of_alpha) for W_of_alpha in W]),
+        norms=norms,
         active=np.array(active),
         mirror_names=operators.labels(data.Y.shape[1]),
         dual_gaps=np.array([sum(fit.gap for fit in of_alpha) for of_alpha in fits]),
         n_iters=np.array([sum(fit.n_iter for fit in of_alpha) for of_alpha in fits]),
-        mean_squared_error=_errors(W, intercepts, data),
+        mean_squared_error=errors,
     )
 
 
@@ -163,7 +197,11 @@ def _coefficients(fits):
 
 
 def _errors(W, intercepts, data):
-    """Return the weighted mean squared errors (a,) of coefficients (a, p, q) on some rows."""
+    """Return the weighted mean squared errors (a,) of coefficients (a, p, q) on some rows.
+
+    All of them are those of the scaled problem.
+    """
+    data = data.counted()
     share = data.weight / data.weight.sum()  # mean over rows and outputs
     errors = []
     for W_of_alpha, intercept in zip(W, intercepts, strict=True):
@@ -203,7 +241,7 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         Descending.
     mse_path_ : ndarray of shape (a, n_folds)
         As in LassoCV.
-    path_ : Bunch
+    path_ : dict
         What `mirror_path` gives for all samples.
     coef_, intercept_, dual_gap_, n_iter_, active_, satisfied_, mirror_names_
         As in `MirrorSparseRegressor`, fitted to all samples with that alpha.
@@ -271,10 +309,11 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         """
         data, operators = self._prepared(X, y, sample_weight)
         backends = self._backends(data, operators, many_fits=True)
-        alphas = _grid(self.alphas, self.eps, backends)
+        units = data.units
+        alphas, alphas_inside = _grid(self.alphas, self.eps, backends, units)
         # Each fold compresses its rows once, and then fits all alphas.
         folds = (
-            delayed(_fold_errors)(self, data, operators, alphas, train, test)
+            delayed(_fold_errors)(self, data, operators, alphas_inside, train, test)
             for train, test in weighted_splits(self.cv, data.X, data.Y, data.weight)
         )
         parallel = Parallel(n_jobs=self.n_jobs, verbose=10 * self.verbose)
@@ -283,14 +322,18 @@ class MirrorSparseRegressorCV(MirrorRegressor):
         # Errors that differ by round-off are equal: the strongest penalty is taken.
         least = mean.min() * (1 + _TIE)
         best = int(np.flatnonzero(mean <= least)[0])
-        fits = _along(backends, alphas)
-        self._set_fits(fits[best], data, operators)
-        self.alpha_ = float(alphas[best])
-        self.best_score_ = -float(mean[best])
+        fits = _along(backends, alphas_inside)
+        if units is not None:
+            errors = units.losses(errors)
+            mean = units.losses(mean)
+        chosen = fits[best] if units is None else units.fits_outside(fits[best])
+        self._set_fits(chosen, data, operators)
+        self.alpha_ = alphas[best]
+        self.best_score_ = -mean[best]
         self.cv_results_ = {"alpha": alphas, "mean_squared_error": errors, "mean_test_error": mean}
         self.alphas_ = alphas
         self.mse_path_ = errors
-        self.path_ = _path(alphas, fits, data, operators)
+        self.path_ = dict(_path(alphas, fits, data, operators))
 
 
 def _fold_errors(model, data, operators, alphas, train, test):

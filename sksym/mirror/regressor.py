@@ -10,14 +10,23 @@ from sksym._estimator import (
     check_count,
     check_fraction,
     check_number,
+    in_dtype,
     on_fitted_copy,
     training_data,
     validate_data,
     warn,
 )
-from sksym.mirror.backends import SOLVERS, MirrorProblem, backend_for
+from sksym.mirror.backends import (
+    LARGE_ALPHA,
+    SMALL_ALPHA,
+    SOLVERS,
+    MirrorProblem,
+    backend_for,
+    moderate_alpha,
+)
 from sksym.mirror.centred_data import CentredData
 from sksym.mirror.operators import mirror_operators
+from sksym.mirror.units import in_units
 
 OVERLAPS = ("analysis", "latent")
 
@@ -57,21 +66,29 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         )
         return np.asarray(X @ self.coef_.T) + self.intercept_
 
-    def _prepared(self, X, y, sample_weight, reset=True):
-        """Return validated data, and the elementary mirrors on their columns."""
+    def _prepared(self, X, y, sample_weight, training=None):
+        """Return validated data, and the elementary mirrors on their columns.
+
+        A `training` to go on with keeps its columns and units.
+        """
         one_output = self.positive and self.multi_task
         if one_output and np.asarray(y).ndim == 2 and np.asarray(y).shape[1] > 1:
             raise ValueError(
                 "positive=True with several outputs that share their mirrors is not supported: use "
                 "multi_task=False."
             )
+        reset = training is None
         data = training_data(self, X, y, sample_weight, reset, accept_sparse=["csc", "csr"])
         # Mirrors may name columns of a data frame, and of an array in the same way.
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = [f"x{j}" for j in range(self.n_features_in_)]
         operators = mirror_operators(self.mirrors, [str(name) for name in names])
-        return data, operators
+        units = None if reset else training.units
+        is_moderate = data.is_moderate and operators.is_moderate if reset else units is None
+        if is_moderate:
+            return data, operators
+        return in_units(data, operators, self.depth, units)
 
     def _check_low_rank(self, n_outputs):
         """Raise if `low_rank` is asked for together with options that it has no meaning for."""
@@ -124,12 +141,19 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         W = np.hstack([fit.W for fit in fits])
         if not np.isfinite(W).all():
             raise ValueError("The solution overflows: rescale y, or increase `alpha`.")
-        intercept = np.concatenate([fit.intercept for fit in fits]).astype(data.dtype)
+        intercept = np.concatenate([fit.intercept for fit in fits])
         active = np.array([fit.lengths > 0 for fit in fits])
         if not all(fit.converged for fit in fits):
             self._warn_of_gap(fits)
-        self.coef_ = (W[:, 0] if data.one_target else W.T).astype(data.dtype)
-        self.intercept_ = intercept[0] if data.one_target else intercept
+        if data.dtype != W.dtype:
+            W = in_dtype(W, data.dtype)
+            intercept = in_dtype(intercept, data.dtype)
+        if data.one_target:
+            self.coef_ = W[:, 0]
+            self.intercept_ = intercept[0]
+        else:
+            self.coef_ = W.T
+            self.intercept_ = intercept
         self.dual_gap_ = sum(fit.gap for fit in fits)
         self.n_iter_ = max(1, *(fit.n_iter for fit in fits))
         self.active_ = active[0] if len(fits) == 1 else active
@@ -206,7 +230,7 @@ class MirrorSparseRegressor(MirrorRegressor):
     intercept_ : float or ndarray of shape (q,)
     dual_gap_ : float
         Upper bound on the excess of the objective over its minimum, in units of the objective; with
-        depth > 2 that of the last tangent problem.
+        depth > 2 that of the last tangent problem. A long double where it is beyond all floats.
     n_iter_ : int
     active_, satisfied_ : ndarray of shape (m,) or (q, m), bool
         Which elementary mirrors the data break, and which hold; with `low_rank` the singular
@@ -284,11 +308,19 @@ class MirrorSparseRegressor(MirrorRegressor):
         shape = (data.Y.shape[1], data.X.shape[1])
         if previous is not None and np.atleast_2d(previous).shape == shape:
             W = np.atleast_2d(previous).T.astype(float)
+            if data.units is not None:
+                W = data.units.coefficients_inside(W)
             matrices = [W] if self.multi_task else np.split(W, shape[0], axis=1)
             pairs = zip(backends, matrices, strict=True)
             starts = [backend.start_from(matrix) for backend, matrix in pairs]
-        fits = [
-            backend.solve(self.alpha, start)
-            for backend, start in zip(backends, starts, strict=True)
-        ]
+        alpha = float(self.alpha)
+        if data.units is not None:
+            alpha = data.units.alpha_inside(self.alpha)
+        fits = []
+        for backend, start in zip(backends, starts, strict=True):
+            if not SMALL_ALPHA < alpha < LARGE_ALPHA:
+                alpha = moderate_alpha(backend, alpha)
+            fits.append(backend.solve(alpha, start))
+        if data.units is not None:
+            fits = data.units.fits_outside(fits)
         self._set_fits(fits, data, operators)

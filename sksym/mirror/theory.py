@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
 from sksym._estimator import check_count, check_number
+from sksym._linalg import require_memory
 
 _ORTHONORMAL = 1e-12  # columns that are orthogonal up to round-off are only scaled
 _DEPENDENT = 1e-10  # singular values of the unit columns below which O has no direction
@@ -282,6 +283,8 @@ def orthonormal_columns(O):
 
 def _finite(values, name):
     """Return an array of floats, without NaN and infinity."""
+    if np.iscomplexobj(values):
+        raise ValueError(f"{name} is complex: parameters and mirrors are real.")
     values = np.asarray(values, dtype=float)
     if not np.isfinite(values).all():
         raise ValueError(
@@ -320,6 +323,11 @@ def _points(w, O, n_points, random_state):
             f"(m, {len(O)}), got {given.shape}. Let both cover the same parameters, in one order."
         )
     check_count(n_points, "n_points", least=0)
+    require_memory(
+        16.0 * (n_points + 1) * w.size,
+        f"{n_points:,} random points around each of {len(w):,} points in R^{len(O)}",
+        "Take fewer points, `n_points`.",
+    )
     # A step as long as the point shows a symmetry at its scale.
     size = np.sqrt(np.mean(w**2, axis=1))
     size[size == 0] = 1.0

@@ -84,14 +84,14 @@ class MirrorPathDisplay:
 
     @classmethod
     def from_path(cls, path):
-        """Return a display of the result of `mirror_path`, without drawing it."""
+        """Return a display of the result of `mirror_path`, or of ``path_``, without drawing it."""
         return cls(
-            alphas=path.alphas,
-            norms=path.norms,
-            active=path.active,
-            mirror_names=path.mirror_names,
-            error=path.mean_squared_error,
-            coefs=path.coefs,
+            alphas=path["alphas"],
+            norms=path["norms"],
+            active=path["active"],
+            mirror_names=path["mirror_names"],
+            error=path["mean_squared_error"],
+            coefs=path["coefs"],
         )
 
     @classmethod

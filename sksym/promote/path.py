@@ -6,8 +6,15 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils import Bunch
 
-from sksym._estimator import alpha_grid, check_number, descending, training_data, weighted_splits
-from sksym._linalg import one_thread
+from sksym._estimator import (
+    alpha_grid,
+    check_number,
+    descending,
+    is_integer,
+    training_data,
+    weighted_splits,
+)
+from sksym._linalg import one_thread, require_memory
 from sksym.libraries import evaluate
 from sksym.promote.refit import PromotionSamples, fit_promoted
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
@@ -222,4 +229,13 @@ def _grid(alphas, samples, ridge):
             return 1.0
         return largest_alpha(samples.least_squares(ridge), terms)
 
+    if is_integer(alphas):
+        # A fit keeps its coefficients, and solutions to start the next one from.
+        n_numbers = 8 * samples.problem.space.n_outputs
+        n_numbers *= samples.problem.space.library.n_output_features_
+        require_memory(
+            8.0 * alphas * n_numbers,
+            f"A path of {alphas:,} alphas",
+            "Take fewer alphas.",
+        )
     return alpha_grid(alphas, largest, _RANGE)

@@ -20,6 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sksym._estimator import check_number
 from sksym.solvers.shrunk import ShrunkBlocks, ShrunkSpectrum
 
 _SPARE = 10  # singular vectors followed beyond the rank
@@ -43,6 +44,15 @@ class GroupNorm:
     alpha: float | np.ndarray = 1.0
     sizes: np.ndarray | None = None
     positive: bool = False
+
+    def __post_init__(self):
+        alpha = np.asarray(self.alpha)
+        is_real = alpha.dtype.kind in "iuf" and alpha.ndim <= 1
+        if not is_real or not ((alpha >= 0) & (alpha < np.inf)).all():
+            raise ValueError(f"`alpha` must be finite numbers >= 0, got {self.alpha!r}.")
+        sizes = np.asarray(1 if self.sizes is None else self.sizes)
+        if sizes.size and (sizes.dtype.kind not in "iu" or sizes.min() < 1):
+            raise ValueError(f"`sizes` must be integers >= 1, got {self.sizes!r}.")
 
     def __eq__(self, other):
         return type(other) is type(self) and other._key() == self._key()
@@ -194,6 +204,9 @@ class NuclearNorm:
     """
 
     alpha: float = 1.0
+
+    def __post_init__(self):
+        check_number(self.alpha, "alpha")
 
     def value(self, Z):
         """Return the norm of a matrix."""

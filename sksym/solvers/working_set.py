@@ -29,6 +29,7 @@ _IDLE = 10  # rounds without progress after which the set is solved as accuratel
 _IDLE_GAIN = 0.9  # ratio of two gaps that counts as progress
 _SCREENED = 0.5  # share of the blocks left by screening from which a problem of their own pays
 _ROUND_OFF = 8 * np.finfo(float).eps
+ALONG = 64 * np.finfo(float).eps  # length across Q, relative to the whole, that is round-off
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +75,13 @@ class Design:
             selected = selected.toarray()
         T = np.ascontiguousarray(selected.T)
         if self.Q is not None:
+            squares = np.einsum("ij,ij->i", T, T)
             # Twice: after one projection round-off of far offsets is left along Q.
             for _ in range(2):
                 T -= (T @ self.Q) @ self.Q.T
+            # What lies along Q leaves round-off, which coefficients of any size would cost nothing.
+            across = np.einsum("ij,ij->i", T, T)
+            T[across <= ALONG**2 * squares] = 0.0
         return T
 
     def apply(self, x):

@@ -215,7 +215,7 @@ def test_cross_validation_publishes_what_it_measured():
         assert model.best_score_ == -results["mean_test_error"][best]
     zero = MirrorSparseRegressorCV(alphas=[0.1, 0.0], cv=3).fit(X, y)
     plain = MirrorSparseRegressor(alpha=0.0).fit(X, y)
-    np.testing.assert_allclose(zero.path_.coefs[-1], plain.coef_, atol=1e-10)
+    np.testing.assert_allclose(zero.path_["coefs"][-1], plain.coef_, atol=1e-10)
 
 
 def test_warnings_name_the_line_of_the_caller():

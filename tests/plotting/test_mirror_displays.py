@@ -47,10 +47,10 @@ class CrossValidated(BaseEstimator):
     """What a display needs of a fitted MirrorSparseRegressorCV."""
 
     def fit(self, X, y):
-        self.path_ = path_of()
+        self.path_ = dict(path_of())
         self.alphas_ = ALPHAS
         self.alpha_ = 0.1
-        self.mirror_names_ = self.path_.mirror_names
+        self.mirror_names_ = self.path_["mirror_names"]
         self.mse_path_ = np.add.outer(ALPHAS, [1.0, 2.0, 4.0])
         self.feature_names_in_ = np.array(["a", "b", "c", "d"], dtype=object)
         return self
@@ -149,7 +149,7 @@ def test_long_names_lose_their_middle():
 def test_cross_validation_shows_its_errors_and_its_alpha():
     model = CrossValidated().fit(None, None)
     display = MirrorPathDisplay.from_estimator(model)
-    assert_array_equal(display.norms, model.path_.norms)
+    assert_array_equal(display.norms, model.path_["norms"])
     assert list(display.mirror_names) == model.mirror_names_
     assert_allclose(display.error, ALPHAS + 7 / 3)
     assert_allclose(display.error_spread, np.std([1, 2, 4]))

@@ -33,6 +33,8 @@ class DescentProblem:
     training : Training
     rows : Standardised
     decay : ndarray of shape (m,)
+    alpha : float
+        In the units of `data`.
     """
 
     data: TrainingData
@@ -43,6 +45,7 @@ class DescentProblem:
     training: Training
     rows: Standardised
     decay: np.ndarray
+    alpha: float
 
     def backend(self, weight_factors=1.0):
         """Return the exact solver for the penalty that the decay makes, with changed weights."""

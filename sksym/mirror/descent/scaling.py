@@ -10,6 +10,8 @@ from scipy import sparse
 from sksym.solvers import GroupNorm, duality_gap
 
 _NEGLIGIBLE = 1e-4  # lengths, relative to the largest, that count as zero
+_VANISHED = 1e-30  # length, in these units, that is zero beside the targets
+_CONSTANT = 64 * np.finfo(float).eps  # spread, relative to the mean, that is round-off
 _RANK = (
     1e-12  # singular values of the free columns, relative to the largest, that determine nothing
 )
@@ -111,7 +113,10 @@ def _moments(A, share, sizes, intercept):
     sums = np.bincount(block, square, m)
     mean_square = sums / np.maximum(sizes, 1)
     scale = np.sqrt(mean_square)
-    scale[scale == 0] = 1.0  # constants stay what they are
+    # Constants stay what they are; their mean is known up to round-off.
+    largest = np.zeros(m)
+    np.maximum.at(largest, block, np.abs(shift))
+    scale[scale <= _CONSTANT * largest] = 1.0
     return shift, scale[block]
 
 
@@ -215,6 +220,6 @@ def without_negligible(c, sizes):
         return (U * s) @ Vt
     norm = GroupNorm(1.0, sizes)
     lengths = norm.lengths(c)
-    significant = lengths > _NEGLIGIBLE * lengths.max(initial=0)
+    significant = lengths > max(_NEGLIGIBLE * lengths.max(initial=0), _VANISHED)
     rows = norm.per_row(significant)
     return c * rows[:, None]

@@ -19,7 +19,7 @@ from sksym._estimator import (
     warn,
 )
 from sksym._linalg import one_thread
-from sksym.mirror.backends import MirrorFit
+from sksym.mirror.backends import MirrorFit, moderate_alpha
 from sksym.mirror.descent.problem import DescentProblem, product_columns, product_coordinates
 from sksym.mirror.descent.scaling import Scaling, without_negligible
 from sksym.mirror.descent.training import DescentPlan, Training, concave_slopes
@@ -226,7 +226,9 @@ class MirrorSGDRegressor(MirrorRegressor):
         if not self.remove_symmetry:
             c = without_negligible(c, training.sizes)
         fit = self._fit_of(problem, c, training.free)
-        self._set_training(problem, fit, np.append(previous, losses))
+        self._set_training(problem, fit, losses)
+        self.loss_path_ = np.append(previous, self.loss_path_)
+        self.n_iter_ = len(self.loss_path_)
 
     @property
     def _is_convex(self):
@@ -250,7 +252,7 @@ class MirrorSGDRegressor(MirrorRegressor):
     def _descent_problem(self, X, y, sample_weight, training):
         """Return the rows in the units of a training, of a new one for None."""
         self._check_options()
-        data, operators = self._prepared(X, y, sample_weight, reset=training is None)
+        data, operators = self._prepared(X, y, sample_weight, training)
         if operators.nuclear:
             self._check_low_rank(data.Y.shape[1])
         data = data.counted()
@@ -269,7 +271,7 @@ class MirrorSGDRegressor(MirrorRegressor):
         if training is None:
             scaling = Scaling.of(A, F, data.Y, data.weight, blocks, fit_intercept)
             rng = check_random_state(self.random_state)
-            training = Training(scaling, sizes, shape, self.depth, rng)
+            training = Training(scaling, sizes, shape, self.depth, rng, data.units)
         elif not training.is_for(sizes, shape, self.depth):
             raise ValueError(
                 "`partial_fit` goes on with the factors of the previous fit, whose mirrors, depth "
@@ -277,6 +279,9 @@ class MirrorSGDRegressor(MirrorRegressor):
             )
         if self.remove_symmetry:
             training.remove_mirrors()
+        alpha = float(self.alpha)
+        if training.units is not None:
+            alpha = training.units.alpha_inside(self.alpha)
         return DescentProblem(
             data,
             operators,
@@ -285,11 +290,12 @@ class MirrorSGDRegressor(MirrorRegressor):
             coordinates,
             training,
             rows=training.scales.apply(A, F, data.Y, data.weight),
-            decay=training.decay(self.alpha, weights),
+            decay=training.decay(alpha, weights),
+            alpha=alpha,
         )
 
     def _train(self, problem, epochs):
-        """Train for at most some epochs; return their mean losses in units of the data."""
+        """Train for at most some epochs; return their mean losses in units of the problem."""
         plan = DescentPlan(
             rate=None if self.learning_rate == "auto" else float(self.learning_rate),
             batch_size=self.batch_size,
@@ -330,7 +336,8 @@ class MirrorSGDRegressor(MirrorRegressor):
         """Return the minimum, from a fit that is near it; a local one if the penalty is concave."""
         if self.depth == 2:
             backend = problem.backend()
-            fit = backend.solve(self.alpha, problem.start(backend, fit))
+            alpha = moderate_alpha(backend, problem.alpha)
+            fit = backend.solve(alpha, problem.start(backend, fit))
             close = fit.gap <= _POLISHED * fit.objective
             return replace(fit, converged=fit.converged or close)
         for _ in range(_TANGENTS):
@@ -338,7 +345,8 @@ class MirrorSGDRegressor(MirrorRegressor):
             previous = fit.W
             lengths = problem.operators.lengths(previous)
             backend = problem.backend(concave_slopes(lengths, self.depth))
-            fit = backend.solve(self.alpha, problem.start(backend, fit))
+            alpha = moderate_alpha(backend, problem.alpha)
+            fit = backend.solve(alpha, problem.start(backend, fit))
             if np.abs(fit.W - previous).max() <= _POLISHED * np.abs(previous).max():
                 break
         return fit
@@ -360,7 +368,12 @@ class MirrorSGDRegressor(MirrorRegressor):
     def _set_training(self, problem, fit, losses):
         """Set the fitted attributes."""
         # `fit` has warned in terms of epochs.
-        self._set_fits([replace(fit, converged=True)], problem.data, problem.operators)
+        fits = [replace(fit, converged=True)]
+        units = problem.data.units
+        if units is not None:
+            fits = units.fits_outside(fits)
+            losses = units.losses(losses)
+        self._set_fits(fits, problem.data, problem.operators)
         self.n_iter_ = max(len(losses), 1)
         self.loss_path_ = losses
         self.factors_ = problem.training.in_units_of_data()

@@ -20,6 +20,7 @@ from sksym.solvers import GroupNorm, NuclearNorm
 
 _OFFSET = 0.1  # standard deviation of the point to which factors decay where mirrors are removed
 _LEAST_DECAY = 0.01  # to that point
+_LARGEST_DECAY = 1e8  # all mirrors hold long before
 _TINY = 1e-150  # factors below it have no normal products, which are slow: they are on their mirror
 _PROBES = 3  # minibatches of which the curvature is measured
 _STEPS = 300  # between two evaluations on all rows, at least
@@ -126,6 +127,8 @@ class Training:
         Sizes of the blocks; None: a matrix of low rank.
     depth : int
     rng : RandomState
+    units : Units or None
+        By which the data were divided.
     model : Products or Rotations
     free : ndarray of shape (f, q)
         Coefficients that are no product, the intercept first.
@@ -133,12 +136,13 @@ class Training:
         Point to which the factors decay; None: zero.
     """
 
-    def __init__(self, scales, sizes, shape, depth, rng):
+    def __init__(self, scales, sizes, shape, depth, rng, units=None):
         t, f, q = shape
         self.scales = scales
         self.sizes = sizes
         self.depth = depth
         self.rng = rng
+        self.units = units
         if sizes is None:
             self.model = Rotations(t, q)
         else:
@@ -167,6 +171,8 @@ class Training:
         # Each of the factors takes its share of the unit of the product.
         unit = self.scales.size / self.scales.scale
         share = unit ** (1 / self.depth)
+        if self.units is not None:
+            share = share * 2.0 ** ((self.units.y - self.units.x) / self.depth)
         u, v = self.model.factors
         if self.sizes is None:
             return [u * share[0], v * share[0]]
@@ -191,7 +197,9 @@ class Training:
         unit = self.scales.size / self.scales.scale[self._starts]
         unit_of_penalty = unit ** (2 / self.depth)
         unit_of_loss = self.scales.size**2
-        return alpha * weights * unit_of_penalty / unit_of_loss
+        with np.errstate(over="ignore"):
+            decay = alpha * weights * (unit_of_penalty / unit_of_loss)
+        return np.minimum(decay, _LARGEST_DECAY)
 
     def norm(self, decay, n, c):
         """Return the penalty that a decay makes, times n; its tangent at c if it is concave."""
