@@ -1,9 +1,9 @@
 """Discovering symmetries: how often their number and span are right, from what data, how fast.
 
-Parts, each a table: exact functions, noisy functions, any axes, class labels, discrete groups, many
-features, data sets, the Hopf normal form, published tasks, cost. Right: the number of symmetries is
-the true one and the span agrees (largest principal angle below 1e-8 without noise, 1e-6 with noise:
-the snapped generators are exact or wrong). False: a declared generator is no symmetry. Noise is
+Parts, each a table: exact functions, noisy functions, any axes, random functions without symmetry,
+class labels, discrete groups, many features, data sets, the Hopf normal form, published tasks, cost.
+Right: the number of symmetries is the true one and the span agrees (largest principal angle below
+1e-8 without noise, 1e-6 with noise: the snapped generators are exact or wrong). False: a declared generator is no symmetry. Noise is
 relative to the spread of what it is added to. Candidates, samples and functions are named with
 every row; the estimator has its defaults.
 """
@@ -298,6 +298,49 @@ def any_axes(n_seeds, n=1000):
         print(row, flush=True)
 
 
+# features, degree of the polynomial, candidates. A quadratic function has as many affine
+# symmetries as a sphere, but no rotations where its axes differ.
+RANDOM = {
+    "quadratic, se(2)": (2, 2, se),
+    "cubic, aff(2)": (2, 3, aff),
+    "quadratic, se(3)": (3, 2, se),
+    "cubic, aff(3)": (3, 3, aff),
+    "cubic, aff(4)": (4, 3, aff),
+}
+
+
+def random_polynomial(X, degree, rng):
+    phi = PolynomialFeatures(degree, include_bias=False).fit_transform(X)
+    return phi @ rng.normal(size=phi.shape[1])
+
+
+def no_symmetry_in_random_polynomials(n_seeds, sizes=(150, 1000), noises=(0.02, 0.1, 0.3)):
+    settings = [(n, noise) for n in sizes for noise in noises]
+    print("\nNo symmetry: polynomials with coefficients N(0, 1), normal samples, library chosen by")
+    print(f"the data: false, of {n_seeds} seeds each (25 seeds are 750 fits), and seconds a fit")
+    print(f"{'':20}" + "".join(f"{f'{n}, {noise:.0%}':>12}" for n, noise in settings) + "       s")
+    n_false = n_fits = 0
+    for name, (d, degree, candidates) in RANDOM.items():
+        row = f"{name:20}"
+        start = time.process_time()
+        for n, noise in settings:
+            false = []
+            for seed in range(n_seeds):
+                rng = np.random.default_rng(seed)
+                X = rng.normal(size=(n, d))
+                y = random_polynomial(X, degree, rng)
+                y = y + noise * y.std() * rng.normal(size=n)
+                model = SymmetryDiscoverer(candidates, random_state=seed).fit(X, y)
+                if model.n_symmetries_:
+                    false.append(seed)
+            n_false += len(false)
+            n_fits += n_seeds
+            row += f"{f'{len(false)} {false}' if false else '0':>12}"
+        seconds = (time.process_time() - start) / (n_seeds * len(settings))
+        print(f"{row}{seconds:8.2f}", flush=True)
+    print(f"false: {n_false} of {n_fits}, {n_false / n_fits:.2%}")
+
+
 def logistic_labels(log_odds, rng):
     return np.where(rng.logistic(size=len(log_odds)) < log_odds, "yes", "no")
 
@@ -560,6 +603,7 @@ def main():
         "exact",
         "noisy",
         "axes",
+        "none",
         "labels",
         "discrete",
         "features",
@@ -577,6 +621,7 @@ def main():
         "exact": lambda: exact(arguments.seeds),
         "noisy": lambda: noisy(arguments.seeds),
         "axes": lambda: any_axes(arguments.seeds),
+        "none": lambda: no_symmetry_in_random_polynomials(arguments.seeds),
         "labels": lambda: labels(arguments.seeds),
         "discrete": lambda: discrete(arguments.seeds),
         "features": many_features,

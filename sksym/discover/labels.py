@@ -305,6 +305,23 @@ class LogisticEstimate(Estimate):
         g = max(explained / n_coef - 1, 0.0)
         return miss * g / (1 + g) - n_constraints * np.log1p(g)
 
+    def log_odds_of_symmetry(self, spaces):
+        """Return the logarithm of how much likelier a symmetry makes the labels.
+
+        Parameters
+        ----------
+        spaces : list of ndarray of shape (k, p)
+            The functions with the symmetry in this library and in every smaller one: that terms
+            of high degree vanish is for or against neither side.
+        """
+        criteria = []
+        for functions in spaces:
+            miss, rank = self.deviance(functions)
+            n_constraints = len(self.coef) * self.rank - rank
+            criteria.append(self._criterion(miss, n_constraints))
+        rivals = [value for _, value in self._rivals]
+        return (min(rivals) - min(criteria)) / 2
+
     @cached_property
     def _rivals(self):
         """The numbers of constraints, and the criteria, of this library and smaller ones."""

@@ -7,7 +7,8 @@ from sklearn.base import clone
 
 from sksym._estimator import warn
 from sksym.discover.degree import random_positions
-from sksym.discover.models import derivatives, is_given
+from sksym.discover.model_elements import ModelSamples
+from sksym.discover.models import derivatives, is_given, model_values
 from sksym.discover.sampling import some_rows, spatial_clusters
 from sksym.discover.scores import has_labels
 from sksym.discover.smooth_tests import SmoothTests
@@ -44,6 +45,8 @@ def model_evidence(estimator, problem, X, weight, rng):
     -------
     model : the fitted model
     evidence : SampledEvidence
+    samples : ModelSamples
+        Values and residuals, for discrete candidates.
     error : float or None
         Root mean square residual relative to the spread of the targets; None: unknown.
     """
@@ -106,7 +109,17 @@ def model_evidence(estimator, problem, X, weight, rng):
         bias=np.zeros_like(noise),
         clusters=clusters,
     )
-    return model, evidence, error if is_compared else None
+    samples = ModelSamples(
+        model=model,
+        X=at.outside,
+        values=values,
+        share=share,
+        residual=residual if is_compared else None,
+        scale=scale,
+        size=at.size_of_outputs(values),
+        coordinates=problem.coordinates,
+    )
+    return model, evidence, samples, error if is_compared else None
 
 
 def judged_by_gaps(evidence, conclusion):
@@ -152,13 +165,22 @@ class _ModelPoints:
 
     def derivatives(self, model, rng):
         """Return values, Jacobian and its relative error, as `derivatives` does, in unit ones."""
-        coordinates = self.problem.coordinates
-        values, jacobian, error = derivatives(model, self.outside, rng)
-        size = coordinates.size  # of targets, where there are any
-        if len(size) == values.shape[1]:
-            values = values / size
-            jacobian = jacobian / size[:, None]
-        return values, jacobian * coordinates.unit, error
+        if self.problem.candidates.dim:
+            values, jacobian, error = derivatives(model, self.outside, rng)
+        else:
+            # Discrete candidates alone: whether there is a derivative does not matter.
+            values = model_values(model, self.outside)
+            jacobian = np.zeros((*values.shape, self.outside.shape[1]))
+            error = 0.0
+        size = self.size_of_outputs(values)
+        jacobian = jacobian / size[:, None]
+        return values / size, jacobian * self.problem.coordinates.unit, error
+
+    def size_of_outputs(self, values):
+        """Return the units (q,) of the values (n, q) of a model."""
+        size = self.problem.coordinates.size
+        # Scores of classes, for example, are no targets.
+        return size if len(size) == values.shape[1] else np.ones(values.shape[1])
 
     def lie_derivatives(self, values, jacobian):
         """Return ``dF(x)[A_a x + b_a] - B_a F(x)`` at the points, (n, q, r).
@@ -231,8 +253,7 @@ def _folds(X, rng):
 
 def _gram(rows):
     """Return the products (r, r) of the columns of rows (.., r)."""
-    flat = rows.reshape(-1, rows.shape[-1])
-    return flat.T @ flat
+    return np.tensordot(rows, rows, (range(rows.ndim - 1), range(rows.ndim - 1)))
 
 
 def _check_number_of_outputs(values, expected, owner):

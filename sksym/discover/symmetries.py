@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sksym._estimator import checked_weights, on_copy, training_data, warn
 from sksym._linalg import reduced_echelon
 from sksym.discover.costs import EnforcingCost
-from sksym.discover.elements import discrete_symmetries
+from sksym.discover.discrete import discrete_symmetries
 from sksym.discover.findings import Search
 from sksym.discover.labels import (
     probabilities,
@@ -22,7 +22,6 @@ from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.evidence import (
-    FunctionSamples,
     check_rule,
     in_units_of,
     readable,
@@ -231,7 +230,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         classes, y = self._numbered(y, sample_weight)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
-        self._check_parameters(group, Y, classes)
+        self._check_parameters(group, Y)
         # Decided where columns have unit spread, published in the coordinates of the user.
         problem = self._in_unit_coordinates(group.algebra, X, Y, classes)
         rng = check_random_state(self.random_state)
@@ -257,7 +256,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if finding.coef is not None:
             coef = finding.coef * problem.coordinates.size[:, None]
             self.coef_ = coef[0] if one_target and len(coef) == 1 else coef
-        discrete = self._discrete(group, problem, finding, X, Y, weight)
+        discrete = discrete_symmetries(group, search, finding)
         self.elements_ = discrete.elements
         self.element_tests_ = discrete.tests
         self.element_p_values_ = discrete.p_values
@@ -394,11 +393,9 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             weight = weight[rows]
         return X, Y, weight, one_target
 
-    def _check_parameters(self, group, Y, classes):
+    def _check_parameters(self, group, Y):
         """Raise where a parameter has no meaning, or needs values that were not given."""
         check_rule("n_symmetries", self.n_symmetries, group.algebra.dim, self.max_defect)
-        if group.elements.n_elements:
-            self._check_can_test_elements(Y, classes)
         if not isinstance(self.robust, bool | np.bool_) and self.robust != "auto":
             raise ValueError(f"`robust` must be True, False or 'auto', got {self.robust!r}.")
         if Y is not None:
@@ -414,20 +411,6 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
                 "be fitted needs it. Wrap a fitted one in FrozenEstimator."
             )
 
-    def _check_can_test_elements(self, Y, classes):
-        """Raise where discrete candidates cannot be tested."""
-        if Y is None or self.estimator is not None:
-            raise ValueError(
-                "Discrete candidates are tested on a function that is fitted in a library: pass y, "
-                "and no `estimator`; or give a LieAlgebra or vector fields."
-            )
-        if classes is not None:
-            raise ValueError(
-                "Discrete candidates are tested on numbers, and y holds labels of "
-                f"{len(classes)} classes: give a LieAlgebra or vector fields as `candidates`, or "
-                "floats of more than two values as y."
-            )
-
     def _in_unit_coordinates(self, candidates, X, Y, classes):
         """Return the `UnitProblem` of candidates and samples; that of labels has no values."""
         if self.output is not None:
@@ -438,15 +421,6 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         # The numbers of classes have no size.
         values = Y if classes is None else None
         return UnitProblem.of(candidates, self.output, X, values, is_placed)
-
-    def _discrete(self, group, problem, finding, X, Y, weight):
-        """Test the discrete candidates, about the origin of the user."""
-        samples = finding.samples
-        evidence = finding.evidence
-        if group.elements.n_elements and not problem.coordinates.is_identity:
-            samples = FunctionSamples(finding.library, group.algebra, self.output, X, Y, weight)
-            evidence = samples.evidence(samples.estimate)
-        return discrete_symmetries(group.elements, samples, evidence, self)
 
 
 def _costs(problem, weight, finding):
