@@ -18,9 +18,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from ppigrf import igrf_gc
 
 from sksym import PolynomialLibrary, SymmetricRidge, SymmetryDiscoverer, so, vector
+
+try:
+    from ppigrf import igrf_gc
+except ImportError as error:
+    raise ImportError('The field needs the package ppigrf: pip install -e ".[examples]"') from error
 
 DAY = datetime(2025, 1, 1)
 RADIUS = 6371.2  # km

@@ -52,6 +52,7 @@ def discrete_symmetries(group, search, finding):
 
 def _evidence(search, finding):
     """Return what labels, a model or a data set say of elements."""
+    # Polynomials have the same coefficients in unit coordinates and in those of the user.
     if finding.method == "labels":
         return LabelElements(
             library=finding.library,

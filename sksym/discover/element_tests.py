@@ -55,6 +55,7 @@ class ElementTest:
 
     def at_level(self, level):
         """Return the test with the decision at a p value of `level`, where there is one."""
+        # Without a p value, which compares as false, the decision has been made before.
         is_rejected = self.is_rejected or self.p_value <= level
         return replace(self, is_rejected=bool(is_rejected))
 
@@ -125,6 +126,7 @@ class SampleMotion:
     def of(cls, X, weight):
         """Take it from rows `X` (n, d) of some weight (n,)."""
         fraction = weight / weight.sum()
+        # About the origin, which elements leave where it is.
         factor = merge_rows(None, X * np.sqrt(fraction)[:, None])
         return cls(factor, column_deviation(X, weight))
 

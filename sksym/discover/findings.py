@@ -210,6 +210,7 @@ class Search:
 
     def _of_points(self):
         """Leave everything to discrete candidates: they move points, and no tangent space."""
+        # Whether the points lie on a surface does not matter to their distribution.
         evidence = no_evidence(0)
         return Finding(
             method="moments",

@@ -102,24 +102,13 @@ def model_evidence(estimator, problem, X, weight, rng):
         noise = noise + refits.jackknife_variance(unit, at)
     elif is_compared:
         noise = noise + error**2 * mean_motion
-    evidence = SampledEvidence(
-        rows=rows,
-        motion=mean_motion,
-        noise=noise,
-        bias=np.zeros_like(noise),
-        clusters=clusters,
-    )
-    samples = ModelSamples(
-        model=model,
-        X=at.outside,
-        values=values,
-        share=share,
-        residual=residual if is_compared else None,
-        scale=scale,
-        size=at.size_of_outputs(values),
-        coordinates=problem.coordinates,
-    )
-    return model, evidence, samples, error if is_compared else None
+    no_bias = np.zeros_like(noise)
+    evidence = SampledEvidence(rows, mean_motion, noise, no_bias, clusters)
+    if not is_compared:
+        error = None
+        residual = None
+    samples = at.samples(model, values, share, residual, scale)
+    return model, evidence, samples, error
 
 
 def judged_by_gaps(evidence, conclusion):
@@ -175,6 +164,19 @@ class _ModelPoints:
         size = self.size_of_outputs(values)
         jacobian = jacobian / size[:, None]
         return values / size, jacobian * self.problem.coordinates.unit, error
+
+    def samples(self, model, values, share, residual, scale):
+        """Return what discrete candidates are tested on, see `ModelSamples`."""
+        return ModelSamples(
+            model=model,
+            X=self.outside,
+            values=values,
+            share=share,
+            residual=residual,
+            scale=scale,
+            size=self.size_of_outputs(values),
+            coordinates=self.problem.coordinates,
+        )
 
     def size_of_outputs(self, values):
         """Return the units (q,) of the values (n, q) of a model."""

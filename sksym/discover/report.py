@@ -360,6 +360,7 @@ class ReportSource:
         """Return the rows of discrete elements."""
         rows = []
         for test in self.element_tests:
+            # Elements have no intervals: what they change is compared with noise alone.
             verdict = test.verdict(self.max_defect)
             defect = replace(UNKNOWN, value=test.defect, floor=test.floor, p_value=test.p_value)
             rows.append(_row(test.name, verdict, defect))

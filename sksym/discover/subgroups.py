@@ -54,26 +54,38 @@ def find_elements(evidence, candidates, max_defect):
         tests = [test.at_level(level) for test in listed]
         return ElementVerdict(no_elements(candidates.n_features), tuple(tests))
     level, accepted, is_complete = _accepted_elements(evidence, candidates, max_defect)
-    found = [test for test in listed if test.is_consistent(level, max_defect)]
-    for test in accepted:
-        if not _is_generated(test.matrix, found):
-            found.append(test)
-    found = _symmetries_together(evidence, found)
-    if found and not evidence.are_established([test.matrix for test in found]):
-        found = []
-    found = [replace(test, is_symmetry=True) for test in found]
+    consistent = [test for test in listed if test.is_consistent(level, max_defect)]
+    found = _declared(evidence, consistent, accepted)
     matrices = _stacked(found, candidates.n_features)
     names = [test.name for test in found]
-    others = []
-    for test in listed:
-        if not _is_among(test.matrix, matrices):
-            is_product = _is_generated(test.matrix, found)
-            others.append(replace(test.at_level(level), is_symmetry=is_product))
+    others = _others(listed, found, level)
     return ElementVerdict(
         elements=FiniteGroup(matrices, names),
         tests=(*found, *others),
         is_complete=is_complete,
     )
+
+
+def _declared(evidence, listed, accepted):
+    """Return the tests of the generating elements that are declared, listed ones first."""
+    found = list(listed)
+    for test in accepted:
+        if not _is_generated(test.matrix, found):
+            found.append(test)
+    found = _symmetries_together(evidence, found)
+    if found and not evidence.are_established([test.matrix for test in found]):
+        return []
+    return [replace(test, is_symmetry=True) for test in found]
+
+
+def _others(listed, found, level):
+    """Return the tests of listed elements that were not found, products of those that were too."""
+    others = []
+    for test in listed:
+        if not _is_among(test.matrix, _stacked(found, len(test.matrix))):
+            is_product = _is_generated(test.matrix, found)
+            others.append(replace(test.at_level(level), is_symmetry=is_product))
+    return others
 
 
 def _accepted_elements(evidence, candidates, max_defect):
