@@ -198,7 +198,7 @@ class Search:
         if manifold.method == "none":
             warn(
                 f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
-                "seen, so nothing is found. For the symmetries of a function pass y too."
+                "seen, so that no field is found. For the symmetries of a function pass y too."
             )
         return Finding(
             method=manifold.method,

@@ -4,12 +4,15 @@ The change of a model F under g is ``c(x) = rho(g)^-1 F(g x) - F(x)``. It is tak
 that g moves to a place among the samples: elsewhere nobody has told the model anything. Where
 targets are known, F is wrong by ``e = y - F``, of models that have not seen the targets, and c by
 ``rho(g)^-1 e(g x) - e(x)``. Both are seen against polynomials, as derivatives are (see
-`SmoothTests`): those average the noise of the targets out. Without targets the model is taken at
-its word, so that only what is exact is a symmetry.
+`SmoothTests`): those average the noise of the targets out. Residuals out of fold do not show all of
+the error of a model that is fitted here: what the noise in some folds does to it is nearly balanced
+by that in others. So the jackknife variance over the folds is added. Without targets the model is
+taken at its word, so that only what is exact is a symmetry.
 
 Index legend: n samples, d coordinates, q outputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -52,6 +55,10 @@ class ModelSamples:
         Units of the outputs.
     coordinates : UnitCoordinates
         Of unit spread, for polynomials.
+    refits : list of fitted estimators
+        The model without each of the folds, where it was fitted here.
+    refitted_values : list of ndarray of shape (n, q)
+        Their values at the samples.
     """
 
     model: object
@@ -62,6 +69,8 @@ class ModelSamples:
     scale: float
     size: np.ndarray
     coordinates: UnitCoordinates
+    refits: Sequence = ()
+    refitted_values: Sequence = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,16 +142,8 @@ class ModelElements:
         is_inside = self._is_among_samples(moved)
         if unit <= UNMOVED * self.samples.scale or np.count_nonzero(is_inside) < _LEAST_SAMPLES:
             return blank
-        inverse = np.linalg.inv(self.rho(g))
-        moved = moved[is_inside]
-        share = self.samples.share[is_inside]
-        share = share / share.sum()
-        values = self.samples.values[is_inside]
-        values_there = model_values(self.samples.model, moved) / self.samples.size
-        change = values_there @ inverse.T - values
-        defect, floor = self._against_errors(change, values, moved, is_inside, share, inverse)
-        round_off = _EXACT * np.sqrt(share @ np.sum(values**2, axis=1))
-        floor = np.hypot(floor, round_off)
+        points = _Moved.of(self.samples, self.rho(g), moved, is_inside)
+        defect, floor = points.change_and_error()
         return replace(
             blank,
             defect=defect / unit,
@@ -150,41 +151,6 @@ class ModelElements:
             is_rejected=bool(defect > BEYOND * floor),
             allowance=1.0 if self.samples.residual is None else _ALLOWANCE,
         )
-
-    def _against_errors(self, change, values, moved, is_inside, share, inverse):
-        """Return the size of a change (n, q), and that of its error, in units of the outputs.
-
-        Parameters
-        ----------
-        change, values : ndarray of shape (n, q)
-            Of the model at the samples chosen by `is_inside`.
-        moved : ndarray of shape (n, d)
-            Those samples after the element.
-        is_inside : ndarray of bool
-        share : ndarray of shape (n,)
-        inverse : ndarray of shape (q, q)
-            ``rho(g)^-1``.
-
-        Returns
-        -------
-        defect, floor : float
-        """
-        samples = self.samples
-        size = np.sqrt(share @ np.sum(change**2, axis=1))
-        if samples.residual is None:
-            return size, 0.0
-        residual = samples.residual[is_inside]
-        coordinates = samples.coordinates
-        tests = SmoothTests.of(coordinates.rows(samples.X[is_inside]), share, values)
-        if tests is None:
-            # As wrong as this at either end.
-            return size, np.sqrt(2 * share @ np.sum(residual**2, axis=1))
-        sqrt_share = np.sqrt(share)[:, None, None]
-        seen, chance = tests.seen(sqrt_share * change[:, :, None])
-        here, there = tests.continued(residual, coordinates.rows(moved))
-        error = there @ inverse.T - here
-        systematic = tests.project(sqrt_share * error[:, :, None])
-        return np.linalg.norm(seen), np.hypot(np.linalg.norm(systematic), np.linalg.norm(chance))
 
     def _displacement(self, g):
         """Return how far an element moves samples and outputs, in units of their spread."""
@@ -198,3 +164,79 @@ class ModelElements:
         tree, spread, typical = self._neighbours
         distance, _ = tree.kneighbors(points / spread, n_neighbors=1)
         return distance[:, 0] <= typical * (1 + _EXACT)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Samples that an element moves to places among the samples.
+
+    Attributes
+    ----------
+    samples : ModelSamples
+    inverse : ndarray of shape (q, q)
+        ``rho(g)^-1``.
+    points : ndarray of shape (m, d)
+        After the element.
+    is_inside : ndarray of bool
+        Which of the samples they are.
+    share : ndarray of shape (m,)
+        Weights that sum to one.
+    """
+
+    samples: ModelSamples
+    inverse: np.ndarray
+    points: np.ndarray
+    is_inside: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def of(cls, samples, rho, points, is_inside):
+        """Choose those of the moved points (n, d) that are `is_inside` (n,)."""
+        share = samples.share[is_inside]
+        share = share / share.sum()
+        return cls(samples, np.linalg.inv(rho), points[is_inside], is_inside, share)
+
+    def change_and_error(self):
+        """Return the size of the change of the model, and that of its error."""
+        samples = self.samples
+        values = samples.values[self.is_inside]
+        change = self._change(samples.model, samples.values)
+        size = self._size(change)
+        round_off = _EXACT * self._size(values)
+        if samples.residual is None:
+            return size, round_off
+        residual = samples.residual[self.is_inside]
+        here = samples.coordinates.rows(samples.X[self.is_inside])
+        tests = SmoothTests.of(here, self.share, values)
+        if tests is None:
+            # As wrong as this at either end.
+            return size, np.sqrt(2) * self._size(residual) + round_off
+        there = samples.coordinates.rows(self.points)
+        sqrt_share = np.sqrt(self.share)[:, None, None]
+        seen, chance = tests.seen(sqrt_share * change[:, :, None])
+        error_here, error_there = tests.continued(residual, there)
+        error = error_there @ self.inverse.T - error_here
+        systematic = tests.project(sqrt_share * error[:, :, None])
+        square = np.sum(systematic**2) + np.sum(chance**2) + round_off**2
+        if len(samples.refits):
+            square += self._jackknife_variance(tests, sqrt_share)
+        return np.linalg.norm(seen), np.sqrt(square)
+
+    def _jackknife_variance(self, tests, sqrt_share):
+        """Return the variance of the change in the tests, by models fitted without one fold."""
+        samples = self.samples
+        changes = []
+        for model, values in zip(samples.refits, samples.refitted_values, strict=True):
+            change = self._change(model, values)
+            changes.append(tests.project(sqrt_share * change[:, :, None]))
+        deviations = changes - np.mean(changes, axis=0)
+        return (1 - 1 / len(changes)) * np.sum(deviations**2)
+
+    def _change(self, model, values):
+        """Return ``rho(g)^-1 F(g x) - F(x)`` (m, q) of a model with `values` (n, q)."""
+        moved = model_values(model, self.points) / self.samples.size
+        return moved @ self.inverse.T - values[self.is_inside]
+
+    def _size(self, values):
+        """Return the root mean square of values (m, q), summed over the outputs."""
+        return np.sqrt(self.share @ np.sum(values**2, axis=1))

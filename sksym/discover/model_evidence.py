@@ -107,7 +107,10 @@ def model_evidence(estimator, problem, X, weight, rng):
     if not is_compared:
         error = None
         residual = None
+    # In values, not in derivatives: elements move far.
     samples = at.samples(model, values, share, residual, scale)
+    if refits is not None:
+        samples = replace(samples, refits=refits.models, refitted_values=refits.values)
     return model, evidence, samples, error
 
 
@@ -207,12 +210,14 @@ class _Refits:
 
     Attributes
     ----------
+    models : list of fitted estimators
     values : list of ndarray of shape (n, q)
     jacobians : list of ndarray of shape (n, q, d)
     fold : ndarray of shape (n,)
         Of the points.
     """
 
+    models: list
     values: list
     jacobians: list
     fold: np.ndarray
@@ -220,6 +225,7 @@ class _Refits:
     @classmethod
     def of(cls, estimator, X, Y, weight, at, fold, rng):
         """Fit the estimator to X and Y without each `fold` (n,), and evaluate it at points."""
+        models = []
         all_values = []
         all_jacobians = []
         for k in range(fold.max() + 1):
@@ -227,9 +233,10 @@ class _Refits:
             model = _fitted(estimator, X[train], Y[train], weight[train])
             # All folds at the same points, so that their derivatives can be compared.
             values, jacobian, _ = at.derivatives(model, rng)
+            models.append(model)
             all_values.append(values)
             all_jacobians.append(jacobian)
-        return cls(all_values, all_jacobians, fold)
+        return cls(models, all_values, all_jacobians, fold)
 
     def residual(self, targets):
         """Return targets (n, q) less the values of the model that has not seen them."""

@@ -59,10 +59,12 @@ def find_elements(evidence, candidates, max_defect):
     matrices = _stacked(found, candidates.n_features)
     names = [test.name for test in found]
     others = _others(listed, found, level)
+    # Where all that generates the group is found, nothing can be missing.
+    is_whole = all(test.is_symmetry for test in others)
     return ElementVerdict(
         elements=FiniteGroup(matrices, names),
         tests=(*found, *others),
-        is_complete=is_complete,
+        is_complete=is_complete or is_whole,
     )
 
 
