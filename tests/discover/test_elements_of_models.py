@@ -5,8 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
@@ -79,13 +78,14 @@ def test_functions_that_are_given(f, order):
         assert_allclose(f(X @ g.T), f(X), atol=1e-10)
 
 
-@every_case
-def test_models_with_an_error_of_their_own(f, order):
+@pytest.mark.parametrize("name", ["cyclic shifts", "minus one", "none"])
+def test_models_with_an_error_of_their_own(name):
     """A smooth fit to noisy samples is symmetric up to its error only."""
+    f, order = CASES[name]
     rng = np.random.default_rng(0)
-    X = rng.uniform(-1.5, 1.5, size=(800, 3))
-    y = f(X) / f(X).std() + 0.03 * rng.normal(size=800)
-    regressor = KernelRidge(kernel="poly", degree=4, gamma=0.3, alpha=0.01)
+    X = rng.uniform(-1.5, 1.5, size=(600, 3))
+    y = f(X) / f(X).std() + 0.03 * rng.normal(size=600)
+    regressor = make_pipeline(PolynomialFeatures(4), Ridge(0.01))
     model = SymmetryDiscoverer(signed_permutations, estimator=regressor).fit(X, y)
     assert model.elements_.order == order
     assert np.isnan(model.element_p_values_).all()
@@ -97,10 +97,12 @@ def test_without_targets_a_model_is_taken_at_its_word():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1.5, 1.5, size=(600, 3))
     y = cubic(X) / cubic(X).std() + 0.03 * rng.normal(size=600)
-    fitted = KernelRidge(kernel="poly", degree=4, gamma=0.3, alpha=0.01).fit(X, y)
+    fitted = make_pipeline(PolynomialFeatures(4), Ridge(0.01)).fit(X, y)
+    Z = rng.uniform(-1.5, 1.5, size=(600, 3))
+    z = cubic(Z) / cubic(X).std() + 0.03 * rng.normal(size=600)
     model = SymmetryDiscoverer(reflections, estimator=FrozenEstimator(fitted)).fit(X)
     assert set(verdicts(model).values()) == {"near"}
-    with_targets = SymmetryDiscoverer(reflections, estimator=FrozenEstimator(fitted)).fit(X, y)
+    with_targets = SymmetryDiscoverer(reflections, estimator=FrozenEstimator(fitted)).fit(Z, z)
     assert set(verdicts(with_targets).values()) == {"symmetry"}
 
 
