@@ -1,11 +1,12 @@
 """Discovering symmetries: how often their number and span are right, from what data, how fast.
 
-Parts, each a table: exact functions, noisy functions, any axes, class labels, discrete groups, many
-features, data sets, the Hopf normal form, published tasks, conserved quantities, cost. Right: the
-number of symmetries is the true one and the span agrees (largest principal angle below 1e-8 without
-noise, 1e-6 with noise: the snapped generators are exact or wrong). False: a declared generator is
-no symmetry. Noise is relative to the spread of what it is added to. Candidates, samples and
-functions are named with every row; the estimator has its defaults.
+Parts, each a table: exact functions, noisy functions, any axes, random functions without symmetry,
+class labels, discrete groups, many features, data sets, the Hopf normal form, published tasks,
+conserved quantities, cost. Right: the number of symmetries is the true one and the span agrees
+(largest principal angle below 1e-8 without noise, 1e-6 with noise: the snapped generators are exact
+or wrong). False: a declared generator is no symmetry. Noise is relative to the spread of what it is
+added to. Candidates, samples and functions are named with every row; the estimator has its
+defaults.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 from conserved_systems import SYSTEMS
 from scipy.linalg import expm, subspace_angles
+from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import PolynomialFeatures
@@ -301,6 +303,61 @@ def any_axes(n_seeds, n=1000):
         print(row, flush=True)
 
 
+# features, degree of the polynomial, candidates. A quadratic function has as many affine
+# symmetries as a sphere, but no rotations where its axes differ.
+RANDOM = {
+    "quadratic, se(2)": (2, 2, se),
+    "cubic, aff(2)": (2, 3, aff),
+    "quadratic, se(3)": (3, 2, se),
+    "cubic, aff(3)": (3, 3, aff),
+    "cubic, aff(4)": (4, 3, aff),
+}
+
+
+def random_polynomial(X, degree, rng):
+    phi = PolynomialFeatures(degree, include_bias=False).fit_transform(X)
+    return phi @ rng.normal(size=phi.shape[1])
+
+
+def no_symmetry_in_random_polynomials(n_seeds, sizes=(150, 1000), noises=(0.02, 0.1, 0.3)):
+    settings = [(n, noise) for n in sizes for noise in noises]
+    print("\nNo symmetry: polynomials with coefficients N(0, 1), normal samples, library chosen by")
+    print(f"the data: false, of {n_seeds} seeds each (25 seeds are 750 fits), and seconds a fit")
+    print(f"{'':20}" + "".join(f"{f'{n}, {noise:.0%}':>12}" for n, noise in settings) + "       s")
+    n_false = n_fits = 0
+    near = []
+    for name, (d, degree, candidates) in RANDOM.items():
+        row = f"{name:20}"
+        start = time.process_time()
+        for n, noise in settings:
+            false = []
+            for seed in range(n_seeds):
+                rng = np.random.default_rng(seed)
+                X = rng.normal(size=(n, d))
+                exact = random_polynomial(X, degree, rng)
+                y = exact + noise * exact.std() * rng.normal(size=n)
+                model = SymmetryDiscoverer(candidates, random_state=seed).fit(X, y)
+                if model.n_symmetries_:
+                    false.append(least_defect(X, exact, degree, candidates))
+            near.extend(defect <= 0.1 for defect in false)
+            n_false += len(false)
+            n_fits += n_seeds
+            row += f"{len(false):>12}"
+        seconds = (time.process_time() - start) / (n_seeds * len(settings))
+        print(f"{row}{seconds:8.2f}", flush=True)
+    print(
+        f"false: {n_false} of {n_fits}, {n_false / n_fits:.2%}; the polynomials of {sum(near)} of"
+    )
+    print("these have a near symmetry, of a defect below 0.1 without noise")
+
+
+def least_defect(X, exact, degree, candidates):
+    """How strongly the best generator is broken without noise."""
+    library = PolynomialLibrary(degree)
+    model = SymmetryDiscoverer(candidates, library=library).fit(X, exact)
+    return model.singular_values_[-1]
+
+
 def logistic_labels(log_odds, rng):
     return np.where(rng.logistic(size=len(log_odds)) < log_odds, "yes", "no")
 
@@ -398,25 +455,128 @@ DISCRETE = {
 }
 
 
-def discrete(n_seeds, n=1000):
-    settings = (0.0, 0.01, 0.1)
-    print(f"\nSigned permutations: {n} normal samples, noise on y; right group, per cent of seeds")
-    print(f"{'':28}" + "".join(f"{f'{noise:.0%}':>20}" for noise in settings))
-    for name, (function, d, order) in DISCRETE.items():
+def heavy_tails(rng, n):
+    return rng.standard_t(3, size=(n, 3))
+
+
+def skew(rng, n):
+    return rng.exponential(size=(n, 3))
+
+
+def one_way_round(rng, n):
+    z = rng.normal(size=(n, 3))
+    return z + 0.8 * np.abs(np.roll(z, 1, axis=1))
+
+
+def mirrored(rng, n):
+    z = rng.normal(size=(n, 3))
+    y = np.exp(0.7 * z[:, 1])
+    return np.column_stack([z[:, 0], y, 0.5 * z[:, 2] + y])
+
+
+def correlated(rng, n):
+    return rng.normal(size=(n, 3)) @ [[1, 0.5, 0], [0, 1, 0.7], [0, 0, 1.5]]
+
+
+def lopsided(rng, n):
+    x, y, z = rng.normal(size=(3, n))
+    x = np.exp(0.5 * x)
+    y = y + 0.5 * x
+    return np.column_stack([x, y, 2 * z + y**2])
+
+
+def on_sphere(rng, n):
+    X = rng.normal(size=(n, 3))
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+# name: points, number of signed permutations that leave their distribution unchanged
+CLOUDS = {
+    "heavy tails": (heavy_tails, 48),
+    "S3": (skew, 6),
+    "cyclic 3": (one_way_round, 3),
+    "one reflection": (mirrored, 2),
+    "-1": (correlated, 2),
+    "none": (lopsided, 1),
+    "sphere": (on_sphere, 48),
+}
+
+
+def function_samples(function, d, noise, rng, n=1000):
+    X = rng.normal(size=(n, d))
+    y = function(X)
+    return {}, (X, y + noise * y.std() * rng.normal(size=n))
+
+
+def label_samples(function, d, n, rng):
+    X = rng.normal(size=(n, d))
+    y = function(X)
+    log_odds = 3 * (y - y.mean()) / y.std()
+    return {"library": PolynomialLibrary(4)}, (X, logistic_labels(log_odds, rng))
+
+
+def network_samples(function, d, noise, rng, n=2000):
+    """A network that was trained on other samples."""
+    X = rng.uniform(-1.5, 1.5, size=(2 * n, d))
+    y = function(X)
+    y = y / y.std() + noise * rng.normal(size=2 * n)
+    network = MLPRegressor(
+        hidden_layer_sizes=(64, 64),
+        early_stopping=True,
+        n_iter_no_change=20,
+        learning_rate_init=3e-3,
+        random_state=0,
+    )
+    return {"estimator": FrozenEstimator(network.fit(X[n:], y[n:]))}, (X[:n], y[:n])
+
+
+def discrete(n_seeds):
+    print("\nSigned permutations: right group / false elements, per cent of seeds")
+    kinds = {
+        "functions of 1000 normal samples, noise on y": (function_samples, (0.0, 0.01, 0.1)),
+        "labels of normal samples, log odds of spread 3, degree 4": (label_samples, (2000, 4000)),
+        "networks (64, 64) and 2000 other uniform samples, noise on y": (
+            network_samples,
+            (0.01, 0.1),
+        ),
+    }
+    for title, (draw, settings) in kinds.items():
+        print(title)
+        names = [f"n = {value}" if value > 1 else f"{value:.0%}" for value in settings]
+        print(f"{'':28}" + "".join(f"{name:>20}" for name in names))
+        for name, (function, d, order) in DISCRETE.items():
+            row = f"{name:28}"
+            for setting in settings:
+                orders, seconds = [], []
+                for seed in range(n_seeds):
+                    parameters, data = draw(function, d, setting, np.random.default_rng(seed))
+                    start = time.perf_counter()
+                    model = SymmetryDiscoverer(signed_permutations, random_state=seed, **parameters)
+                    orders.append(model.fit(*data).elements_.order)
+                    seconds.append(time.perf_counter() - start)
+                row += f"{rates(orders, order):>12} {np.median(seconds):.2f}s".rjust(20)
+            print(row, flush=True)
+    print("data sets, points")
+    print(f"{'':28}" + "".join(f"{f'n = {n}':>20}" for n in (1000, 2000)))
+    for name, (draw, order) in CLOUDS.items():
         row = f"{name:28}"
-        for noise in settings:
-            right, seconds = [], []
+        for n in (1000, 2000):
+            orders, seconds = [], []
             for seed in range(n_seeds):
-                rng = np.random.default_rng(seed)
-                X = rng.normal(size=(n, d))
-                y = function(X)
-                y = y + noise * y.std() * rng.normal(size=n)
+                X = draw(np.random.default_rng(seed), n)
                 start = time.perf_counter()
-                model = SymmetryDiscoverer(signed_permutations, random_state=seed).fit(X, y)
+                model = SymmetryDiscoverer(signed_permutations, random_state=seed).fit(X)
                 seconds.append(time.perf_counter() - start)
-                right.append(model.elements_.order == order)
-            row += f"{f'{np.mean(right):.0%} {np.median(seconds):.2f}s':>20}"
+                orders.append(model.elements_.order)
+            row += f"{rates(orders, order):>12} {np.median(seconds):.2f}s".rjust(20)
         print(row, flush=True)
+
+
+def rates(orders, order):
+    """How often a group has the true order, and how often it has elements that do not belong."""
+    orders = np.array(orders)
+    false = np.gcd(orders, order) < orders
+    return f"{100 * np.mean(orders == order):.0f}/{100 * np.mean(false):.0f}"
 
 
 def many_features(n=3000):
@@ -660,6 +820,7 @@ def main():
         "exact",
         "noisy",
         "axes",
+        "none",
         "labels",
         "discrete",
         "features",
@@ -678,6 +839,7 @@ def main():
         "exact": lambda: exact(arguments.seeds),
         "noisy": lambda: noisy(arguments.seeds),
         "axes": lambda: any_axes(arguments.seeds),
+        "none": lambda: no_symmetry_in_random_polynomials(arguments.seeds),
         "labels": lambda: labels(arguments.seeds),
         "discrete": lambda: discrete(arguments.seeds),
         "features": many_features,

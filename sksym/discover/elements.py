@@ -16,90 +16,15 @@ import numpy as np
 from scipy import stats
 from scipy.linalg import cho_factor, cho_solve, svd
 
-from sksym._estimator import warn
-from sksym._linalg import merge_rows, one_thread, row_blocks
-from sksym.discover.element_search import search_elements
-from sksym.evidence import Estimate, pooled_spread
-from sksym.groups import (
-    FiniteGroup,
-    StabilizerChain,
-    linear_combination,
-    no_elements,
-    represent_elements,
-    signed_images,
-)
+from sksym._linalg import merge_rows, row_blocks
+from sksym.discover.element_tests import UNMOVED, SampleMotion, unknown_test
+from sksym.evidence import Estimate
+from sksym.groups import FiniteGroup, represent_elements
 from sksym.libraries import Library, NotClosedError, library_values
 
-_REJECT = 0.003  # p value, for all elements together, below which an element is no symmetry
-_REJECT_TOGETHER = 0.001  # p value below which elements accepted one by one are not all symmetries
 _CONSTRAINT = 1e-9  # singular value of a change, relative to the largest, that constrains nothing
 _HIDDEN = 1e-8  # size on the data of what the data did not show, relative to all functions
-_UNMOVED = 1e-9  # displacement relative to the spread of the data that is none
 _EXACT = 1e-11  # relative error of coefficients that is round-off
-_EQUAL = 1e-9  # difference of two elements, relative to their entries, that is round-off
-_ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
-_LISTED = 120  # elements of a group that are tested one by one: five interchangeable things
-
-
-@dataclass(frozen=True, eq=False)
-class ElementTest:
-    """What is known of one element.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (d, d)
-    name : str
-    p_value : float
-        Of Wald's test that the function is unchanged; NaN where nothing can be said.
-    defect : float
-        ``rho(g)^-1 F(g x) - F(x)`` in the root mean square over the samples, relative to the
-        spread of F and, for elements near the identity, to how far they move the samples.
-    floor : float
-        What the noise of the fit contributes to it.
-    is_symmetry : bool
-        Whether it was declared.
-    """
-
-    matrix: np.ndarray
-    name: str
-    p_value: float
-    defect: float
-    floor: float
-    is_symmetry: bool = False
-
-    def is_consistent(self, level, max_defect):
-        """Return whether it is not rejected, on evidence that is strong enough."""
-        is_seen = max(self.floor, self.defect) <= max_defect
-        return bool(self.p_value > level and is_seen)
-
-
-@dataclass(frozen=True, eq=False)
-class ElementVerdict:
-    """The elements that are symmetries.
-
-    Attributes
-    ----------
-    elements : FiniteGroup
-        Generating elements; their products are symmetries too.
-    tests : tuple of ElementTest
-        Of those, in their order, and then of the candidates that are listed but no symmetries.
-    is_complete : bool
-        Whether the search came to its end.
-    """
-
-    elements: FiniteGroup
-    tests: tuple
-    is_complete: bool = True
-
-    @property
-    def p_values(self):
-        """Those of `elements`, (k,)."""
-        return np.array([test.p_value for test in self.tests[: self.elements.n_elements]])
-
-    @property
-    def defects(self):
-        """Those of `elements`, (k,)."""
-        return np.array([test.defect for test in self.tests[: self.elements.n_elements]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +55,11 @@ class ElementEvidence:
         """Whether anything is known of the noise."""
         return self.estimate.dof > 0
 
+    @property
+    def has_monomials(self):
+        """Whether the coefficients are those of all monomials of the coordinates."""
+        return self.library.has_all_monomials and self.library.columns_ is None
+
     @cached_property
     def u(self):
         """The coefficients (q rank,) in functions that are orthonormal on the data."""
@@ -153,15 +83,8 @@ class ElementEvidence:
         return matrix * self.noise
 
     @cached_property
-    def _spread(self):
-        """Spread of the samples, pooled over the columns."""
-        return pooled_spread(self.X, self.weight) or 1.0
-
-    @cached_property
-    def _rows(self):
-        """Triangular factor of the samples, (.., d): its square is a mean over them."""
-        fraction = self.weight / self.weight.sum()
-        return merge_rows(None, self.X * np.sqrt(fraction)[:, None])
+    def _motion(self):
+        return SampleMotion.of(self.X, self.weight)
 
     def rho(self, g):
         """Return how an element ``g`` (d, d) moves the outputs: (q, q)."""
@@ -172,12 +95,10 @@ class ElementEvidence:
 
     def test(self, g, name=None):
         """Return the `ElementTest` of an element ``g`` (d, d); None names it by what it does."""
-        if name is None:
-            name = element_as_text(g)
+        blank = unknown_test(g, name)
         change = self._change(g)
         unit = min(self._displacement(g), 1.0)
-        blank = ElementTest(g, name, np.nan, np.nan, np.inf)
-        if unit <= _UNMOVED or change.is_hidden or not self.is_testable:
+        if unit <= UNMOVED or change.is_hidden or not self.is_testable:
             return blank
         # Every function of the library has such a symmetry.
         if not len(change.constraints):
@@ -189,7 +110,12 @@ class ElementEvidence:
             p_value = self._wald(change.constraints)
         else:
             p_value = self._satterthwaite(change.matrix)
-        return replace(blank, p_value=p_value, defect=defect / unit, floor=floor / unit)
+        test = replace(blank, p_value=p_value, defect=defect / unit, floor=floor / unit)
+        return self._weighed(test, change)
+
+    def _weighed(self, test, change):
+        """Return a test with what is known beyond the covariance of the coefficients."""
+        return test
 
     def together(self, matrices):
         """Return the p value of the hypothesis that several elements are symmetries."""
@@ -197,8 +123,12 @@ class ElementEvidence:
         if all(change.is_closed for change in changes):
             # In units of their own, so that no element hides behind a larger one.
             constraints = np.concatenate([change.constraints for change in changes])
-            return self._wald(_row_space(constraints))
+            return self._wald(row_space(constraints))
         return self._satterthwaite(np.concatenate([change.matrix for change in changes]))
+
+    def are_established(self, matrices):
+        """Return whether elements that are not rejected may be declared together."""
+        return True
 
     def _wald(self, constraints):
         """Return the p value of ``constraints @ u = 0``, for orthonormal rows (t, q rank)."""
@@ -233,10 +163,9 @@ class ElementEvidence:
     def _displacement(self, g):
         """Return how far an element moves samples and outputs, in units of their spread."""
         q = len(self.estimate.coef)
-        moved = self._rows @ (g - np.eye(len(g))).T
         outputs = (self.rho(g) - np.eye(q)) @ self.u.reshape(q, -1)
-        squares = np.sum(moved**2) / self._spread**2
-        return np.sqrt(squares + np.sum(outputs**2) / self.output_scale**2)
+        square = np.sum(outputs**2) / self.output_scale**2
+        return np.sqrt(self._motion.square_of(g) + square)
 
     def _change(self, g):
         """Return what an element does to the functions, as a `_Change`."""
@@ -304,186 +233,10 @@ class _Change:
     @cached_property
     def constraints(self):
         """Orthonormal rows (t, q rank) that vanish for a symmetry."""
-        return _row_space(self.matrix)
+        return row_space(self.matrix)
 
 
-def discrete_symmetries(candidates, samples, evidence, rule):
-    """Return which discrete candidates are symmetries of what a discoverer was fitted to.
-
-    Parameters
-    ----------
-    candidates : FiniteGroup
-    samples : FunctionSamples or None
-        None where no function was fitted.
-    evidence : FittedEvidence
-        Of the continuous candidates: the fit and its errors are taken from it.
-    rule : object
-        With the parameters `robust` and `max_defect` of the discoverer.
-
-    Returns
-    -------
-    ElementVerdict
-    """
-    d = candidates.n_features
-    nothing = ElementVerdict(no_elements(d), ())
-    if not candidates.n_elements:
-        return nothing
-    X = samples.X
-    fitted = ElementEvidence(
-        library=samples.library,
-        estimate=evidence.estimate,
-        output=samples.output,
-        X=X,
-        weight=samples.weight,
-        output_scale=evidence.output_scale,
-    )
-    with one_thread():
-        found = find_elements(fitted, candidates, rule.max_defect)
-    # As for generators: a second pass, for errors of unequal size, where nothing was found.
-    enough = len(X) >= _ROWS_PER_FUNCTION * samples.library.n_output_features_
-    if rule.robust == "auto" and enough and not found.elements.n_elements:
-        fitted = replace(fitted, estimate=samples.robust_estimate())
-        with one_thread():
-            robustly = find_elements(fitted, candidates, rule.max_defect)
-        if robustly.elements.n_elements:
-            found = robustly
-    if not found.is_complete:
-        warn(
-            "There are more elements than can be tested, so that some that are symmetries may be "
-            "missing: those in `elements_` are symmetries."
-        )
-    return found
-
-
-def find_elements(evidence, candidates, max_defect):
-    """Find the subgroup of a discrete group that leaves a fitted function unchanged.
-
-    Parameters
-    ----------
-    evidence : ElementEvidence
-    candidates : FiniteGroup
-        The group that these elements generate: groups of signed permutations of any size are
-        searched (see `search_elements`), where the library consists of monomials; others are
-        listed up to 120 elements; of larger ones only the generating elements are tested.
-    max_defect : float
-        Largest defect, and noise in it, with which a symmetry is declared.
-
-    Returns
-    -------
-    ElementVerdict
-    """
-    listed = []
-    for g, name in zip(candidates.matrices, candidates.names, strict=True):
-        listed.append(evidence.test(g, name))
-    if not any(test.floor <= max_defect for test in listed):
-        return ElementVerdict(no_elements(candidates.n_features), tuple(listed))
-    level, accepted, is_complete = _accepted_elements(evidence, candidates, max_defect)
-    found = [test for test in listed if test.is_consistent(level, max_defect)]
-    for test in accepted:
-        if not _is_generated(test.matrix, found):
-            found.append(test)
-    found = _symmetries_together(evidence, found)
-    found = [replace(test, is_symmetry=True) for test in found]
-    matrices = _stacked(found, candidates.n_features)
-    names = [test.name for test in found]
-    others = []
-    for test in listed:
-        if not _is_among(test.matrix, matrices):
-            is_product = _is_generated(test.matrix, found)
-            others.append(replace(test, is_symmetry=is_product))
-    return ElementVerdict(
-        elements=FiniteGroup(matrices, names),
-        tests=(*found, *others),
-        is_complete=is_complete,
-    )
-
-
-def _accepted_elements(evidence, candidates, max_defect):
-    """Go through the group that some candidates generate, by a search or one by one.
-
-    Returns
-    -------
-    level : float
-        p value down to which an element counts as a symmetry.
-    accepted : list of ElementTest
-        Generating elements of the symmetries.
-    is_complete : bool
-        Whether all elements of the group were decided.
-    """
-    library = evidence.library
-    images = signed_images(candidates.matrices)
-    if images is not None and library.has_all_monomials and library.columns_ is None:
-        # Every stabiliser of columns needs an element or two: so many true ones are tested.
-        level = _REJECT / max(2 * candidates.n_features, candidates.n_elements)
-        search = search_elements(evidence, images, level, max_defect)
-        return level, search.tests, search.is_complete
-    elements = candidates.closure(_LISTED)
-    is_complete = elements is not None
-    if elements is None:
-        elements = candidates.matrices
-    level = _REJECT / len(elements)
-    accepted = []
-    for g in elements:
-        if _is_generated(g, accepted):
-            continue
-        test = evidence.test(g)
-        if test.is_consistent(level, max_defect):
-            accepted.append(test)
-    return level, accepted, is_complete
-
-
-def _is_generated(g, tests):
-    """Return whether an element (d, d) is a product of tested elements."""
-    d = len(g)
-    matrices = _stacked(tests, d)
-    images = signed_images(np.concatenate([matrices, g[None]]))
-    if images is not None:
-        return images[-1] in StabilizerChain(images[:-1], range(d))
-    elements = FiniteGroup(matrices).closure(_LISTED)
-    if elements is None:
-        elements = matrices
-    return bool(_is_among(g, elements))
-
-
-def _stacked(tests, d):
-    """Return the matrices (k, d, d) of tested elements."""
-    matrices = np.array([test.matrix for test in tests])
-    return matrices.reshape(-1, d, d)
-
-
-def _is_among(g, elements):
-    """Return whether an element (d, d) is one of (k, d, d) up to round-off."""
-    difference = np.abs(elements - g)
-    return (difference <= _EQUAL * np.abs(g).max()).all(axis=(1, 2)).any()
-
-
-def _symmetries_together(evidence, tests):
-    """Leave out the least likely elements until all together are compatible with the data."""
-    while len(tests) > 1:
-        matrices = [test.matrix for test in tests]
-        if evidence.together(matrices) > _REJECT_TOGETHER:
-            break
-        least = min(tests, key=lambda test: test.p_value)
-        tests = [test for test in tests if test is not least]
-    return tests
-
-
-def element_as_text(g):
-    """Write what an element (d, d) does to the coordinates: ``(x0, x2) -> (x2, -x0)``."""
-    d = len(g)
-    names = [f"x{i}" for i in range(d)]
-    is_moved = (g != np.eye(d)).any(axis=1)
-    images = [linear_combination(row, names, digits=3) for row in g[is_moved]]
-    if len(images) == 1:
-        return images[0]  # as `reflections` are named
-    after = ", ".join(images)
-    if is_moved.all():
-        return f"({after})"
-    before = ", ".join(names[i] for i in np.flatnonzero(is_moved))
-    return f"({before}) -> ({after})"
-
-
-def _row_space(matrix):
+def row_space(matrix):
     """Return an orthonormal basis (t, k) of the rows of a matrix (m, k)."""
     _, s, Vt = svd(matrix, full_matrices=False)
     rank = np.count_nonzero(s > _CONSTRAINT * s.max(initial=0))

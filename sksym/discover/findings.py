@@ -10,7 +10,8 @@ from sksym._linalg import one_thread
 from sksym.discover.affordable import require_affordable
 from sksym.discover.degree import best_degree
 from sksym.discover.labels import check_classes, degree_for_labels, symmetries_of_labels
-from sksym.discover.manifolds import tangent_evidence
+from sksym.discover.manifolds import no_evidence, tangent_evidence
+from sksym.discover.model_elements import ModelSamples
 from sksym.discover.model_evidence import judged_by_gaps, model_evidence
 from sksym.discover.unit_coordinates import UnitProblem
 from sksym.equivariant import place
@@ -43,6 +44,7 @@ class Finding:
         That of the data as a manifold.
     coef : ndarray of shape (q, p), or None
     model : estimator, callable or pair of callables, or None
+    model_samples : ModelSamples or None
     samples : FunctionSamples or None
     model_error : float, or None
     classes : ndarray of shape (K,), or None
@@ -55,6 +57,7 @@ class Finding:
     dimension: int
     coef: np.ndarray | None = None
     model: object = None
+    model_samples: ModelSamples | None = None
     samples: FunctionSamples | None = None
     model_error: float | None = None
     classes: np.ndarray | None = None
@@ -161,7 +164,7 @@ class Search:
 
     def of_model(self):
         """Differentiate a model at the samples."""
-        model, evidence, error = model_evidence(
+        model, evidence, samples, error = model_evidence(
             self.discoverer.estimator,
             self.problem,
             self.X,
@@ -183,16 +186,19 @@ class Search:
             library=self._library_of_invariants(),
             dimension=self.X.shape[1],
             model=model,
+            model_samples=samples,
             model_error=error,
         )
 
     def of_data_set(self):
-        """Fit a submanifold through the samples."""
+        """Fit a submanifold through the samples, where there are fields that may be tangent."""
+        if not self.problem.candidates.dim:
+            return self._of_points()
         manifold = tangent_evidence(self.problem.candidates, self.problem.X, self.weight, self.rng)
         if manifold.method == "none":
             warn(
                 f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
-                "seen, so nothing is found. For the symmetries of a function pass y too."
+                "seen, so that no field is found. For the symmetries of a function pass y too."
             )
         return Finding(
             method=manifold.method,
@@ -200,6 +206,18 @@ class Search:
             verdict=self._verdict(manifold.evidence, self.discoverer.max_defect),
             library=self._library_of_invariants(),
             dimension=manifold.dimension,
+        )
+
+    def _of_points(self):
+        """Leave everything to discrete candidates: they move points, and no tangent space."""
+        # Whether the points lie on a surface does not matter to their distribution.
+        evidence = no_evidence(0)
+        return Finding(
+            method="moments",
+            evidence=evidence,
+            verdict=self._verdict(evidence, self.discoverer.max_defect),
+            library=self._library_of_invariants(),
+            dimension=self.X.shape[1],
         )
 
     @property

@@ -281,6 +281,22 @@ class LogisticEstimate(Estimate):
         rivals = [evidence for t, evidence in self._rivals if t < n_constraints]
         return self._evidence(miss, n_constraints) - max(rivals, default=np.inf)
 
+    def log_odds_of_symmetry(self, spaces):
+        """Return the logarithm of how much likelier a symmetry makes the labels.
+
+        Parameters
+        ----------
+        spaces : list of ndarray of shape (k, p)
+            The functions with the symmetry in this library and in every smaller one: that terms
+            of high degree vanish is for or against neither side.
+        """
+        values = []
+        for functions in spaces:
+            miss, rank = self.deviance(functions)
+            values.append(self._evidence(miss, self.n_coef - rank))
+        rivals = [evidence for _, evidence in self._rivals]
+        return (max(values) - max(rivals)) / 2
+
     def least_degree(self):
         """Return the least degree from 2 on whose polynomials are not rejected.
 

@@ -62,7 +62,7 @@ def tangent_evidence(candidates, X, weight, rng):
         neighbourhoods = Neighbourhoods.of(X, centers)
         dimension = neighbourhoods.dimension
         if dimension == d:
-            return ManifoldEvidence(_no_evidence(candidates.dim), d, "none")
+            return ManifoldEvidence(no_evidence(candidates.dim), d, "none")
         patches = PatchPair.of(X, neighbourhoods)
         level_set, distance = best_level_set(X, weight, d - dimension, rng)
         if level_set is not None and distance <= _TIE * patches.best.distance:
@@ -72,7 +72,7 @@ def tangent_evidence(candidates, X, weight, rng):
         return ManifoldEvidence(evidence, dimension, "patches")
 
 
-def _no_evidence(r):
+def no_evidence(r):
     """Return evidence that says nothing about r candidates."""
     nothing = np.zeros((r, r))
     return SampledEvidence(

@@ -7,7 +7,8 @@ from sklearn.base import clone
 
 from sksym._estimator import warn
 from sksym.discover.degree import random_positions
-from sksym.discover.models import derivatives, is_given
+from sksym.discover.model_elements import ModelSamples
+from sksym.discover.models import derivatives, is_given, model_values
 from sksym.discover.sampling import some_rows, spatial_clusters
 from sksym.discover.scores import has_labels
 from sksym.discover.smooth_tests import SmoothTests
@@ -44,6 +45,8 @@ def model_evidence(estimator, problem, X, weight, rng):
     -------
     model : the fitted model
     evidence : SampledEvidence
+    samples : ModelSamples
+        Values and residuals, for discrete candidates.
     error : float or None
         Root mean square residual relative to the spread of the targets; None: unknown.
     """
@@ -99,14 +102,16 @@ def model_evidence(estimator, problem, X, weight, rng):
         noise = noise + refits.jackknife_variance(unit, at)
     elif is_compared:
         noise = noise + error**2 * mean_motion
-    evidence = SampledEvidence(
-        rows=rows,
-        motion=mean_motion,
-        noise=noise,
-        bias=np.zeros_like(noise),
-        clusters=clusters,
-    )
-    return model, evidence, error if is_compared else None
+    no_bias = np.zeros_like(noise)
+    evidence = SampledEvidence(rows, mean_motion, noise, no_bias, clusters)
+    if not is_compared:
+        error = None
+        residual = None
+    # In values, not in derivatives: elements move far.
+    samples = at.samples(model, values, share, residual, scale)
+    if refits is not None:
+        samples = replace(samples, refits=refits.models, refitted_values=refits.values)
+    return model, evidence, samples, error
 
 
 def judged_by_gaps(evidence, conclusion):
@@ -152,13 +157,35 @@ class _ModelPoints:
 
     def derivatives(self, model, rng):
         """Return values, Jacobian and its relative error, as `derivatives` does, in unit ones."""
-        coordinates = self.problem.coordinates
-        values, jacobian, error = derivatives(model, self.outside, rng)
-        size = coordinates.size  # of targets, where there are any
-        if len(size) == values.shape[1]:
-            values = values / size
-            jacobian = jacobian / size[:, None]
-        return values, jacobian * coordinates.unit, error
+        if self.problem.candidates.dim:
+            values, jacobian, error = derivatives(model, self.outside, rng)
+        else:
+            # Discrete candidates alone: whether there is a derivative does not matter.
+            values = model_values(model, self.outside)
+            jacobian = np.zeros((*values.shape, self.outside.shape[1]))
+            error = 0.0
+        size = self.size_of_outputs(values)
+        jacobian = jacobian / size[:, None]
+        return values / size, jacobian * self.problem.coordinates.unit, error
+
+    def samples(self, model, values, share, residual, scale):
+        """Return what discrete candidates are tested on, see `ModelSamples`."""
+        return ModelSamples(
+            model=model,
+            X=self.outside,
+            values=values,
+            share=share,
+            residual=residual,
+            scale=scale,
+            size=self.size_of_outputs(values),
+            coordinates=self.problem.coordinates,
+        )
+
+    def size_of_outputs(self, values):
+        """Return the units (q,) of the values (n, q) of a model."""
+        size = self.problem.coordinates.size
+        # Scores of classes, for example, are no targets.
+        return size if len(size) == values.shape[1] else np.ones(values.shape[1])
 
     def lie_derivatives(self, values, jacobian):
         """Return ``dF(x)[A_a x + b_a] - B_a F(x)`` at the points, (n, q, r).
@@ -183,12 +210,14 @@ class _Refits:
 
     Attributes
     ----------
+    models : list of fitted estimators
     values : list of ndarray of shape (n, q)
     jacobians : list of ndarray of shape (n, q, d)
     fold : ndarray of shape (n,)
         Of the points.
     """
 
+    models: list
     values: list
     jacobians: list
     fold: np.ndarray
@@ -196,6 +225,7 @@ class _Refits:
     @classmethod
     def of(cls, estimator, X, Y, weight, at, fold, rng):
         """Fit the estimator to X and Y without each `fold` (n,), and evaluate it at points."""
+        models = []
         all_values = []
         all_jacobians = []
         for k in range(fold.max() + 1):
@@ -203,9 +233,10 @@ class _Refits:
             model = _fitted(estimator, X[train], Y[train], weight[train])
             # All folds at the same points, so that their derivatives can be compared.
             values, jacobian, _ = at.derivatives(model, rng)
+            models.append(model)
             all_values.append(values)
             all_jacobians.append(jacobian)
-        return cls(all_values, all_jacobians, fold)
+        return cls(models, all_values, all_jacobians, fold)
 
     def residual(self, targets):
         """Return targets (n, q) less the values of the model that has not seen them."""
@@ -231,8 +262,7 @@ def _folds(X, rng):
 
 def _gram(rows):
     """Return the products (r, r) of the columns of rows (.., r)."""
-    flat = rows.reshape(-1, rows.shape[-1])
-    return flat.T @ flat
+    return np.tensordot(rows, rows, (range(rows.ndim - 1), range(rows.ndim - 1)))
 
 
 def _check_number_of_outputs(values, expected, owner):

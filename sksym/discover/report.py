@@ -11,7 +11,7 @@ import numpy as np
 
 from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.costs import EnforcingCost
-from sksym.discover.elements import ElementTest
+from sksym.discover.element_tests import ElementTest
 from sksym.evidence import (
     UNKNOWN,
     Defect,
@@ -360,15 +360,8 @@ class ReportSource:
         """Return the rows of discrete elements."""
         rows = []
         for test in self.element_tests:
-            if test.is_symmetry:
-                verdict = "symmetry"
-            elif np.isnan(test.p_value):
-                verdict = "unidentified"
-            elif test.floor > self.max_defect:
-                # Not to be rejected means little where noise hides so much.
-                verdict = "undecided"
-            else:
-                verdict = "broken"
+            # Elements have no intervals: what they change is compared with noise alone.
+            verdict = test.verdict(self.max_defect)
             defect = replace(UNKNOWN, value=test.defect, floor=test.floor, p_value=test.p_value)
             rows.append(_row(test.name, verdict, defect))
         return rows

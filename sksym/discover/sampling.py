@@ -8,6 +8,7 @@ from sksym.evidence import pooled_spread
 
 _N_CLUSTERS = 30
 _ROWS_PER_CLUSTER = 5
+_CONSTANT = 1e-13  # deviation of a column, relative to its size, that is round-off
 
 
 def some_rows(n, largest, rng):
@@ -34,3 +35,16 @@ def column_spread(X, weight):
     pooled = pooled_spread(X, weight) or np.abs(X).max() or 1.0
     spread[spread == 0] = pooled
     return spread
+
+
+def column_deviation(X, weight):
+    """Return the standard deviation (d,) of every column of `X` (n, d).
+
+    A constant column has the largest one of the others.
+    """
+    share = weight / weight.sum()
+    center = share @ X
+    deviation = np.sqrt(share @ (X - center) ** 2)
+    is_constant = deviation <= _CONSTANT * np.abs(center)
+    deviation[is_constant] = deviation.max() or np.abs(X).max() or 1.0
+    return deviation

@@ -98,11 +98,21 @@ class SmoothTests:
 
     def fit(self, values):
         """Fit polynomials to `values` (n, q): their values (n, q) and Jacobian (n, q, d)."""
+        phi, coef = self._regression(values)
+        slopes = self.library.jacobian(self.points)
+        jacobian = np.einsum("npd,pq->nqd", slopes, coef, optimize=True)
+        return phi @ coef, jacobian
+
+    def continued(self, values, points):
+        """Fit polynomials to `values` (n, q): their values here and at other points (m, d)."""
+        phi, coef = self._regression(values)
+        return phi @ coef, library_values(self.library, points) @ coef
+
+    def _regression(self, values):
+        """Return the polynomials (n, p) and their coefficients (p, q) that fit `values` (n, q)."""
         phi = library_values(self.library, self.points)
         weighted = phi * self.sqrt_share[:, None]
         targets = values * self.sqrt_share[:, None]
         with one_thread():
             coef, *_ = np.linalg.lstsq(weighted, targets, rcond=_RCOND)
-        slopes = self.library.jacobian(self.points)
-        jacobian = np.einsum("npd,pq->nqd", slopes, coef, optimize=True)
-        return phi @ coef, jacobian
+        return phi, coef

@@ -17,6 +17,8 @@ from sksym.evidence.floor import FloorRecursion
 from sksym.evidence.spectrum import EXACT, REJECT, Spectrum
 from sksym.lie_derivative import LieDerivative
 
+_UNCHANGED = 1e-10  # change of a function relative to those that the data show, that is none
+
 
 @dataclass(frozen=True, eq=False)
 class FittedEvidence(PlainState):
@@ -75,7 +77,11 @@ class FittedEvidence(PlainState):
                 changes.append(self.L.symmetry_matrix(coef))
         if not changes:
             return None
-        return np.concatenate(changes)
+        changes = np.concatenate(changes)
+        # Rotations leave what vanishes on a sphere alone: the largest change is round-off then.
+        speed = np.sqrt(np.diag(self.motion))
+        seen = np.linalg.norm(self.estimate.to_data) * speed
+        return None if (np.abs(changes) <= _UNCHANGED * seen).all() else changes
 
     def perturbation(self, xi):
         """Compute the change of ``vec L(xi, coef)`` for unit noise.

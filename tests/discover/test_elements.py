@@ -254,6 +254,55 @@ def test_errors_of_unequal_size(rng):
     assert model.fit(X, shifted(X) + noise).elements_.order == 3
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e6, 1e12])
+def test_reflections_through_the_origin_in_any_unit(unit):
+    X, y = samples(even)
+    model = SymmetryDiscoverer(signed_permutations, library=PolynomialLibrary(4)).fit(unit * X, y)
+    assert_allclose(model.elements_.matrices, [-np.eye(3)])
+
+
+def test_small_columns_are_moved_as_far_as_large_ones():
+    """Permutations among equal units; displacements count by columns, not by their sum."""
+
+    def mixed(X):
+        x, y, z = X.T
+        return x * y + x + y + 0.5 * (x**2 + y**2) * z + z**2 + 0.3 * z
+
+    X, y = samples(mixed)
+    units = np.array([1e-6, 1e-6, 1e6])
+    candidates = permutations(2).on_columns([0, 1], 3) + reflections(3)
+    model = SymmetryDiscoverer(candidates, library=PolynomialLibrary(3)).fit(X * units, y)
+    same = SymmetryDiscoverer(candidates, library=PolynomialLibrary(3)).fit(X, y)
+    assert model.elements_.names == same.elements_.names == ("swap",)
+    assert_allclose(model.element_defects_, same.element_defects_, rtol=1e-6)
+
+
+def test_elements_act_about_the_origin(rng):
+    """What is even about its centre is not so about a far origin; remedy: subtract the centre."""
+    X, y = samples(even)
+    far = X + 100
+    model = SymmetryDiscoverer(signed_permutations, library=PolynomialLibrary(4))
+    assert model.fit(far, y).elements_.n_elements == 0
+    assert_allclose(model.fit(far - 100, y).elements_.matrices, [-np.eye(3)])
+
+
+def test_verdicts():
+    """Near: broken beyond noise, but by less than `max_defect`."""
+
+    def nearly(X):
+        return square(X) ** 2 / 4 + X[:, 0] + 0.1 * X[:, 1]
+
+    model = discovered(nearly, reflections)
+    verdicts = {row.generator: row.verdict for row in model.report_}
+    assert verdicts == {"-x0": "broken", "-x1": "near", "-x2": "symmetry"}
+    strict = discovered(nearly, reflections, max_defect=0.01)
+    assert {row.generator: row.verdict for row in strict.report_} == {
+        "-x0": "broken",
+        "-x1": "broken",
+        "-x2": "undecided",
+    }
+
+
 def test_weights_and_units(rng):
     X, y = samples(shifted)
     weight = rng.uniform(0.5, 2, size=len(X))
@@ -269,20 +318,19 @@ def test_a_constant_has_every_symmetry(rng):
     assert model.elements_.order == 8
 
 
-def test_only_functions_fitted_in_a_library_have_discrete_candidates(rng):
-    X = rng.normal(size=(50, 2))
-    with pytest.raises(ValueError, match="Discrete candidates"):
-        SymmetryDiscoverer(reflections).fit(X)
-    with pytest.raises(ValueError, match="Discrete candidates"):
-        SymmetryDiscoverer(reflections, estimator=square).fit(X)
-
-
 def test_groups_that_are_not_searched_to_the_end_say_so():
     """A turn by one radian generates a group without end."""
     turn, _ = so(2).exp([1.0])
+    candidates = FiniteGroup([turn, np.diag([1.0, -1.0])])
+
+    def upright(X):
+        return X[:, 0] + square(X)
+
     with pytest.warns(UserWarning, match="missing"):
-        model = discovered(square, FiniteGroup([turn]), 2, degree=2)
-    assert model.elements_.n_elements == 1
+        model = discovered(upright, candidates, 2, degree=2)
+    assert_allclose(model.elements_.matrices, candidates.matrices[1:])
+    # Nothing is missing where all that generates the group is found.
+    assert discovered(square, candidates, 2, degree=2).elements_.n_elements == 2
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 12, 30])
