@@ -269,7 +269,7 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     @cache
     def labels_in(degree):
         library = PolynomialLibrary(degree).fit(X)
-        if library.n_output_features_ > most:
+        if degree > _LARGEST_DEGREE + 1 or library.n_output_features_ > most:
             return None
         no_targets = np.zeros((len(X), 1))
         samples = FunctionSamples(library, candidates, None, X, no_targets, weight)
