@@ -28,6 +28,7 @@ from sksym.libraries import PolynomialLibrary, evaluate, library_values
 _MOST_CLASSES = 10  # integers of more values than this are numbers
 _SAMPLES_PER_CLASS = 20  # on average: numbers of fewer are no labels
 _LARGEST_DEGREE = 4
+_MOST_MORE = 2  # degrees than that of the least cross-validated loss
 _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels determine
 _N_FOLDS = 5
 _REJECT = 0.01  # p value below which a symmetry is not declared
@@ -243,11 +244,11 @@ def probabilities(values):
 
 
 def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
-    """Return one more than the degree of the polynomials of least cross-validated log loss.
+    """Return one or two more than the degree of polynomials of least cross-validated log loss.
 
     A cross-validation takes too low a degree where the terms of the next are small. Then these
-    are no evidence of symmetry, so the degree grows until likelihood ratio tests no longer find
-    that terms of a higher degree are needed.
+    are no evidence of symmetry, so it is two more where likelihood ratio tests find that terms of
+    a higher degree are needed.
 
     Parameters
     ----------
@@ -268,7 +269,7 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
     @cache
     def labels_in(degree):
         library = PolynomialLibrary(degree).fit(X)
-        if library.n_output_features_ > most:
+        if degree > _LARGEST_DEGREE + 1 or library.n_output_features_ > most:
             return None
         no_targets = np.zeros((len(X), 1))
         samples = FunctionSamples(library, candidates, None, X, no_targets, weight)
@@ -287,13 +288,13 @@ def degree_for_labels(candidates, X, codes, n_classes, weight, rng):
         return best
     # One degree more shows what a function is not, if it can be afforded. Even functions need
     # none of the next odd degree, so the one after is looked at too.
-    for degree in range(best, _LARGEST_DEGREE + 1):
+    for degree in range(best, best + _MOST_MORE):
         larger = [labels_in(degree + 1), labels_in(degree + 2)]
         if larger[0] is None:
             return degree
         if not any(_is_needed(labels_in(degree), more) for more in larger if more is not None):
             return degree + 1
-    return _LARGEST_DEGREE + 1
+    return best + _MOST_MORE
 
 
 def _is_needed(labels, larger):

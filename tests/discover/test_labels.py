@@ -149,8 +149,8 @@ def test_order_of_the_classes_does_not_matter():
 
 
 def test_weights_repeat_samples():
-    X, y = labelled(sphere, 300, 0)
-    weight = np.random.default_rng(0).integers(0, 3, 300)
+    X, y = labelled(sphere, 600, 0)
+    weight = np.random.default_rng(0).integers(0, 3, 600)
     model = SymmetryDiscoverer(so, random_state=0).fit(X, y, sample_weight=weight)
     X_repeated = np.repeat(X, weight, axis=0)
     repeated = SymmetryDiscoverer(so, random_state=0).fit(X_repeated, np.repeat(y, weight))
