@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 from scipy.linalg import cho_factor, cho_solve, svd
 
 from sksym._estimator import warn
@@ -206,7 +205,7 @@ class ElementEvidence:
         noise = self.noise_in(constraints)
         factor = cho_factor(noise @ noise.T)
         miss = value @ cho_solve(factor, value)
-        return self.survival(miss, len(value))
+        return self.estimate.survival(miss, len(value))
 
     def _satterthwaite(self, matrix):
         """Return the p value of ``|matrix @ u|^2``, as large as noise makes it.
@@ -219,16 +218,7 @@ class ElementEvidence:
         mean = np.trace(gram)
         freedom = mean**2 / np.sum(gram**2)
         defect = matrix @ self.u
-        return self.survival(freedom * (defect @ defect) / mean, freedom)
-
-    def survival(self, miss, t):
-        """Return the probability that noise exceeds a sum of t squares in its own units."""
-        estimate = self.estimate
-        # An estimated covariance of many coefficients rejects too often, see `Estimate`.
-        t = t + (estimate.caution - 1) * len(self.u)
-        if np.isinf(estimate.dof):
-            return stats.chi2.sf(miss, t)
-        return stats.f.sf(miss / t, t, estimate.dof)
+        return self.estimate.survival(freedom * (defect @ defect) / mean, freedom)
 
     def _displacement(self, g):
         """Return how far an element moves samples and outputs, in units of their spread."""
@@ -342,7 +332,8 @@ def discrete_symmetries(candidates, samples, evidence, rule):
     # As for generators: a second pass, for errors of unequal size, where nothing was found.
     enough = len(X) >= _ROWS_PER_FUNCTION * samples.library.n_output_features_
     if rule.robust == "auto" and enough and not found.elements.n_elements:
-        fitted = replace(fitted, estimate=samples.robust_estimate())
+        core = samples.core
+        fitted = replace(fitted, estimate=core.robust_estimate(), X=core.X, weight=core.weight)
         with one_thread():
             robustly = find_elements(fitted, candidates, rule.max_defect)
         if robustly.elements.n_elements:

@@ -121,7 +121,7 @@ class Search:
             verdict=conclusion,
             library=self.problem.in_user_coordinates(library, self.X),
             dimension=self.X.shape[1],
-            coef=evidence.coef,
+            coef=samples.estimate.coef,  # of all samples, where the evidence leaves some out
             samples=samples,
         )
 

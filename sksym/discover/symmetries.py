@@ -90,9 +90,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         Relative tolerance of the null space of the invariants that `transform` gives; None: 1e-10.
     robust : bool or "auto", default="auto"
         For samples of a function: whether errors of unequal size are allowed for, by the HC3
-        sandwich covariance, in a second pass over the data. "auto": where nothing is found under
-        errors of equal size and there are five samples to a library function. It also helps with
-        functions that the library approximates only.
+        sandwich covariance, in further passes over the data without the 5 % of the samples that
+        are farthest from the centre. "auto": where nothing is found under errors of equal size and
+        there are five samples to a library function. It also helps with functions that the library
+        approximates only.
     random_state : int, RandomState or None, default=None
         Decides the folds that choose a degree or a method, and subsamples.
 
