@@ -36,8 +36,7 @@ def test_a_misfit_is_in_the_floor(d, degree, seed):
 
 def test_a_function_without_symmetry_gets_none_from_its_misfit():
     X, _ = bell(0, 2)
-    y = np.exp(-np.sum((X - 0.5) ** 2, axis=1)) + np.exp(-np.sum((X + [1, -1]) ** 2, axis=1))
-    y = y + 0.5 * np.tanh(2 * X[:, 0])
+    y = np.exp(-np.sum((X - 0.5) ** 2, axis=1)) + 0.5 * np.tanh(2 * X[:, 0])
     for degree in (3, 4, 6):
         model = SymmetryDiscoverer(library=PolynomialLibrary(degree)).fit(X, y)
         assert model.n_symmetries_ == 0
