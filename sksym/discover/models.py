@@ -27,6 +27,24 @@ def is_given(estimator):
     return callable(estimator) and not hasattr(estimator, "fit")
 
 
+def check_columns(model, X):
+    """Raise where a model was fitted on other columns than ``X`` (n, d) has."""
+    names = getattr(X, "columns", None)
+    expected = getattr(model, "feature_names_in_", None)
+    if names is not None and expected is not None and list(names) != list(expected):
+        raise ValueError(
+            f"The model was fitted on the columns {list(expected)}, but X has {list(names)}: pass "
+            "X with the columns of the fit, in their order."
+        )
+    n_expected = getattr(model, "n_features_in_", None)
+    shape = np.shape(X)
+    if n_expected is not None and len(shape) == 2 and shape[1] != n_expected:
+        raise ValueError(
+            f"The model was fitted on {n_expected} features, but X has {shape[1]}: pass X with "
+            "the columns of the fit."
+        )
+
+
 # --------------------------------------------------------------------------------- values, checked
 
 

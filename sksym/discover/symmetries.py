@@ -17,7 +17,7 @@ from sksym.discover.labels import (
     probabilities,
     read_labels,
 )
-from sksym.discover.models import is_given, model_values
+from sksym.discover.models import check_columns, is_given, model_values
 from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
@@ -230,6 +230,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         (n,), if there are twenty samples to a class; pass floats to have integers as numbers.
         """
         classes, y = self._numbered(y, sample_weight)
+        if is_given(self.estimator):
+            check_columns(self.estimator, X)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
         self._check_parameters(group, Y, classes)
@@ -302,6 +304,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             is_exact=self.snap and finding.method == "library",
             costs=_costs(problem, weight, finding),
             element_tests=self.element_tests_,
+            notes=finding.notes(self.max_defect),
         )
 
     @property

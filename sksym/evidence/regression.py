@@ -133,10 +133,10 @@ class FunctionSamples:
         of 0.1 %, but on the `core` of the samples in 0 to 2 %.
         """
         estimate = self.estimate
-        if estimate.dof <= 0:
+        size = np.linalg.norm(self.statistics.targets)
+        if estimate.dof <= 0 or not size:
             return estimate
         n = self.statistics.weight
-        size = np.linalg.norm(self.statistics.targets)
         round_off = 1e-12 * size / n
         scores = Scores(
             self.library,
