@@ -70,7 +70,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     estimator : regressor, callable or pair of callables, default=None
         Any regressor, cloned and fitted; or a model used as it is: ``FrozenEstimator(model)``, a
         function ``X (n, d) -> (n,) or (n, q)``, or a pair of that and its Jacobian, (n, d) or
-        (n, q, d). A model with a method ``jacobian`` is differentiated by it, others numerically.
+        (n, q, d). A model with a method ``jacobian`` is differentiated by it, a torch module, as it
+        predicts, by torch, others numerically.
     n_symmetries : "auto" or int, default="auto"
         "auto": for k = 1, 2, .. until a test rejects that the k smallest generators are zero
         (p <= 0.003), their echelon form is rounded to simple numbers within four standard
@@ -156,8 +157,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     -----
     The rule is one of least squares: it assumes independent noise, and a library that contains the
     function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
-    within that is declared below `max_defect`, else `undecided_`. What ``library=None`` has chosen
-    is ``library_.degree``. Symmetries that every function of a library has do not count.
+    within that is declared below `max_defect`, else `undecided_`. That supposes that the samples
+    are as symmetric as the function: in many samples of a box a misfit breaks rotations. What
+    ``library=None`` has chosen is ``library_.degree``. Symmetries that every function of a library
+    has do not count.
     Labels are independent given X, and their log odds lie in the library. Where the library
     separates the classes the fit is penalised, with a warning.
     Cost: one pass for a streamed R factor, O(n p^2), then O(r p^3) whatever n. Models are

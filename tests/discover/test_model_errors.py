@@ -54,6 +54,7 @@ def test_without_targets_the_error_is_unknown_and_gaps_are_named(trained):
     assert frozen.model_error_ is None
     assert frozen.n_symmetries_ == 0
     assert frozen.undecided_ == 1
+    assert "model error unknown" in str(frozen.report_)
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
@@ -67,6 +68,13 @@ def test_a_poor_network_invents_nothing(seed):
     truth = so(2).on_columns([0, 1], 3)
     if found.n_symmetries_:
         assert subspace_angles(found.algebra_.flat().T, truth.flat().T).max() < 0.1
+    # Where the error of the model hides what it has learnt, the report says so.
+    text = str(found.report_)
+    assert f"model error, in the floors: {100 * found.model_error_:.2g} %" in text
+    if found.noise_floor_ > 0.05:
+        assert found.undecided_ > 0
+        assert found.report_[0].verdict == "undecided"
+        assert f"the noise floor of {found.noise_floor_:.2g} is above 0.05" in text
 
 
 def test_smooth_tests_project_and_fit(rng):
