@@ -97,7 +97,8 @@ def _of_function(group, search, finding):
     # As for generators: a second pass, for errors of unequal size, where nothing was found.
     enough = len(samples.X) >= _ROWS_PER_FUNCTION * samples.library.n_output_features_
     if discoverer.robust == "auto" and enough and not found.elements.n_elements:
-        fitted = replace(fitted, estimate=samples.robust_estimate())
+        core = samples.core
+        fitted = replace(fitted, estimate=core.robust_estimate(), X=core.X, weight=core.weight)
         with one_thread():
             robustly = find_elements(fitted, group.elements, discoverer.max_defect)
         if robustly.elements.n_elements:

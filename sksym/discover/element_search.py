@@ -254,7 +254,7 @@ class _Terms:
         is_independent = variance > _DEPENDENT * variance[-1]
         value = axes[:, is_independent].T @ (value[is_free] / unit)
         miss = np.sum(value**2 / variance[is_independent])
-        return self.evidence.survival(miss, len(value)) > _REJECT
+        return self.evidence.estimate.survival(miss, len(value)) > _REJECT
 
     def _difference(self, element, terms):
         """Return what vanishes for a symmetry as a matrix on the coefficients, sparse (m, q p).

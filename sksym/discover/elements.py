@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 from scipy.linalg import cho_factor, cho_solve, svd
 
 from sksym._linalg import merge_rows, row_blocks
@@ -136,7 +135,7 @@ class ElementEvidence:
         noise = self.noise_in(constraints)
         factor = cho_factor(noise @ noise.T)
         miss = value @ cho_solve(factor, value)
-        return self.survival(miss, len(value))
+        return self.estimate.survival(miss, len(value))
 
     def _satterthwaite(self, matrix):
         """Return the p value of ``|matrix @ u|^2``, as large as noise makes it.
@@ -149,16 +148,7 @@ class ElementEvidence:
         mean = np.trace(gram)
         freedom = mean**2 / np.sum(gram**2)
         defect = matrix @ self.u
-        return self.survival(freedom * (defect @ defect) / mean, freedom)
-
-    def survival(self, miss, t):
-        """Return the probability that noise exceeds a sum of t squares in its own units."""
-        estimate = self.estimate
-        # An estimated covariance of many coefficients rejects too often, see `Estimate`.
-        t = t + (estimate.caution - 1) * len(self.u)
-        if np.isinf(estimate.dof):
-            return stats.chi2.sf(miss, t)
-        return stats.f.sf(miss / t, t, estimate.dof)
+        return self.estimate.survival(freedom * (defect @ defect) / mean, freedom)
 
     def _displacement(self, g):
         """Return how far an element moves samples and outputs, in units of their spread."""

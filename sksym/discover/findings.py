@@ -29,6 +29,8 @@ from sksym.evidence import (
 from sksym.groups import Group
 from sksym.libraries import PolynomialLibrary
 
+_MODEL_CAUTION = 2.0  # times the floor of a model must be below the largest defect
+
 
 @dataclass(frozen=True, eq=False)
 class Finding:
@@ -61,6 +63,32 @@ class Finding:
     samples: FunctionSamples | None = None
     model_error: float | None = None
     classes: np.ndarray | None = None
+
+    def notes(self, max_defect):
+        """Return sentences about how sure this is, for the end of a report.
+
+        Parameters
+        ----------
+        max_defect : float
+            Largest noise floor at which a symmetry is declared.
+        """
+        notes = []
+        if self.method == "model":
+            if self.model_error is None:
+                notes.append("model error unknown: floors are those of its derivative alone")
+            else:
+                error = f"{100 * self.model_error:.2g} % of the spread of y"
+                notes.append(f"model error, in the floors: {error}")
+                max_defect = max_defect / _MODEL_CAUTION
+        floor = self.verdict.floor
+        if self.verdict.undecided and np.isinf(floor):
+            notes.append("undecided: too few samples for so many candidates or functions")
+        elif self.verdict.undecided and floor > max_defect:
+            notes.append(
+                f"undecided: the noise floor of {floor:.2g} is above {max_defect:.2g}; more "
+                "samples, or a better model, would decide"
+            )
+        return tuple(notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +152,7 @@ class Search:
             verdict=conclusion,
             library=self.problem.in_user_coordinates(library, self.X),
             dimension=self.X.shape[1],
-            coef=evidence.coef,
+            coef=samples.estimate.coef,  # of all samples, where the evidence leaves some out
             samples=samples,
         )
 
@@ -174,7 +202,7 @@ class Search:
         max_defect = self.discoverer.max_defect
         if error is not None:
             # A defect of two floors is not rejected, so that one of `max_defect` must be.
-            max_defect = max_defect / 2
+            max_defect = max_defect / _MODEL_CAUTION
         conclusion = self._verdict(evidence, max_defect)
         if error is None:
             # Nobody knows how far the model is from what it was fitted to.

@@ -5,7 +5,7 @@ import warnings
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sksym.discover.models import is_given
+from sksym.discover.models import check_columns, is_given
 from sksym.discover.symmetries import SymmetryDiscoverer
 from sksym.groups import aff
 
@@ -55,9 +55,9 @@ def symmetry_report(model, X, y=None, candidates=aff, output=None):
     """
     if hasattr(model, "predict") and not hasattr(model, "fit"):
         model = model.predict
+    check_columns(model, X)
     if not is_given(model):
         check_is_fitted(model)
-        _check_columns(model, X)
         model = FrozenEstimator(model)
     discoverer = SymmetryDiscoverer(
         candidates,
@@ -69,21 +69,3 @@ def symmetry_report(model, X, y=None, candidates=aff, output=None):
         # Columns were compared above; models are differentiated at plain arrays.
         warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
         return discoverer.fit(X, y).report_
-
-
-def _check_columns(model, X):
-    """Raise where a model was fitted on other columns than X has."""
-    names = getattr(X, "columns", None)
-    expected = getattr(model, "feature_names_in_", None)
-    if names is not None and expected is not None and list(names) != list(expected):
-        raise ValueError(
-            f"The model was fitted on the columns {list(expected)}, but X has {list(names)}: pass "
-            "X with the columns of the fit, in their order."
-        )
-    n_expected = getattr(model, "n_features_in_", None)
-    shape = getattr(X, "shape", None)
-    if n_expected is not None and shape is not None and len(shape) == 2 and shape[1] != n_expected:
-        raise ValueError(
-            f"The model was fitted on {n_expected} features, but X has {shape[1]}: pass X with "
-            "the columns of the fit."
-        )

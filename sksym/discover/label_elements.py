@@ -79,7 +79,7 @@ class LabelElements(ElementEvidence):
         """Return the p value of the hypothesis that constraints (t, q rank) hold."""
         functions = self._obeying(constraints, self.estimate.from_data.T)
         miss, rank = self.estimate.deviance(functions)
-        return self.survival(miss, len(self.u) - rank)
+        return self.estimate.survival(miss, len(self.u) - rank)
 
     def _obeying(self, constraints, functions):
         """Return those (k, p) of some functions (.., p) that obey constraints (t, q rank)."""

@@ -4,13 +4,8 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from sksym.discover.sampling import column_spread, some_rows
-from sksym.discover.scores import (
-    has_labels,
-    is_torch_module,
-    module_function,
-    module_jacobian,
-    score_function,
-)
+from sksym.discover.scores import has_labels, score_function
+from sksym.discover.torch_modules import TorchFunction, is_torch_module
 from sksym.libraries import central_differences, complex_step
 
 _ROWS_FOR_STEP = 200
@@ -30,6 +25,24 @@ def is_given(estimator):
     if isinstance(estimator, FrozenEstimator | tuple):
         return True
     return callable(estimator) and not hasattr(estimator, "fit")
+
+
+def check_columns(model, X):
+    """Raise where a model was fitted on other columns than ``X`` (n, d) has."""
+    names = getattr(X, "columns", None)
+    expected = getattr(model, "feature_names_in_", None)
+    if names is not None and expected is not None and list(names) != list(expected):
+        raise ValueError(
+            f"The model was fitted on the columns {list(expected)}, but X has {list(names)}: pass "
+            "X with the columns of the fit, in their order."
+        )
+    n_expected = getattr(model, "n_features_in_", None)
+    shape = np.shape(X)
+    if n_expected is not None and len(shape) == 2 and shape[1] != n_expected:
+        raise ValueError(
+            f"The model was fitted on {n_expected} features, but X has {shape[1]}: pass X with "
+            "the columns of the fit."
+        )
 
 
 # --------------------------------------------------------------------------------- values, checked
@@ -53,7 +66,7 @@ def _function(model):
     if has_labels(model):
         return score_function(model)
     if is_torch_module(model):
-        return module_function(model)
+        return TorchFunction(model)
     return model.predict if hasattr(model, "predict") else model
 
 
@@ -62,7 +75,7 @@ def _own_jacobian(model):
     if isinstance(model, tuple):
         return model[1]
     if is_torch_module(model):
-        return module_jacobian(model)
+        return TorchFunction(model).jacobian
     return getattr(model, "jacobian", None)
 
 
@@ -168,7 +181,8 @@ def derivatives(model, X, rng):
     q = jacobian.shape[1]
     if q != values.shape[1]:
         raise ValueError(f"The Jacobian has {q} outputs, but the model has {values.shape[1]}.")
-    return values, jacobian, _OWN_ERROR
+    error = TorchFunction(model).round_off if is_torch_module(model) else _OWN_ERROR
+    return values, jacobian, error
 
 
 def _numerical_jacobian(model, X, values, rng):

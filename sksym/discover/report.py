@@ -101,6 +101,8 @@ class SymmetryReport(Sequence):
     spectrum_intervals : ndarray of shape (k, 2)
         Intervals of 95 % for the singular values of the discoverer, ascending. Those of
         declared symmetries belong to no single row where there are several.
+    notes : tuple of str
+        On the error of a model, and on what would decide about undecided directions.
 
     Examples
     --------
@@ -120,6 +122,7 @@ class SymmetryReport(Sequence):
     total_cost: float
     total_cost_error: float
     spectrum_intervals: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self):
         return len(self.rows)
@@ -156,7 +159,7 @@ class SymmetryReport(Sequence):
         if np.isfinite(self.total_cost):
             total = _percent(self.total_cost, self.total_cost_error)
             lines.append(f"cost of all declared symmetries together: {total}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     __repr__ = __str__
 
@@ -235,6 +238,8 @@ class ReportSource:
     costs : EnforcingCost or None
     element_tests : tuple of ElementTest
         Of discrete candidates.
+    notes : tuple of str
+        How sure the whole is, in sentences.
     """
 
     candidates: LieAlgebra | VectorFields
@@ -246,6 +251,7 @@ class ReportSource:
     is_exact: bool
     costs: EnforcingCost | None
     element_tests: tuple[ElementTest, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def report(self):
@@ -261,7 +267,8 @@ class ReportSource:
         total = (np.nan, np.nan)
         if self.costs is not None:
             total = self.costs.of(self.generators, self.is_exact)
-        return SymmetryReport(tuple(rows), *total, np.reshape(intervals, (-1, 2)))
+        intervals = np.reshape(intervals, (-1, 2))
+        return SymmetryReport(tuple(rows), *total, intervals, self.notes)
 
     @cached_property
     def near(self):

@@ -1,4 +1,4 @@
-"""What is differentiated of classifiers and of torch modules: scores, as functions of rows."""
+"""What is differentiated of classifiers: scores, as functions of rows."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -55,46 +55,3 @@ def log_odds_of(probabilities):
     if p.shape[1] == 2:
         return logarithm[:, 1] - logarithm[:, 0]
     return logarithm - logarithm.mean(axis=1, keepdims=True)
-
-
-def is_torch_module(model):
-    """Tell whether a model is called on tensors: it has `parameters`, and no `predict`."""
-    return callable(model) and hasattr(model, "parameters") and not hasattr(model, "predict")
-
-
-def module_function(module):
-    """Return a torch module as a function of rows X (n, d)."""
-    import torch
-
-    dtype = _dtype_of(module)
-
-    def values(X):
-        # Without a graph: values are needed more often than slopes.
-        with torch.no_grad():
-            return module(torch.as_tensor(X, dtype=dtype))
-
-    return values
-
-
-def module_jacobian(module):
-    """Return the exact Jacobian (n, q, d) of a torch module, as a function of rows X (n, d)."""
-    import torch
-
-    dtype = _dtype_of(module)
-
-    # A row at a time, mapped over all: batches must not mix, as they do in batch normalisation.
-    def of_row(row):
-        return module(row[None])[0]
-
-    def jacobian(X):
-        rows = torch.as_tensor(X, dtype=dtype)
-        return torch.func.vmap(torch.func.jacrev(of_row))(rows)
-
-    return jacobian
-
-
-def _dtype_of(module):
-    """Return the type of the first parameter of a module, None where it has none."""
-    for parameter in module.parameters():
-        return parameter.dtype
-    return None

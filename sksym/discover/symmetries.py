@@ -17,7 +17,7 @@ from sksym.discover.labels import (
     probabilities,
     read_labels,
 )
-from sksym.discover.models import is_given, model_values
+from sksym.discover.models import check_columns, is_given, model_values
 from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
@@ -71,7 +71,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     estimator : regressor, callable or pair of callables, default=None
         Any regressor, cloned and fitted; or a model used as it is: ``FrozenEstimator(model)``, a
         function ``X (n, d) -> (n,) or (n, q)``, or a pair of that and its Jacobian, (n, d) or
-        (n, q, d). A model with a method ``jacobian`` is differentiated by it, others numerically.
+        (n, q, d). A model with a method ``jacobian`` is differentiated by it, a torch module, as it
+        predicts, by torch, others numerically.
     n_symmetries : "auto" or int, default="auto"
         "auto": for k = 1, 2, .. until a test rejects that the k smallest generators are zero
         (p <= 0.003), their echelon form is rounded to simple numbers within four standard
@@ -91,10 +92,11 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         Relative tolerance of the null space of the invariants that `transform` gives; None: 1e-10.
     robust : bool or "auto", default="auto"
         For samples of a function: whether errors of unequal size are allowed for, by the HC3
-        sandwich covariance, in a second pass over the data. "auto": where nothing is found under
-        errors of equal size and there are five samples to a library function. It also helps with
-        functions that the library approximates only. The errors of labels follow from their
-        probabilities: True is refused, "auto" and False are the same.
+        sandwich covariance, in further passes over the data without the 5 % of the samples that
+        are farthest from the centre. "auto": where nothing is found under errors of equal size and
+        there are five samples to a library function. It also helps with functions that the library
+        approximates only. The errors of labels follow from their probabilities: True is refused,
+        "auto" and False are the same.
     random_state : int, RandomState or None, default=None
         Decides the folds that choose a degree or a method, and subsamples.
 
@@ -158,8 +160,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     -----
     The rule is one of least squares: it assumes independent noise, and a library that contains the
     function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
-    within that is declared below `max_defect`, else `undecided_`. What ``library=None`` has chosen
-    is ``library_.degree``. Symmetries that every function of a library has do not count.
+    within that is declared below `max_defect`, else `undecided_`. That supposes that the samples
+    are as symmetric as the function: in many samples of a box a misfit breaks rotations. What
+    ``library=None`` has chosen is ``library_.degree``. Symmetries that every function of a library
+    has do not count.
     Labels are independent given X, and their log odds lie in the library, with a normal prior of
     standard deviation 5 for each function; a warning says where the library separates the classes.
     Of a cubic function of three features 500 labels mostly show a defect of 0.5, where they are
@@ -252,6 +256,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         (n,), if there are twenty samples to a class; pass floats to have integers as numbers.
         """
         classes, y = self._numbered(y, sample_weight)
+        if is_given(self.estimator):
+            check_columns(self.estimator, X)
         X, Y, weight, one_target = self._training_rows(X, y, sample_weight)
         group = _candidates_on(self.candidates, X)
         self._check_parameters(group, Y, classes)
@@ -324,6 +330,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             is_exact=self.snap and finding.method == "library",
             costs=_costs(problem, weight, finding),
             element_tests=self.element_tests_,
+            notes=finding.notes(self.max_defect),
         )
 
     @property

@@ -21,11 +21,11 @@ from sksym.evidence.regression import (
     motion,
     output_scale,
     pooled_spread,
-    sandwich,
     symmetries_of_function,
 )
 from sksym.evidence.rounding import exact_forms, in_units_of, readable, rounded
 from sksym.evidence.sampled import SampledEvidence
+from sksym.evidence.sandwich import sandwich
 from sksym.evidence.selection import (
     Verdict,
     check_rule,

@@ -42,8 +42,9 @@ class Estimate:
         Degrees of freedom behind the noise; infinite where it is known, 0 where nothing is known.
     n : float
         Number of observations, outputs counted.
-    caution : float
-        Factor on the number of errors in tests of a subspace, 1 where the noise is known well.
+    covariance_dof : float
+        Degrees of freedom of a covariance whose entries were all estimated; infinite where it is
+        known up to its size.
     resolution : float
         Round-off of the inputs relative to their spread.
     """
@@ -55,7 +56,7 @@ class Estimate:
     noise: np.ndarray | float
     dof: float
     n: float
-    caution: float = 1.0
+    covariance_dof: float = np.inf
     resolution: float = 0.0
 
     # Whether the distance from the fit, in units of the noise, is all that the data say.
@@ -113,7 +114,7 @@ class Estimate:
         )
 
     @classmethod
-    def with_covariance(cls, coef, covariance, *, n, dof=np.inf, caution=1.0):
+    def with_covariance(cls, coef, covariance, *, n, dof=np.inf, covariance_dof=np.inf):
         """Take coefficients with any covariance: sandwich, clustered, inverse Fisher information.
 
         Parameters
@@ -124,9 +125,10 @@ class Estimate:
         n : float
             Number of observations, outputs counted.
         dof : float, default=inf
-            Degrees of freedom from which the covariance was estimated; infinite: it is known.
-        caution : float, default=1.0
-            2 suits sandwich and clustered covariances, see `FunctionSamples.robust_estimate`.
+            Degrees of freedom from which its size was estimated; infinite: it is known.
+        covariance_dof : float, default=inf
+            Degrees of freedom from which all of its entries were estimated: that of clusters has
+            as many as there are clusters; for a sandwich see `FunctionSamples.robust_estimate`.
 
         Raises
         ------
@@ -150,12 +152,12 @@ class Estimate:
             noise=_covariance_factor(covariance, coef.size),
             dof=dof,
             n=n,
-            caution=caution,
+            covariance_dof=covariance_dof,
         )
 
-    def with_noise(self, noise, caution=1.0):
+    def with_noise(self, noise, covariance_dof=np.inf):
         """Return the same estimate with errors ``noise @ N(0, I)`` of ``u.ravel()``."""
-        return replace(self, noise=noise, caution=caution)
+        return replace(self, noise=noise, covariance_dof=covariance_dof)
 
     @property
     def rank(self):
@@ -234,7 +236,7 @@ class Estimate:
     def judge(self, miss, n_constraints):
         """Test constraints that move the fit by a squared distance, in units of the noise.
 
-        By F, or by chi square where the noise is known; without constraints nothing is tested.
+        See `survival`; without constraints nothing is tested.
 
         Parameters
         ----------
@@ -247,18 +249,35 @@ class Estimate:
         bic : float
             Against the fit without constraints, which has 0; infinite without constraints.
         """
-        # A covariance of unequal errors is itself uncertain: it counts as more constraints.
-        n_constraints = n_constraints + (self.caution - 1) * len(self.coef) * self.rank
         if n_constraints <= 0:
             return 1.0, np.inf
         # Exact data have almost no noise, in whose units round-off is large.
         round_off = EXACT**2 * (self.observed @ self.observed)
         miss = max(miss - round_off, 0.0)
+        freedom = self.covariance_dof - n_constraints + 1
+        if freedom < 1:
+            return 1.0, np.inf  # a covariance of fewer rows says nothing about so many
+        p_value = self.survival(miss, n_constraints)
+        if np.isfinite(freedom):
+            miss = miss * freedom / self.covariance_dof
         penalty = n_constraints * np.log(self.n)
         if np.isinf(self.dof):
-            return stats.chi2.sf(miss, n_constraints), miss - penalty
-        p_value = stats.f.sf(miss / n_constraints, n_constraints, self.dof)
+            return p_value, miss - penalty
         return p_value, self.n * np.log1p(miss / self.dof) - penalty
+
+    def survival(self, miss, t):
+        """Return the probability that noise exceeds a sum of t squares, in units of the noise.
+
+        By chi square where the noise is known, by F where its size was estimated, and by
+        Hotelling's law where its whole covariance was.
+        """
+        if np.isfinite(self.covariance_dof):
+            freedom = max(self.covariance_dof - t + 1, 1.0)
+            ratio = miss * freedom / (self.covariance_dof * t)
+            return stats.f.sf(ratio, t, freedom)
+        if np.isinf(self.dof):
+            return stats.chi2.sf(miss, t)
+        return stats.f.sf(miss / t, t, self.dof)
 
 
 def output_noise(rss, dof, round_off):

@@ -16,6 +16,7 @@ from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
 from sksym.evidence.rounding import exact_forms, in_units_of
+from sksym.evidence.sandwich import Scores, core_rows
 from sksym.evidence.selection import echelon_form, select, verdict
 from sksym.groups import Group, LieAlgebra, VectorFields, represent
 from sksym.libraries import Library, NotClosedError, library_values
@@ -25,8 +26,6 @@ from sksym.statistics import regression_statistics, statistics_through
 _ROWS_PER_FUNCTION = 5  # from which a sandwich covariance is trusted
 _VARIED = 1e-9  # what a fit varies relative to the targets, beside round-off
 _CONSTANT = 1e-12  # spread relative to the size of outputs that is round-off
-_LARGEST_LEVERAGE = 0.999
-_SANDWICH_CAUTION = 2.0  # factor on the errors that a test with a sandwich covariance counts
 
 
 @dataclass(frozen=True)
@@ -111,21 +110,35 @@ class FunctionSamples:
         """The least-squares fit, with errors of equal size."""
         return Estimate.least_squares(self.statistics, self.resolution)
 
+    @cached_property
+    def core(self):
+        """The samples without the twentieth that is farthest from the centre.
+
+        A fit follows its farthest samples, whose residuals say little of their errors, and there
+        the slopes of polynomials that approximate a function are worst.
+        """
+        # Rows that an operator mixes cannot be left out one by one.
+        if self.operator is not None or self.row_weight is not None:
+            return self
+        rows = core_rows(self.X, self.weight)
+        return replace(self, X=self.X[rows], Y=self.Y[rows], weight=self.weight[rows])
+
     def robust_estimate(self):
         """Return the fit with the HC3 sandwich covariance, which allows for unequal errors.
 
-        It takes a second pass over the data (MacKinnon and White 1985). Joint tests with an
-        estimated covariance of many coefficients reject what is true too often, hence `caution`:
-        without it a true symmetry of a field of quartic polynomials is rejected in 39 % of
-        experiments with 400 samples, with it in 13 %, at a nominal level of 0.1 %.
+        It takes two more passes over the data. Tests with a covariance that was estimated itself
+        are Hotelling's, with the degrees of freedom of `Scores.freedom`. Simulated: true
+        symmetries of 11 functions and fields, among them functions outside of the library, with 7
+        to 30 samples to a coefficient, are rejected in 0 to 22 % of experiments at a nominal level
+        of 0.1 %, but on the `core` of the samples in 0 to 2 %.
         """
         estimate = self.estimate
-        if estimate.dof <= 0:
+        size = np.linalg.norm(self.statistics.targets)
+        if estimate.dof <= 0 or not size:
             return estimate
         n = self.statistics.weight
-        size = np.linalg.norm(self.statistics.targets)
         round_off = 1e-12 * size / n
-        errors = sandwich(
+        scores = Scores(
             self.library,
             self.X,
             self.Y,
@@ -134,10 +147,11 @@ class FunctionSamples:
             estimate.from_data,
             self.operator,
         )
+        errors = scores.covariance_factor()
         # Round-off in every direction, so that exact data have a covariance that is not singular.
         identity = np.eye(len(errors))
         noise = np.hstack([errors, round_off * identity])
-        return estimate.with_noise(noise, _SANDWICH_CAUTION)
+        return estimate.with_noise(noise, scores.freedom(noise))
 
     def evidence(self, estimate):
         """Return what an estimate of the function says about the candidates."""
@@ -205,7 +219,8 @@ def symmetries_of_function(samples, rule, robust="auto"):
     """Find which candidates leave a sampled function unchanged, by a fit in a library.
 
     Least squares, then selection by enforcing; see `select`. With ``robust="auto"`` errors of
-    unequal size are allowed for where errors of equal size let nothing be found.
+    unequal size are allowed for where errors of equal size let nothing be found: on the `core` of
+    the samples, so that what a library cannot follow far away counts for no more than it is.
 
     Parameters
     ----------
@@ -218,21 +233,28 @@ def symmetries_of_function(samples, rule, robust="auto"):
     evidence : FittedEvidence
     found : Verdict
     """
-    estimate = samples.robust_estimate() if robust is True else samples.estimate
-    evidence = samples.evidence(estimate)
+    if robust is True:
+        return _robustly(samples, rule)
+    evidence = samples.evidence(samples.estimate)
     found = decide(samples, evidence, rule)
     n_rows = samples.weight.sum()
     n_functions = samples.library.n_output_features_
     # With fewer rows a sandwich underestimates the errors, and finds what is not there.
     may_be_robust = robust == "auto" and n_rows >= _ROWS_PER_FUNCTION * n_functions
     if may_be_robust and not len(found.generators):
-        robust_evidence = samples.evidence(samples.robust_estimate())
-        found_robustly = decide(samples, robust_evidence, rule)
+        robust_evidence, found_robustly = _robustly(samples, rule)
         # Without a place in the errors a misfit of the library rejects what it only hides.
         is_hidden = found_robustly.undecided > found.undecided
         if len(found_robustly.generators) or is_hidden:
             return robust_evidence, found_robustly
     return evidence, found
+
+
+def _robustly(samples, rule):
+    """Return evidence and verdict on the core of the samples, with errors of unequal size."""
+    core = samples.core
+    evidence = core.evidence(core.robust_estimate())
+    return evidence, decide(core, evidence, rule)
 
 
 def decide(samples, evidence, rule):
@@ -282,50 +304,6 @@ def derivative_on_data(library, candidates, B, X, weight, tests):
     except NotClosedError:
         L = LieDerivative.sampled(library, candidates, None, X, weight)
         return replace(L.in_own_generators(), B=B)
-
-
-def sandwich(library, X, Y, weight, coef, from_data, operator=None):
-    """Return a factor (q rank, e) of the HC3 covariance of a fit in orthonormal coordinates.
-
-    Parameters
-    ----------
-    library : fitted Library
-    X : ndarray of shape (n, d)
-    Y : ndarray of shape (m, q)
-    weight : ndarray of shape (m,)
-        Of the rows of Y.
-    coef : ndarray of shape (q, p)
-    from_data : ndarray of shape (p, rank)
-        Functions that are orthonormal on the data.
-    operator : callable, default=None
-        As in `FunctionSamples`.
-    """
-    n = weight.sum()
-    q = Y.shape[1]
-    rank = from_data.shape[1]
-    q_rank = q * rank
-    if operator is None:
-        blocks = row_blocks(len(X), library.n_output_features_ + q_rank)
-    else:
-        blocks = [slice(None)]  # through an operator all at once
-    factor = None
-    with one_thread():
-        for rows in blocks:
-            phi = library_values(library, X[rows])
-            if operator is not None:
-                phi = operator(phi)
-            u = phi @ from_data
-            leverage = np.sum(u**2, axis=1) / n
-            leverage = np.minimum(leverage, _LARGEST_LEVERAGE)
-            # Residuals as if each row had been left out: HC3.
-            residual = Y[rows] - phi @ coef.T
-            residual = residual / (1 - leverage)[:, None]
-            sqrt_weight = np.sqrt(weight[rows])
-            residual = residual * sqrt_weight[:, None] / n
-            score = residual[:, :, None] * u[:, None]
-            score = score.reshape(-1, q_rank)
-            factor = merge_rows(factor, score)
-    return factor.T
 
 
 def library_statistics(library, X, Y, weight):

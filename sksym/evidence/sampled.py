@@ -51,7 +51,11 @@ class SampledEvidence:
         floor : float
             What errors contribute to each, in the root mean square.
         """
-        if k > len(self.spectrum.generators):
+        n, c, _ = self.rows.shape
+        n_generators = len(self.spectrum.generators)
+        # Among more generators than rows there are some along which nothing changes, whatever
+        # the function.
+        if k > n_generators or n * c < n_generators:
             return True, np.inf
         floor, defect = self._root_means[:, k - 1]
         # The floor is an estimate itself: a defect of up to twice as much is not rejected.

@@ -1,5 +1,6 @@
 """Models that are not exact: their own error, classifiers, tensors."""
 
+import contextlib
 import sys
 import types
 
@@ -53,6 +54,7 @@ def test_without_targets_the_error_is_unknown_and_gaps_are_named(trained):
     assert frozen.model_error_ is None
     assert frozen.n_symmetries_ == 0
     assert frozen.undecided_ == 1
+    assert "model error unknown" in str(frozen.report_)
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
@@ -66,6 +68,13 @@ def test_a_poor_network_invents_nothing(seed):
     truth = so(2).on_columns([0, 1], 3)
     if found.n_symmetries_:
         assert subspace_angles(found.algebra_.flat().T, truth.flat().T).max() < 0.1
+    # Where the error of the model hides what it has learnt, the report says so.
+    text = str(found.report_)
+    assert f"model error, in the floors: {100 * found.model_error_:.2g} %" in text
+    if found.noise_floor_ > 0.05:
+        assert found.undecided_ > 0
+        assert found.report_[0].verdict == "undecided"
+        assert f"the noise floor of {found.noise_floor_:.2g} is above 0.05" in text
 
 
 def test_smooth_tests_project_and_fit(rng):
@@ -115,38 +124,52 @@ def test_extreme_probabilities_are_clipped_with_a_warning():
     assert_allclose(many, 0)
 
 
+class FakeTensor(np.ndarray):
+    requires_grad = True
+
+    def requires_grad_(self):
+        return self
+
+    detach = cpu = double = requires_grad_
+
+    def numpy(self):
+        return np.asarray(self)
+
+
 class FakeModule:
-    """Stands for a torch module: called on tensors, with parameters."""
+    """Stands for a torch module: called on tensors, with parameters, parts and a mode."""
+
+    training = True
 
     def parameters(self):
-        return iter([np.zeros(1)])
+        return iter(())
+
+    def modules(self):
+        return iter((self,))
+
+    def eval(self):
+        self.training = False
 
     def __call__(self, X):
-        return np.sum(np.asarray(X) ** 2, axis=-1, keepdims=True)
+        assert not self.training
+        return np.sum(X**2, axis=-1, keepdims=True)
 
 
 def fake_torch():
     torch = types.ModuleType("torch")
-
-    class NoGrad:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return False
-
-    torch.no_grad = NoGrad
-    torch.as_tensor = np.asarray
-    torch.func = types.SimpleNamespace(
-        jacrev=lambda function: lambda row: 2 * row[None],
-        vmap=lambda function: lambda rows: np.stack([function(row) for row in rows]),
-    )
+    torch.no_grad = torch.enable_grad = contextlib.nullcontext
+    torch.tensor = lambda X: np.array(X).view(FakeTensor)
+    torch.finfo = np.finfo
+    torch.autograd = types.SimpleNamespace(grad=lambda values, rows, **_: (2 * rows,))
     return torch
 
 
 def test_torch_modules_are_differentiated_exactly(monkeypatch, rng):
+    """With torch itself: tests/discover/test_torch_modules.py."""
     monkeypatch.setitem(sys.modules, "torch", fake_torch())
-    X = rng.normal(size=(200, 3))
-    found = SymmetryDiscoverer(so(3) + LieAlgebra(np.eye(3)[None]), estimator=FakeModule()).fit(X)
+    X = rng.normal(size=(300, 3))
+    module = FakeModule()
+    found = SymmetryDiscoverer(so(3) + LieAlgebra(np.eye(3)[None]), estimator=module).fit(X)
     assert found.algebra_name_ == "so(3)"
     assert found.noise_floor_ < 1e-11
+    assert module.training

@@ -1,6 +1,9 @@
 """Symmetries of given models: derivatives, their errors, and errors that name the sample."""
 
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import subspace_angles
@@ -12,7 +15,16 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
-from sksym import SymmetricRidge, SymmetryDiscoverer, aff, gl, so, vector, vector_fields
+from sksym import (
+    SymmetricRidge,
+    SymmetryDiscoverer,
+    aff,
+    gl,
+    so,
+    symmetry_report,
+    vector,
+    vector_fields,
+)
 from sksym.discover.models import derivatives
 from sksym.libraries import PolynomialLibrary
 
@@ -195,3 +207,24 @@ def test_what_an_estimator_needs(rng):
         SymmetryDiscoverer(gl, estimator=wave, output=vector).fit(X)
     with pytest.raises(ValueError, match="The model has 1 outputs, but y has 2"):
         SymmetryDiscoverer(gl, estimator=wave).fit(X, X)
+
+
+def test_more_candidates_than_rows_are_no_evidence(rng):
+    """At n points some of more than n fields are always tangent to the level sets."""
+    X = rng.normal(size=(7, 3))
+    model = SymmetryDiscoverer(aff, estimator=wave).fit(X, wave(X))
+    assert model.n_symmetries_ == 0
+    assert model.undecided_ == model.singular_values_.size == 12
+    assert "too few samples" in str(model.report_)
+    enough = SymmetryDiscoverer(so, estimator=wave).fit(X, wave(X))
+    assert_rotations(enough, 3)
+
+
+def test_frozen_models_of_other_columns(rng):
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    frozen = FrozenEstimator(LinearRegression().fit(X, X["a"]))
+    for use in (SymmetryDiscoverer(gl, estimator=frozen).fit, partial(symmetry_report, frozen)):
+        with pytest.raises(ValueError, match=r"columns .*'a', 'b'.*'b', 'a'"):
+            use(X[["b", "a"]])
+        with pytest.raises(ValueError, match="2 features, but X has 1"):
+            use(X[["a"]].to_numpy())

@@ -157,7 +157,11 @@ def test_least_squares_is_one_covariance_of_many(q, robust, rng):
     data = samples(q, rng)
     fit = data.robust_estimate() if robust else data.estimate
     same = Estimate.with_covariance(
-        fit.coef, covariance_of(fit), n=fit.n, dof=fit.dof, caution=fit.caution
+        fit.coef,
+        covariance_of(fit),
+        n=fit.n,
+        dof=fit.dof,
+        covariance_dof=fit.covariance_dof,
     )
     group = sk.Group(sk.so(2))
     basis = equivariant_basis(data.library, group, data.output).toarray()
