@@ -1,6 +1,6 @@
 """Linear algebra that the library stands on; numpy and scipy alone."""
 
-from sksym._linalg.balancing import balance, matrix_norms
+from sksym._linalg.balancing import balance, balancing_units, matrix_norms
 from sksym._linalg.columns import column_indices
 from sksym._linalg.machine import available_memory, one_thread, require_memory, row_blocks
 from sksym._linalg.null_space import affine_solution, null_space, spectral_bound
@@ -22,6 +22,7 @@ __all__ = [
     "affine_solution",
     "available_memory",
     "balance",
+    "balancing_units",
     "column_indices",
     "independent_rows",
     "matrix_norms",

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import expm
 
 _FAR_FROM_BALANCED = 1e8  # condition beyond which a change of coordinates does harm
+_DIFFERENT_UNITS = 4  # powers of two from where coordinates get units of their own
 _BALANCED = 1e-2  # relative gradient at which there is nothing left to gain
 _MOST_STEPS = 60
 _FEW = 8  # random combinations that represent many generators
@@ -58,6 +59,39 @@ def balance(matrices):
         if condition > _FAR_FROM_BALANCED:
             return None
     return None
+
+
+def balancing_units(matrices):
+    """Find units of the coordinates in which a set of matrices is about as large as its transposes.
+
+    ``A_ij w_j / w_i`` and ``A_ji w_i / w_j`` are equal in size for ``(w_i / w_j)^2 = |A_ij| /
+    |A_ji|``, solved by least squares of the logarithms: exact for a matrix that was balanced before
+    its coordinates were given other units.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (r, d, d)
+
+    Returns
+    -------
+    ndarray of shape (d,)
+        Powers of two; 1 where units differ by little, and where nothing is mixed both ways.
+    """
+    d = matrices.shape[-1]
+    size = np.abs(matrices).max(axis=0, initial=0)
+    i, j = np.nonzero(np.triu((size > 0) & (size.T > 0), 1))
+    if not len(i):
+        return np.ones(d)
+    ratio = (np.log2(size[i, j]) - np.log2(size[j, i])) / 2
+    number = np.arange(len(i))
+    equations = np.zeros((len(i), d))
+    equations[number, i] = 1
+    equations[number, j] = -1
+    exponent, *_ = np.linalg.lstsq(equations, ratio, rcond=None)
+    exponent = np.round(exponent)
+    if np.ptp(exponent) < _DIFFERENT_UNITS:
+        return np.ones(d)
+    return np.exp2(exponent)
 
 
 def matrix_norms(matrices):

@@ -12,6 +12,7 @@ from scipy import sparse
 from sksym._estimator import warn
 from sksym._linalg import (
     balance,
+    balancing_units,
     independent_rows,
     matrix_norms,
     null_space,
@@ -283,9 +284,7 @@ class _Motions:
             constraints.append((along_generators, scale))
         for k in range(self.group.elements.n_elements):
             K, E = self.transformed(k)
-            inverse = identity
-            if self.rho is not None:
-                inverse = np.linalg.inv(self.rho[k])
+            inverse = identity if self.rho is None else np.linalg.inv(self.rho[k])
             # rho(g)^-1 coef K - coef E, acting on coef.ravel()
             there = sparse.kron(inverse, K.T)
             here = sparse.kron(identity, E.T)
@@ -351,6 +350,8 @@ class _OnPolynomials(_Motions):
     P : ndarray of shape (d, d), or None
     Q : ndarray of shape (q, q), or None
         None: the identity.
+    mixes_units : bool
+        Whether the outputs have units that differ by orders of magnitude.
     """
 
     def __init__(self, library, group, B, rho):
@@ -373,6 +374,7 @@ class _OnPolynomials(_Motions):
                 balanced.append((P @ g @ inverse, P @ t))
             self.maps = balanced
         self.P = P
+        self.mixes_units = False
         self.Q = self._balance_outputs()
 
     def _balance_outputs(self):
@@ -389,9 +391,16 @@ class _OnPolynomials(_Motions):
             moving.append(self.rho)
         if not moving:
             return None
-        Q = balance(np.concatenate(moving))
-        if Q is None:
+        moving = np.concatenate(moving)
+        # Outputs of very different units first, which Newton steps would not reach.
+        unit = balancing_units(moving)
+        Q = balance(moving * (unit / unit[:, None]))
+        self.mixes_units = np.ptp(unit) > 0
+        if Q is None and not self.mixes_units:
             return None
+        if Q is None:
+            Q = np.eye(len(unit))
+        Q = Q / unit
         inverse = np.linalg.inv(Q)
         if self.B is not None:
             self.B = Q @ self.B @ inverse
@@ -436,8 +445,8 @@ class _OnPolynomials(_Motions):
 
     def in_library(self, basis):
         """Return the basis from balanced coordinates to those of the library, orthonormal."""
-        is_balanced = self.P is not None or self.Q is not None
-        if not is_balanced or not basis.shape[0]:
+        is_identity = self.P is None and self.Q is None
+        if is_identity or not basis.shape[0]:
             return basis
         K = self.identity()
         if self.P is not None:
@@ -447,8 +456,11 @@ class _OnPolynomials(_Motions):
         of_outputs = np.eye(q)
         if self.Q is not None:
             of_outputs = np.linalg.inv(self.Q).T
-        change = sparse.kron(of_outputs, K)
-        orthonormal, _ = orthonormal_rows(basis @ change)
+        rows = basis @ sparse.kron(of_outputs, K)
+        orthonormal, L = orthonormal_rows(rows)
+        if self.mixes_units:
+            # As combinations of the rows: those of small outputs keep their digits too.
+            orthonormal = np.linalg.solve(L, rows.toarray())
         return sparse.csr_array(orthonormal)
 
 
@@ -519,8 +531,7 @@ class _AtPoints(_Motions):
         """Return the basis in the library's own units, orthonormal."""
         if not basis.shape[0]:
             return basis
-        p = len(self.size)
-        outputs = sparse.eye_array(basis.shape[1] // p)
+        outputs = sparse.eye_array(basis.shape[1] // len(self.size))
         unit = sparse.diags_array(1 / self.size)
         change = sparse.kron(outputs, unit)
         return orthonormal_after(basis, change, self.library.jacobian_rtol_)

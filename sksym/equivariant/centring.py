@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 
-from sksym._linalg import column_indices
+from sksym._linalg import balancing_units, column_indices
 from sksym.groups import Group
 from sksym.libraries import as_library, library_values
 
@@ -55,23 +55,27 @@ def centre_and_scale(low, high, group):
     n_sets, label = connected_components(graph, directed=False)
     scale = np.ones(d)
     for k in range(n_sets):
-        # Coordinates that are mixed share a unit, so that rotations stay orthogonal.
+        # Coordinates that are mixed share a unit, so that rotations stay orthogonal; those of
+        # other units, such as a rotation of metres and micrometres, share it up to these.
         mixed = np.flatnonzero(label == k)
         A = linear[:, mixed[:, None], mixed]
-        b = offset[:, mixed]
+        unit = balancing_units(A)
+        A = A * (unit / unit[:, None])
+        b = offset[:, mixed] / unit
         fixed_point = nearest_fixed_point(
             A.reshape(-1, len(mixed)),
             b.ravel(),
-            center[mixed],
+            center[mixed] / unit,
         )
         if fixed_point is not None:
-            center[mixed] = fixed_point
+            center[mixed] = fixed_point * unit
         above = np.abs(high - center)[mixed]
         below = np.abs(low - center)[mixed]
-        reach = np.maximum(above, below).max()
+        reach = (np.maximum(above, below) / unit).max()
+        scale[mixed] = unit
         if reach > 0:
             exponent = np.ceil(np.log2(reach))
-            scale[mixed] = np.exp2(exponent)
+            scale[mixed] = unit * np.exp2(exponent)
     return center, scale
 
 

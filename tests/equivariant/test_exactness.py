@@ -188,3 +188,37 @@ def test_equivariance_error_sees_a_broken_discrete_element(output, rng):
     assert model.equivariance_error(X) < 1e-14
     model.coef_ = model.coef_ + 1e-3 * rng.normal(size=model.coef_.shape)
     assert model.equivariance_error(X) > 1e-5
+
+
+UNITS = {
+    "plane": (sk.so(2), [1, 1e6]),
+    "plane, back": (sk.so(2), [1e8, 1]),
+    "space": (sk.so(3), [1e-4, 1, 1e4]),
+    "events": (sk.lorentz(2), [3e8, 1, 1]),
+    "swapped": (sk.permutations(2), [1, 1e8]),
+}
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+@pytest.mark.parametrize(("symmetry", "units"), UNITS.values(), ids=list(UNITS))
+def test_symmetries_that_mix_units(symmetry, units, shift, rng):
+    """Metres and micrometres turned into each other, about a point off the origin too."""
+    units = np.array(units)
+    d = len(units)
+    if isinstance(symmetry, sk.LieAlgebra):
+        linear = symmetry.linear * units[:, None] / units
+        symmetry = sk.LieAlgebra(linear, -linear @ (shift * units))
+    else:
+        symmetry = sk.FiniteGroup(symmetry.matrices * units[:, None] / units)
+        shift = 0.0
+    U = rng.normal(size=(100, d))
+    X = units * (U + shift)
+    Y = units * U * np.exp(-0.1 * (U**2).sum(axis=1))[:, None]
+    for output, target in ((sk.vector, Y), (None, U[:, 0])):
+        model = sk.SymmetricRidge(
+            symmetry, library=sk.PolynomialLibrary(3), output=output, alpha=1e-6
+        )
+        assert model.fit(X, target).equivariance_error(X) < 1e-10
+    n_free = model.n_free_
+    unscaled = sk.SymmetricRidge(symmetry, library=sk.PolynomialLibrary(3, scale=units))
+    assert unscaled.fit(X, U[:, 0]).n_free_ == n_free

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sksym import LieAlgebra, lorentz, sl, so, sp
-from sksym._linalg import balance
+from sksym._linalg import balance, balancing_units
 
 
 @pytest.mark.parametrize("algebra", [so(3), so(6), so(4).repeat(2)], ids=["3", "6", "4 twice"])
@@ -73,3 +73,14 @@ def test_balance_gives_up_on_nilpotent_and_wild_generators(rng):
     assert balance(np.zeros((2, 3, 3))) is None
     P = balance(rng.normal(size=(1, 3, 3)))
     assert P is None or np.linalg.cond(P) < 1e9
+
+
+def test_units_of_mixed_coordinates_are_found(rng):
+    units = np.exp2([0, 20, -13, 0.0])
+    A = rng.normal(size=(3, 4, 4)) + 5 * np.ones((4, 4))
+    found = balancing_units(A * units[:, None] / units)
+    ratio = np.log2(found / units)
+    assert np.ptp(ratio) <= 3
+    assert_allclose(balancing_units(A), 1)
+    assert_allclose(balancing_units(np.triu(A)), 1)
+    assert_allclose(balancing_units(np.zeros((0, 4, 4))), 1)
