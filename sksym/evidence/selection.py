@@ -121,8 +121,8 @@ def echelon_form(evidence, V, change):
     # form = V_p^-1 V with V_p (k, k) at the pivots: d form = V_p^-1 (dV - dV_p form)
     # r: candidate, k: generator, e: source of noise, i: pivot, j: row of the echelon form
     to_form = np.linalg.inv(V[:, pivots])
-    change = np.einsum("rke,kj->rje", change, to_form.T)
-    change -= np.einsum("ir,ije->rje", form, change[pivots])
+    change = to_form @ change
+    change -= np.tensordot(form.T, change[pivots], 1)
     variance = np.sum(change**2, axis=2)
     return form, np.sqrt(variance).T
 
@@ -321,7 +321,7 @@ def _has_drifted(evidence, generators):
     """Tell whether generators (k, r) were fitted away to where the data say much less."""
     spectrum = evidence.spectrum
     noise = evidence.noise_of(spectrum.unit_span(generators))
-    measured = evidence.noise_of(spectrum.generators[: len(generators)])
+    measured = evidence.noise_of_smallest(len(generators))
     return noise > _DRIFT * measured
 
 
