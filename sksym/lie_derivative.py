@@ -287,44 +287,18 @@ class LieDerivative:
             return self.E
         return sparse.csr_array(self.E @ self.T)
 
-    def along(self, xi):
-        """Return ``D(xi) T`` for one generator `xi` (r,) of this basis: sparse (p, m)."""
-        D = self._combined(xi)
-        if self.T is None:
-            return D
-        return D @ self.T
-
     def changes_of(self, functions, xi):
-        """Return how functions change along a generator, in the tests: dense (k, m).
-
-        Parameters
-        ----------
-        functions : ndarray of shape (k, p)
-        xi : ndarray of shape (r,)
-        """
-        # D is sparse, T triangular: the product of both would be dense.
-        changes = self._combined(xi).T @ functions.T
-        if self.T is not None:
-            changes = self._dense_tests.T @ changes
-        return changes.T
-
-    def _combined(self, xi):
-        """Return ``D(xi)`` for one generator `xi` (r,) of this basis: sparse (p, s)."""
-        row, a, j = self._places
-        values = self.D.data * np.ravel(xi)[a]
-        return sparse.csr_array((values, (row, j)), shape=self.E.shape)
-
-    @cached_property
-    def _places(self):
-        """The function, generator and coordinate of every entry of D."""
+        """Return how functions (k, p) change along a generator `xi` (r,), in the tests: (k, m)."""
+        s = self.E.shape[1]
         D = sparse.coo_array(self.D)
-        a, j = np.divmod(D.col, self.E.shape[1])
-        return D.row, a, j
-
-    @cached_property
-    def _dense_tests(self):
-        """T as a dense array (s, m)."""
-        return self.T.toarray()
+        a, j = np.divmod(D.col, s)
+        values = D.data * np.ravel(xi)[a]
+        along = sparse.csr_array((values, (D.row, j)), shape=self.E.shape)
+        # D(xi) is sparse, but its product with the triangular tests would not be.
+        changes = along.T @ functions.T
+        if self.T is not None:
+            changes = self.T.toarray().T @ changes
+        return changes.T
 
     def constraint_matrix(self, q=None):
         """Enforce: return the rows (a, i, j) of ``L(e_a, coef)[i, j]``, acting on ``coef.ravel()``.

@@ -22,8 +22,8 @@ def require_affordable(n_candidates, n_functions, n_outputs, n_features):
     # The triangular factor of a regression, its singular vectors and copies of both.
     regression = 6 * (p + q) ** 2
     # Changes of half of the candidates (as rotations are of affine motions) in every candidate
-    # for every source of noise.
-    changes = r * max(r // 2, 1) * p * q
+    # for every source of noise: those kept, their part beyond k, the same in candidates, a copy.
+    changes = 4 * r * max(r // 2, 1) * p * q
     require_memory(
         8.0 * (regression + changes),
         f"A search among {r:,} candidates on {n_features} features in {p:,} functions of "

@@ -48,7 +48,7 @@ def leave_one_out(folds):
     Those of the first and of the last folds are shared, so that k folds take 3 k merges.
     """
     first = [None, *accumulate(folds[:-1], Statistics.merge)]
-    last = [*accumulate(reversed(folds[1:]), Statistics.merge)][::-1] + [None]
+    last = [None, *accumulate(reversed(folds[1:]), Statistics.merge)][::-1]
     for before, after in zip(first, last, strict=True):
         if before is None or after is None:
             yield before or after or folds[0]

@@ -13,9 +13,11 @@ from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.elements import ElementTest
 from sksym.evidence import (
+    SILENT,
     UNKNOWN,
     Defect,
     FittedEvidence,
+    Progress,
     SampledEvidence,
     echelon,
     echelon_form,
@@ -235,6 +237,8 @@ class ReportSource:
     costs : EnforcingCost or None
     element_tests : tuple of ElementTest
         Of discrete candidates.
+    progress : Progress
+        Is told of every cost.
     """
 
     candidates: LieAlgebra | VectorFields
@@ -246,6 +250,7 @@ class ReportSource:
     is_exact: bool
     costs: EnforcingCost | None
     element_tests: tuple[ElementTest, ...] = ()
+    progress: Progress = SILENT
 
     @cached_property
     def report(self):
@@ -378,6 +383,7 @@ class ReportSource:
         if self.costs is None:
             return row
         cost, error = self.costs.of(xi[None], is_exact)
+        self.progress.say(f"cost of {row.generator}: {_percent(cost, error)}")
         return replace(row, cost=cost, cost_error=error)
 
     def _text(self, xi):

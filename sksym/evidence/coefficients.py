@@ -260,6 +260,22 @@ class Estimate:
         p_value = stats.f.sf(miss / n_constraints, n_constraints, self.dof)
         return p_value, self.n * np.log1p(miss / self.dof) - penalty
 
+    def largest_miss(self, n_constraints, bic):
+        """Return the largest miss with which constraints pass the test and have at most this BIC.
+
+        Of fewer constraints it is less. See `judge`.
+        """
+        n_constraints = n_constraints + (self.caution - 1) * len(self.coef) * self.rank
+        best = bic + n_constraints * np.log(self.n)
+        if np.isinf(self.dof):
+            by_test = stats.chi2.isf(REFIT_REJECT, n_constraints)
+            by_bic = best
+        else:
+            by_test = n_constraints * stats.f.isf(REFIT_REJECT, n_constraints, self.dof)
+            by_bic = self.dof * np.expm1(best / self.n)
+        round_off = EXACT**2 * (self.observed @ self.observed)
+        return max(min(by_test, by_bic), 0.0) + round_off
+
 
 def output_noise(rss, dof, round_off):
     """Estimate the standard deviation of the errors from residual sums of squares.

@@ -12,6 +12,7 @@ from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.coefficients import REFIT_REJECT
 from sksym.evidence.joint_fit import JointFit, JointFits
+from sksym.evidence.progress import SILENT
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
@@ -186,7 +187,7 @@ def verdict(evidence, count, max_defect, proposals=None):
     return Verdict(form, errors, floor, undecided)
 
 
-def select(evidence, symmetric_functions, max_defect, snap=True):
+def select(evidence, symmetric_functions, max_defect, snap=True, progress=SILENT):
     """Fit the function and its symmetries together for every possible number, keep the best.
 
     Parameters
@@ -199,6 +200,7 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
         Largest noise floor at which a symmetry is declared.
     snap : bool
         Whether generators are rounded to simple numbers, where those fit as well.
+    progress : Progress
 
     Returns
     -------
@@ -214,8 +216,13 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     with those symmetries is not rejected against the joint fit. Every candidate that annihilates
     all functions that remain is a symmetry too.
     """
-    counts, undecided = _possible_counts(evidence, max_defect)
-    best = _best_fit(evidence, symmetric_functions, counts, snap)
+    with progress.task("spectrum"):
+        counts, undecided = _possible_counts(evidence, max_defect)
+    progress.say(
+        f"spectrum: {len(evidence.spectrum.generators)} directions, of which "
+        f"{max(counts, default=0)} may be symmetries and {undecided} are undecided"
+    )
+    best = _best_fit(evidence, symmetric_functions, counts, snap, progress)
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
@@ -249,30 +256,58 @@ class _Proposal:
     fit: JointFit | None = None
 
 
-def _best_fit(evidence, symmetric_functions, counts, snap):
+def _best_fit(evidence, symmetric_functions, counts, snap, progress):
     """Return the proposal of the least BIC among those of some numbers of generators, or None."""
     best = None
     least = 0.0
     n_worse = 0
     fits = JointFits(evidence)
-    may_be_simple = snap and evidence.estimate.is_quadratic
     for k in reversed(counts):
-        proposal = None
-        if may_be_simple:
-            proposal = _simple_proposal(evidence, symmetric_functions, k)
-        # Of an algebra in simple numbers the parts have simple numbers too.
-        if proposal is None and (best is None or best.fit is not None):
-            proposal = _joint_proposal(evidence, symmetric_functions, fits.of(k))
+        with progress.task(f"{k} symmetries"):
+            proposal = _proposal(fits, symmetric_functions, k, snap, best)
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if proposal is not None and proposal.bic < least - _TIE * abs(least):
+            progress.say(f"{k} symmetries of at most {counts[-1]}: BIC {proposal.bic:.6g}")
             best = proposal
             least = proposal.bic
             n_worse = 0
             continue
+        progress.say(f"{k} symmetries of at most {counts[-1]}: rejected, or no better")
         n_worse += best is not None
         if n_worse == _WORSE:
             break
     return best
+
+
+def _proposal(fits, symmetric_functions, k, snap, best):
+    """Propose k generators, in simple numbers or by a joint fit; None: nothing better than `best`.
+
+    Parameters
+    ----------
+    fits : JointFits
+    symmetric_functions : callable
+    k : int
+    snap : bool
+    best : _Proposal, or None
+    """
+    evidence = fits.evidence
+    if snap and evidence.estimate.is_quadratic:
+        simple = _simple_proposal(evidence, symmetric_functions, k)
+        if simple is not None:
+            return simple
+    # Of an algebra in simple numbers the parts have simple numbers too.
+    if best is not None and best.fit is None:
+        return None
+    fit = _fit_to_compare(fits, k, best)
+    return _joint_proposal(evidence, symmetric_functions, fit)
+
+
+def _fit_to_compare(fits, k, best):
+    """Return the joint fit with k symmetries, None where it cannot be the best proposal."""
+    if not fits.evidence.estimate.is_quadratic:
+        return fits.of(k)
+    bic_to_beat = 0.0 if best is None else best.bic
+    return fits.better_than(bic_to_beat, k)
 
 
 def _simple_proposal(evidence, symmetric_functions, k):
