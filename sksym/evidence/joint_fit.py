@@ -247,8 +247,10 @@ class _Iteration:
         # Where every function has such symmetries, only the generators move.
         is_free = s[0] <= _NEGLIGIBLE * linear.size
         if is_met and (is_free or self.rank is not None):
+            # One more step: those below this size square their error.
             self.is_done = True
-            return
+            if is_free:
+                return
         s = np.where(s > _NEGLIGIBLE * linear.size, s, 0.0)
         # Towards the fit, and onto the linearised constraint in the directions of weight one.
         weight = self._weights(s)
@@ -270,7 +272,8 @@ class _Iteration:
         self._penalty *= _GROWTH
         if self.rank is not None:
             self._n_at_rank += 1
-            self.is_done = self.step < _STEP_OF_ROUND_OFF or self._n_at_rank == _MAX_ITER_AT_RANK
+            self.is_done |= self.step < _STEP_OF_ROUND_OFF
+            self.is_done |= self._n_at_rank == _MAX_ITER_AT_RANK
 
     def _choose_rank(self, s, left, terms):
         """Fix the rank once it stands still, and raise it where the constraint is never met."""

@@ -226,11 +226,13 @@ def select(evidence, symmetric_functions, max_defect, snap=True, progress=SILENT
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
-    basis = best.basis
+    simple = None
     if snap and best.fit is not None:
         simple = _with_simple_numbers(evidence, symmetric_functions, best)
-        basis = basis if simple is None else simple
-    generators = saturated(evidence, basis)
+    if simple is None:
+        generators = saturated(evidence, best.basis, best.form)
+    else:
+        generators = saturated(evidence, simple)
     floor = evidence.floor_test(len(best.form))[1]
     return Verdict(generators, best.errors, floor, max(undecided - len(generators), 0))
 
@@ -417,10 +419,11 @@ def _with_simple_numbers(evidence, symmetric_functions, proposal):
     return basis if p_value > REFIT_REJECT else None
 
 
-def saturated(evidence, basis):
+def saturated(evidence, basis, enforced=None):
     """Return all candidates (k, r) under which every function of a basis (k, q p) is unchanged.
 
-    Only candidates that the data determine; in reduced echelon form.
+    Only candidates that the data determine; in reduced echelon form. Where the generators that
+    were `enforced` are all of them, those are returned, which are more exact than the basis.
     """
     L = evidence.L
     generators = evidence.spectrum.generators  # of unit motion: units do not matter
@@ -436,7 +439,10 @@ def saturated(evidence, basis):
     n_broken = np.count_nonzero(s > _UNCHANGED * size)
     unchanged = Vt[n_broken:]
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
-    form, _ = pivoted_echelon(unchanged @ generators, size_of_candidates)
+    unchanged = unchanged @ generators
+    if enforced is not None and len(enforced) == len(unchanged):
+        unchanged = enforced
+    form, _ = pivoted_echelon(unchanged, size_of_candidates)
     # Symmetries of exact functions are exact: numbers that are not simple remain.
     return rounded(
         form,
