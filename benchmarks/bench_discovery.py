@@ -11,6 +11,7 @@ its defaults.
 
 import argparse
 import resource
+import signal
 import time
 import warnings
 from dataclasses import replace
@@ -690,23 +691,65 @@ def rates(orders, order):
     return f"{100 * np.mean(orders == order):.0f}/{100 * np.mean(false):.0f}"
 
 
-def many_features(n=3000):
-    print(f"\nMany features: |x|^2 + 10 % noise, aff(d), {n} normal samples")
-    for d, degree in ((3, None), (6, None), (8, None), (10, None), (12, 3)):
-        rng = np.random.default_rng(0)
-        X = rng.normal(size=(n, d))
-        y = square(X)
-        y = y + 0.1 * y.std() * rng.normal(size=n)
-        library = None if degree is None else PolynomialLibrary(degree)
-        start = time.perf_counter()
-        model = SymmetryDiscoverer(aff, library=library).fit(X, y)
-        seconds = time.perf_counter() - start
+# features, degree (None: chosen)
+MANY_FEATURES = (
+    (2, None),
+    (3, None),
+    (4, None),
+    (6, None),
+    (8, None),
+    (10, 2),
+    (10, 3),
+    (12, 2),
+    (12, 3),
+    (16, 2),
+    (20, 2),
+    (20, 3),
+)
+
+
+def stop_row(signum, frame):
+    raise TimeoutError
+
+
+def many_features(n_seeds, n=3000, limit=180):
+    """Straight axes, and those of M = expm(0.4 N(0, 1)); a row ends after `limit` seconds."""
+    print(f"\nMany features: |M^-1 x|^2 + 10 % noise, aff(d), {n} normal samples, CPU seconds:")
+    print("median of as many seeds as run within ten seconds, found of d (d - 1) / 2, peak memory")
+    print("(in strongly tilted axes some directions hardly count, and more than so(d) may fit)")
+    print(f"{'':24}{'functions':>10}{'M = 1':>22}{'any M':>22}{'MiB':>8}")
+    signal.signal(signal.SIGALRM, stop_row)
+    for d, degree in MANY_FEATURES:
+        cells = []
+        size = 0
+        for is_tilted in (False, True):
+            seconds = []
+            counts = []
+            signal.alarm(limit)
+            try:
+                while len(seconds) < n_seeds and sum(seconds) < 10:
+                    rng = np.random.default_rng(len(seconds))
+                    X = rng.normal(size=(n, d))
+                    M = expm(0.4 * rng.normal(size=(d, d))) if is_tilted else np.eye(d)
+                    y = square(X @ np.linalg.inv(M).T)
+                    y = y + 0.1 * y.std() * rng.normal(size=n)
+                    library = None if degree is None else PolynomialLibrary(degree)
+                    start = time.process_time()
+                    model = SymmetryDiscoverer(aff, library=library, random_state=0).fit(X, y)
+                    seconds.append(time.process_time() - start)
+                    counts.append(model.n_symmetries_)
+                    size = model.coef_.size
+                found = f"{np.median(counts):.0f} of {so(d).dim}"
+                cells.append(f"{found}, {np.median(seconds):.2f} s")
+            except TimeoutError:
+                cells.append(f"more than {limit} s")
+            except MemoryError:
+                cells.append("refused: memory")
+            finally:
+                signal.alarm(0)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"  d = {d:2}, degree {model.library_.degree}, {model.coef_.size:4} functions: "
-            f"{model.n_symmetries_} of {so(d).dim}, {seconds:.2f} s, peak memory {peak:.0f} MiB",
-            flush=True,
-        )
+        name = f"d = {d}, degree {degree or 'chosen'}"
+        print(f"{name:24}{size:10,}{cells[0]:>22}{cells[1]:>22}{peak:8.0f}", flush=True)
 
 
 def data_sets(n, rng):
@@ -955,7 +998,7 @@ def main():
         "labels": lambda: labels(arguments.seeds),
         "models": lambda: models(arguments.seeds),
         "discrete": lambda: discrete(arguments.seeds),
-        "features": many_features,
+        "features": lambda: many_features(arguments.seeds),
         "manifolds": lambda: manifolds(arguments.seeds),
         "hopf": lambda: hopf_errors(arguments.seeds),
         "published": lambda: published(arguments.seeds),

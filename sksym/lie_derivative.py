@@ -288,15 +288,18 @@ class LieDerivative(PlainState):
             return self.E
         return sparse.csr_array(self.E @ self.T)
 
-    def along(self, xi):
-        """Return ``D(xi) T`` for one generator `xi` (r,) of this basis: sparse (p, m)."""
+    def changes_of(self, functions, xi):
+        """Return how functions (k, p) change along a generator `xi` (r,), in the tests: (k, m)."""
         s = self.E.shape[1]
-        column = np.reshape(xi, (-1, 1))
-        mixing = sparse.kron(sparse.csr_array(column), sparse.eye_array(s))
-        D = self.D @ mixing
-        if self.T is None:
-            return D
-        return D @ self.T
+        D = sparse.coo_array(self.D)
+        a, j = np.divmod(D.col, s)
+        values = D.data * np.ravel(xi)[a]
+        along = sparse.csr_array((values, (D.row, j)), shape=self.E.shape)
+        # D(xi) is sparse, but its product with the triangular tests would not be.
+        changes = along.T @ functions.T
+        if self.T is not None:
+            changes = self.T.toarray().T @ changes
+        return changes.T
 
     def constraint_matrix(self, q=None):
         """Enforce: return the rows (a, i, j) of ``L(e_a, coef)[i, j]``, acting on ``coef.ravel()``.

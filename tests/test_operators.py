@@ -524,7 +524,7 @@ def test_memory_of_all_affine_motions_in_many_dimensions(d, limit, rng):
         L = sk.LieDerivative.in_tests(library, candidates, None, tests)
         matrix = L.symmetry_matrix(coef)
         L.adjoint(matrix)
-        L.along(rng.normal(size=candidates.dim))
+        L.changes_of(coef, rng.normal(size=candidates.dim))
         sizes.append(matrix.shape)
 
     assert peak(discover) < limit

@@ -11,7 +11,7 @@ from scipy.linalg import svd
 
 from sksym._linalg import one_thread
 from sksym.discover.degree import best_degree
-from sksym.discover.folds import all_but, fold_statistics
+from sksym.discover.folds import fold_statistics, leave_one_out
 from sksym.equivariant import place
 from sksym.evidence import FunctionSamples
 from sksym.groups import Group, LieAlgebra, VectorFields
@@ -126,6 +126,11 @@ class EnforcingCost:
         )
 
     @cached_property
+    def _training(self):
+        """Statistics of all folds but one, for every fold."""
+        return list(leave_one_out(self._folds))
+
+    @cached_property
     def _full_errors(self):
         """Sums of squares (folds,) of residuals with all functions of the library."""
         return self._held_out_errors(None)
@@ -162,8 +167,7 @@ class EnforcingCost:
             Sums of squared residuals, never below round-off.
         """
         errors = []
-        for k, held_out in enumerate(self._folds):
-            training = all_but(self._folds, k)
+        for training, held_out in zip(self._training, self._folds, strict=True):
             coef = _least_squares(training, basis)
             residual = held_out.design @ coef.T - held_out.targets
             round_off = _ROUND_OFF * np.linalg.norm(held_out.targets)

@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 
 from sksym._linalg import one_thread
-from sksym.discover.folds import all_but, fold_statistics
+from sksym.discover.folds import fold_statistics, leave_one_out
 from sksym.libraries import PolynomialLibrary
 
 _LARGEST_DEGREE = 6
@@ -73,8 +73,7 @@ def _is_affordable(degree, d, largest):
 def _held_out_error(folds):
     """Return the sum of squared residuals of least squares on folds that were left out."""
     error = 0.0
-    for k, held_out in enumerate(folds):
-        training = all_but(folds, k)
+    for training, held_out in zip(leave_one_out(folds), folds, strict=True):
         coef = np.linalg.lstsq(training.design, training.targets, rcond=_RCOND)[0]
         residual = held_out.design @ coef - held_out.targets
         error += np.sum(residual**2)

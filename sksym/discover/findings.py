@@ -19,6 +19,7 @@ from sksym.evidence import (
     CountingRule,
     FittedEvidence,
     FunctionSamples,
+    Progress,
     SampledEvidence,
     Verdict,
     exact_forms,
@@ -105,6 +106,7 @@ class Search:
         The samples of the user.
     weight : ndarray of shape (n,)
     rng : RandomState
+    progress : Progress
     """
 
     discoverer: object
@@ -112,15 +114,18 @@ class Search:
     X: np.ndarray
     weight: np.ndarray
     rng: np.random.RandomState
+    progress: Progress
 
     def of_function(self):
         """Fit samples of a function by least squares, and select symmetries by enforcing them."""
         U = self.problem.X  # the rows X of the user in unit coordinates
         Y = self.problem.Y
         template = self.discoverer.library
-        if template is None:
-            template = PolynomialLibrary(best_degree(U, Y, self.weight, self.rng))
-        library = self._placed(template, U)
+        with self.progress.task("library"):
+            if template is None:
+                template = PolynomialLibrary(best_degree(U, Y, self.weight, self.rng))
+            library = self._placed(template, U)
+        self._say(library)
         # Before the samples are evaluated, which may take long.
         require_affordable(
             self.problem.candidates.dim,
@@ -173,10 +178,13 @@ class Search:
         K = len(present)
         check_classes(classes, len(self.X))
         template = self.discoverer.library
-        if template is None:
-            degree = degree_for_labels(self.problem.candidates, U, codes, K, self.weight, self.rng)
-            template = PolynomialLibrary(degree)
-        library = self._placed(template, U)
+        candidates = self.problem.candidates
+        with self.progress.task("library"):
+            if template is None:
+                degree = degree_for_labels(candidates, U, codes, K, self.weight, self.rng)
+                template = PolynomialLibrary(degree)
+            library = self._placed(template, U)
+        self._say(library)
         # Probabilities do not move: invariance is all that labels can show.
         samples = FunctionSamples(library, self.problem.candidates, None, U, Y, self.weight)
         evidence, conclusion, coef = symmetries_of_labels(samples, codes, K, self._rule)
@@ -192,13 +200,14 @@ class Search:
 
     def of_model(self):
         """Differentiate a model at the samples."""
-        model, evidence, samples, error = model_evidence(
-            self.discoverer.estimator,
-            self.problem,
-            self.X,
-            self.weight,
-            self.rng,
-        )
+        with self.progress.task("model"):
+            model, evidence, samples, error = model_evidence(
+                self.discoverer.estimator,
+                self.problem,
+                self.X,
+                self.weight,
+                self.rng,
+            )
         max_defect = self.discoverer.max_defect
         if error is not None:
             # A defect of two floors is not rejected, so that one of `max_defect` must be.
@@ -220,9 +229,11 @@ class Search:
 
     def of_data_set(self):
         """Fit a submanifold through the samples, where there are fields that may be tangent."""
-        if not self.problem.candidates.dim:
+        candidates = self.problem.candidates
+        if not candidates.dim:
             return self._of_points()
-        manifold = tangent_evidence(self.problem.candidates, self.problem.X, self.weight, self.rng)
+        with self.progress.task("manifold"):
+            manifold = tangent_evidence(candidates, self.problem.X, self.weight, self.rng)
         if manifold.method == "none":
             warn(
                 f"The data fill R^{manifold.dimension}, no submanifold of fewer dimensions is "
@@ -252,7 +263,20 @@ class Search:
     def _rule(self):
         """How generators are counted."""
         discoverer = self.discoverer
-        return CountingRule(discoverer.n_symmetries, discoverer.snap, discoverer.max_defect)
+        return CountingRule(
+            discoverer.n_symmetries,
+            discoverer.snap,
+            discoverer.max_defect,
+            self.progress,
+        )
+
+    def _say(self, library):
+        """Say which functions and candidates there are."""
+        # Before anything of their size is computed: both numbers decide how long that takes.
+        self.progress.say(
+            f"library: {library.n_output_features_} functions of {self.X.shape[1]} features, "
+            f"{self.problem.candidates.dim} candidates"
+        )
 
     def _verdict(self, evidence, max_defect):
         """Return the generators within the noise floor, exact where `snap` is set."""
@@ -260,7 +284,7 @@ class Search:
         proposals = None
         if self.discoverer.snap:
             proposals = partial(exact_forms, in_units_of(self.problem.X, self.problem.candidates))
-        with one_thread():
+        with self.progress.task("spectrum"), one_thread():
             return verdict(evidence, self.discoverer.n_symmetries, max_defect, proposals)
 
     def _library_of_invariants(self):

@@ -1,5 +1,7 @@
 """Statistics of the folds of a cross-validation: every row is factorised once."""
 
+from itertools import accumulate
+
 import numpy as np
 
 from sksym.evidence import library_statistics
@@ -40,6 +42,15 @@ def merged(folds) -> Statistics:
     return total
 
 
-def all_but(folds, k):
-    """Return the statistics of all folds but fold k; of the only fold where there is no other."""
-    return merged(folds[:k] + folds[k + 1 :] or folds)
+def leave_one_out(folds):
+    """Yield the statistics of all folds but one, for every fold in turn.
+
+    Those of the first and of the last folds are shared, so that k folds take 3 k merges.
+    """
+    first = [None, *accumulate(folds[:-1], Statistics.merge)]
+    last = [None, *accumulate(reversed(folds[1:]), Statistics.merge)][::-1]
+    for before, after in zip(first, last, strict=True):
+        if before is None or after is None:
+            yield before or after or folds[0]
+        else:
+            yield before.merge(after)

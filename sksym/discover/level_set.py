@@ -12,7 +12,7 @@ from scipy.linalg import svd
 from sklearn.neighbors import NearestNeighbors
 
 from sksym._linalg import merge_rows
-from sksym.discover.folds import all_but, fold_statistics, merged
+from sksym.discover.folds import fold_statistics, leave_one_out, merged
 from sksym.evidence import (
     Estimate,
     FittedEvidence,
@@ -285,10 +285,10 @@ def best_level_set(X, weight, codimension, rng):
 def _held_out_displacement(library, folds, X, weight, fold, codimension):
     """Return the vectors (n, d) from every point to the level set that is fitted without it."""
     displacement = np.zeros(X.shape)
-    for k in range(_N_FOLDS):
+    for k, training in enumerate(leave_one_out(folds)):
         held_out = fold == k
         n = weight[~held_out].sum()
-        R = all_but(folds, k).R / np.sqrt(n)
+        R = training.R / np.sqrt(n)
         level_set = LevelSet.fit(library, R, codimension)
         points = X[held_out]
         displacement[held_out] = level_set.nearest(points) - points

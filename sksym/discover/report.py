@@ -13,9 +13,11 @@ from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.element_tests import ElementTest
 from sksym.evidence import (
+    SILENT,
     UNKNOWN,
     Defect,
     FittedEvidence,
+    Progress,
     SampledEvidence,
     echelon,
     echelon_form,
@@ -240,6 +242,8 @@ class ReportSource:
         Of discrete candidates.
     notes : tuple of str
         How sure the whole is, in sentences.
+    progress : Progress
+        Is told of every cost.
     """
 
     candidates: LieAlgebra | VectorFields
@@ -252,6 +256,7 @@ class ReportSource:
     costs: EnforcingCost | None
     element_tests: tuple[ElementTest, ...] = ()
     notes: tuple[str, ...] = ()
+    progress: Progress = SILENT
 
     @cached_property
     def report(self):
@@ -378,6 +383,7 @@ class ReportSource:
         if self.costs is None:
             return row
         cost, error = self.costs.of(xi[None], is_exact)
+        self.progress.say(f"cost of {row.generator}: {_percent(cost, error)}")
         return replace(row, cost=cost, cost_error=error)
 
     def _text(self, xi):

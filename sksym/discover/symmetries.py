@@ -8,7 +8,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import checked_weights, on_copy, training_data, validate_data, warn
+from sksym._estimator import (
+    CallbackSupportMixin,
+    adopt,
+    checked_weights,
+    fit_tasks,
+    training_data,
+    unfitted_copy,
+    validate_data,
+    warn,
+    with_callbacks,
+)
 from sksym._linalg import reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.discrete import discrete_symmetries
@@ -22,6 +32,7 @@ from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.evidence import (
+    Progress,
     check_rule,
     in_units_of,
     readable,
@@ -38,7 +49,7 @@ def _has_classes(model):
     return "classes_" in vars(model)
 
 
-class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
+class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     """Symmetries of a function X -> y, of a model, of a dynamical system or of a data set.
 
     Looks for the generators xi of `candidates` with the least mean square of the Lie derivative
@@ -99,6 +110,10 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         "auto" and False are the same.
     random_state : int, RandomState or None, default=None
         Decides the folds that choose a degree or a method, and subsamples.
+    verbose : int, default=0
+        1: prints the library, how many directions may be symmetries, every number of symmetries
+        that is compared, and the costs of `report_`. The callbacks of scikit-learn are told of the
+        same stages.
 
     Attributes
     ----------
@@ -231,6 +246,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         rtol=None,
         robust="auto",
         random_state=None,
+        verbose=0,
     ):
         self.candidates = candidates
         self.library = library
@@ -242,19 +258,28 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         self.rtol = rtol
         self.robust = robust
         self.random_state = random_state
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    @on_copy
+    @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
         """Find the symmetries of X -> y, `X` (n, d), `y` (n,) or (n, q), or of `X` alone.
 
         Strings, truth values, numbers of two values and integers of at most ten are class labels,
         (n,), if there are twenty samples to a class; pass floats to have integers as numbers.
         """
+        fresh = unfitted_copy(self)
+        # Callbacks are told of the estimator that the user holds, not of the copy.
+        with fit_tasks(self, X, y) as task:
+            fresh._fit(X, y, sample_weight, Progress(task, self.verbose))
+            return adopt(self, fresh)
+
+    def _fit(self, X, y, sample_weight, progress):
+        """Fit this fresh copy, telling `progress` of the stages."""
         classes, y = self._numbered(y, sample_weight)
         if is_given(self.estimator):
             check_columns(self.estimator, X)
@@ -264,7 +289,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         # Decided where columns have unit spread, published in the coordinates of the user.
         problem = self._in_unit_coordinates(group.algebra, X, Y, classes)
         rng = check_random_state(self.random_state)
-        search = Search(self, problem, X, weight, rng)
+        search = Search(self, problem, X, weight, rng, progress)
         if classes is not None:
             finding = search.of_labels(classes, Y)
             self.classes_ = finding.classes
@@ -286,7 +311,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
         if finding.coef is not None:
             coef = finding.coef * problem.coordinates.size[:, None]
             self.coef_ = coef[0] if one_target and len(coef) == 1 else coef
-        discrete = discrete_symmetries(group, search, finding)
+        with progress.task("elements"):
+            discrete = discrete_symmetries(group, search, finding)
         self.elements_ = discrete.elements
         self.element_tests_ = discrete.tests
         self.element_p_values_ = discrete.p_values
@@ -331,6 +357,7 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
             costs=_costs(problem, weight, finding),
             element_tests=self.element_tests_,
             notes=finding.notes(self.max_defect),
+            progress=Progress(verbose=self.verbose),
         )
 
     @property

@@ -12,6 +12,7 @@ from sksym.evidence.coefficients import Estimate
 from sksym.evidence.defects import UNKNOWN, Defect
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
+from sksym.evidence.progress import SILENT, Progress
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
@@ -38,12 +39,14 @@ from sksym.evidence.selection import (
 from sksym.evidence.spectrum import Spectrum
 
 __all__ = [
+    "SILENT",
     "UNKNOWN",
     "CountingRule",
     "Defect",
     "Estimate",
     "FittedEvidence",
     "FunctionSamples",
+    "Progress",
     "SampledEvidence",
     "Spectrum",
     "Verdict",

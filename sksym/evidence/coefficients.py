@@ -279,6 +279,29 @@ class Estimate:
             return stats.chi2.sf(miss, t)
         return stats.f.sf(miss / t, t, self.dof)
 
+    def largest_miss(self, n_constraints, bic):
+        """Return the largest miss with which constraints pass the test and have at most this BIC.
+
+        Of fewer constraints it is less. See `judge`.
+        """
+        t = n_constraints
+        best = bic + t * np.log(self.n)
+        if np.isinf(self.dof):
+            by_test = stats.chi2.isf(REFIT_REJECT, t)
+            by_bic = best
+        else:
+            by_test = t * stats.f.isf(REFIT_REJECT, t, self.dof)
+            by_bic = self.dof * np.expm1(best / self.n)
+        if np.isfinite(self.covariance_dof):
+            freedom = self.covariance_dof - t + 1
+            if freedom < 1:
+                return np.inf
+            shrinkage = freedom / self.covariance_dof
+            by_test = t * stats.f.isf(REFIT_REJECT, t, freedom) / shrinkage
+            by_bic = by_bic / shrinkage
+        round_off = EXACT**2 * (self.observed @ self.observed)
+        return max(min(by_test, by_bic), 0.0) + round_off
+
 
 def output_noise(rss, dof, round_off):
     """Estimate the standard deviation of the errors from residual sums of squares.

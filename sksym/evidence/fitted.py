@@ -99,9 +99,10 @@ class FittedEvidence(PlainState):
         L = self.L
         q = len(self.coef)
         from_data = self.estimate.from_data
-        moved = L.along(xi).T @ from_data
+        change = L.changes_of(from_data.T, xi).T
         # Outputs do not mix but by B.
-        change = np.kron(np.eye(q), moved)
+        if q > 1:
+            change = np.kron(np.eye(q), change)
         if L.B is not None:
             B = np.tensordot(xi, L.B, 1)
             values = L.values.T @ from_data
@@ -148,6 +149,12 @@ class FittedEvidence(PlainState):
         """The noise floors of k = 1, 2, .., computed as they are asked for."""
         return FloorRecursion(self)
 
+    def noise_of_smallest(self, k):
+        """Compute the root mean square that noise contributes to the k smallest generators."""
+        if not self.is_testable:
+            return np.inf
+        return np.sqrt(self._floors.floor(k).total / k)
+
     def noise_of(self, generators):
         """Compute the root mean square that noise contributes to generators (k, r)."""
         if not self.is_testable:
@@ -169,11 +176,4 @@ class FittedEvidence(PlainState):
         """
         if not self.is_testable:
             return None
-        spectrum = self.spectrum
-        U1 = spectrum.left[:, k:]
-        pull = []
-        for xi in spectrum.generators[:k]:
-            change = self.perturbation(xi)
-            pull.append(U1.T @ change)
-        pull = np.stack(pull, axis=1)
-        return spectrum.turned(k, pull)
+        return self.spectrum.turned(k, self._floors.pull(k))

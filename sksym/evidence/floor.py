@@ -6,7 +6,6 @@ Index legend: r candidates, k generators, q outputs, p library functions, e sour
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class FloorRecursion:
         self._gram = 0.0
         self._total = 0.0
         self._floors = []
+        self._along_left = []  # u^T N_j for all left vectors u, (K, e)
 
     def floor(self, k):
         """Return the `NoiseFloor` of the k smallest generators."""
@@ -53,20 +53,31 @@ class FloorRecursion:
             self._advance()
         return self._floors[k - 1]
 
+    def pull(self, k):
+        """Return how noise pulls the k smallest generators towards the others.
+
+        Returns
+        -------
+        ndarray of shape (others, k, e)
+            ``U1^T (change of M) v_j`` for the others' left vectors ``U1``.
+        """
+        self.floor(k)
+        along_others = [along_left[k:] for along_left in self._along_left[:k]]
+        return np.stack(along_others, axis=1)
+
     def _advance(self):
         """Add the floor of one generator more."""
         spectrum = self._evidence.spectrum
         k = len(self._floors)
-        released = spectrum.left[:, k]
-        others = spectrum.left[:, k + 1 :]
         if k:
-            rows = self._rows_of_earlier(released, spectrum.generators[:k])
-            self._gram = self._gram + rows.T @ rows
+            released = np.array([along_left[k] for along_left in self._along_left])
+            self._gram = self._gram + released.T @ released
         change = self._evidence.perturbation(spectrum.generators[k])
         self._total += np.sum(change**2)
+        along_left = spectrum.left.T @ change
+        self._along_left.append(along_left)
         # Projected before it is squared: differences of squares would lose half of the digits.
-        along_others = others.T @ change
-        change = change - others @ along_others
+        change = change - spectrum.left[:, k + 1 :] @ along_left[k + 1 :]
         self._gram = self._gram + change.T @ change
         # Satterthwaite: the chi square with the mean and the variance of the weighted sum.
         mean = max(np.trace(self._gram), 0.0)
@@ -74,48 +85,3 @@ class FloorRecursion:
         freedom = mean**2 / square if square > 0 else 1.0
         floor = NoiseFloor(mean, freedom, self._total)
         self._floors.append(floor)
-
-    def _rows_of_earlier(self, u, generators):
-        """Compute ``u^T N_j`` for several generators at once.
-
-        Parameters
-        ----------
-        u : ndarray of shape (q m,)
-        generators : ndarray of shape (k, r)
-
-        Returns
-        -------
-        ndarray of shape (k, e)
-        """
-        L = self._evidence.L
-        estimate = self._evidence.estimate
-        from_data = estimate.from_data
-        q = len(estimate.coef)
-        p = L.n_functions
-        k, r = generators.shape
-        tests = u.reshape(q, -1).T  # (m, q)
-        if L.T is not None:
-            tests = L.T @ tests
-        # Taken to the few tests first, D stays sparse and small.
-        in_every_block = sparse.kron(
-            sparse.eye_array(r),
-            sparse.csr_array(tests),
-        )
-        moved = L.D @ in_every_block
-        moved = moved.toarray().reshape(p, r, q)
-        # a: candidate, j: generator, i: output, p: library function, u: direction in the data
-        rows = np.einsum(
-            "ja,pai,pu->jiu",
-            generators,
-            moved,
-            from_data,
-            optimize=True,
-        )
-        if L.B is not None:
-            values = (L.E @ tests).T @ from_data
-            B = np.tensordot(generators, L.B, 1)
-            rows = rows - np.einsum("jil,iu->jlu", B, values)
-        rows = rows.reshape(k, -1) / self._evidence.output_scale
-        if np.ndim(estimate.noise) == 2:
-            return rows @ estimate.noise
-        return rows * estimate.noise

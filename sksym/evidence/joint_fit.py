@@ -15,17 +15,27 @@ above what is left of it stands still; from then on that rank is fixed, and the 
 quadratically. A gap alone does not decide: exact zeros (the constant function) make one from the
 start, and a rank that is fixed too early gives a wrong variety.
 
+Costs of k symmetries among K generators, with m tests for each of q outputs and e unknowns: m = p
+and e = q p for p functions; of aff(d) K = d (d + 1), and p grows as d^degree. Samples enter by
+their triangular factor alone, n p^2. The maps of all generators take K q m e numbers, and K m p^2
+operations once. A step with all constraints takes k K q m e + k q m e^2 operations; where k exceeds
+24, one with a sketch of them takes 24 K h e + 10 e^3, with h = K - k + 128 tests at most. Steps end
+where no fit can be better than those known, see `JointFits.better_than`: after about ten instead
+of twenty to forty.
+
 Index legend: K generators of the spectrum, k symmetries, e = q rank unknowns, m tests of q outputs.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError, svd
 
-from sksym._linalg import available_memory, merge_rows
+from sksym._estimator import warn
+from sksym._linalg import available_memory
 from sksym.evidence.coefficients import REFIT_REJECT
+from sksym.evidence.constraints import AllConstraints, Problem, SketchedConstraints
 
 _MAX_ITER = 45
 _MAX_ITER_AT_RANK = 15  # once the rank is fixed: convergence is quadratic, or there is none
@@ -38,11 +48,14 @@ _SHORT_STEP = 1e-2
 _GAP = 100.0  # between the singular values that stay and the others
 _NEGLIGIBLE = 1e-13  # singular value relative to the largest
 _RANK = 1e-7  # of the variety: singular value relative to the largest, at the solution
+_ROUND_OFF = 10.0  # times such a singular value
 _CONVERGED = 1e-11  # defect, relative to the sizes of the terms
 _STEP_OF_ROUND_OFF = 1e-14
 _STEP_OF_SOLUTION = 1e-6  # below which quadratic convergence has ended
 _EXACT = 1e-14  # constraint relative to the sizes of its terms that is round-off
 _SHARE_OF_MEMORY = 0.25
+_SLACK = 1.1  # times the largest miss that may be better: steps overshoot a little
+_SAME_FIT = 0.01  # distance, in units of the noise and of the miss, to a fit that is the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,95 +132,65 @@ class JointFits:
 
     def __init__(self, evidence):
         self.evidence = evidence
+        self._last = None  # coefficients u of the last exact fit
 
-    def of(self, k, stop_if_rejected=False):
-        """Return the fit with k symmetries, or None; see `joint_fit`.
+    def of(self, k):
+        """Return the fit with k symmetries, or None; see `joint_fit`."""
+        return self._fit(k, np.inf, None)
 
-        Parameters
-        ----------
-        k : int
-        stop_if_rejected : bool, default=False
-            Whether to return None as soon as the fit is bound to be rejected.
+    def better_than(self, bic, k):
+        """Return the fit with k symmetries, or None where it cannot be better than others.
+
+        That is where its test rejects it or its BIC is not below `bic`, however many constraints
+        there may be; or where the steps lead to the fit before, with more symmetries.
         """
+        estimate = self.evidence.estimate
+        n_unknowns = len(estimate.coef) * estimate.rank
+        limit = _SLACK * estimate.largest_miss(n_unknowns, bic)
+        return self._fit(k, limit, self._last)
+
+    def _fit(self, k, limit, known):
+        """Return the fit with k symmetries unless its miss is above the limit or it is known."""
+        estimate = self.evidence.estimate
+        K = len(self.evidence.spectrum.generators)
+        if not 0 < k <= K or estimate.dof <= 0 or self._is_too_large:
+            return None
+        problem = self._problem
+        kinds = [AllConstraints]
+        if problem.sketch_is_smaller(k):
+            kinds = [SketchedConstraints, AllConstraints]
+        for kind in kinds:
+            iteration = _Iteration(problem, kind(problem, k))
+            if not iteration.run(limit, known):
+                return None
+            fit, is_whole = _judged(problem, iteration)
+            # A sketch may, by rare chance, have a larger null space than all constraints.
+            if is_whole or not fit.is_exact:
+                break
+        if fit.is_exact:
+            self._last = iteration.u
+        return fit
+
+    @cached_property
+    def _is_too_large(self):
+        """Whether the matrices do not fit into memory, which is said once."""
         estimate = self.evidence.estimate
         K = len(self.evidence.spectrum.generators)
         q = len(estimate.coef)
         n_bytes = 8.0 * K * self.evidence.L.n_tests * q * q * estimate.rank
-        is_too_large = n_bytes > _SHARE_OF_MEMORY * available_memory()
-        if not 0 < k <= K or estimate.dof <= 0 or is_too_large:
-            return None
-        iteration = _Iteration(replace(self._problem, k=k))
-        for _ in range(_MAX_ITER):
-            iteration.advance()
-            if iteration.is_done:
-                break
-            if stop_if_rejected and iteration.is_far_from_fit:
-                return None
-        return _judged(iteration.problem, iteration.u, iteration.W)
+        if n_bytes <= _SHARE_OF_MEMORY * available_memory():
+            return False
+        warn(
+            f"Symmetries in simple numbers alone are searched: in tilted axes {K:,} candidates and "
+            f"{estimate.rank:,} functions would need {n_bytes / 2**30:.1f} GiB. Give fewer "
+            "candidates, a library of lower degree, or fewer columns."
+        )
+        return True
 
     @cached_property
     def _problem(self):
         """The problem without symmetries."""
-        return _Problem.of(self.evidence)
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """The constraints in whitened coordinates.
-
-    Attributes
-    ----------
-    evidence : FittedEvidence
-    maps : ndarray of shape (K, q m, e)
-        ``L(G_a, u) = maps[a] @ u``.
-    u_fit : ndarray of shape (e,)
-        The unconstrained fit.
-    noise : ndarray of shape (e, e)
-        Back to data coordinates: ``noise @ u``.
-    k : int
-    """
-
-    evidence: object
-    maps: np.ndarray
-    u_fit: np.ndarray
-    noise: np.ndarray
-    k: int = 0
-
-    @classmethod
-    def of(cls, evidence):
-        estimate = evidence.estimate
-        q = len(estimate.coef)
-        e = q * estimate.rank
-        # By the full covariance: unequal, correlated and heteroscedastic errors alike.
-        noise = np.asarray(estimate.noise, float)
-        if noise.ndim == 2:
-            covariance = noise @ noise.T
-            noise = np.linalg.cholesky(covariance)
-        else:
-            deviations = np.broadcast_to(noise, e)
-            noise = np.diag(deviations)
-        whitened = evidence.with_estimate(estimate.with_noise(noise))
-        maps = [whitened.perturbation(xi) for xi in evidence.spectrum.generators]
-        in_data = estimate.coef @ estimate.to_data
-        return cls(
-            evidence=evidence,
-            maps=np.array(maps),
-            u_fit=np.linalg.solve(noise, in_data.ravel()),
-            noise=noise,
-        )
-
-    def constraints(self, W):
-        """Return the matrices A (k, q m, e) of the constraints ``A_j @ u = 0``."""
-        smallest = self.maps[: self.k]
-        others = self.maps[self.k :]
-        return smallest + np.tensordot(W, others, 1)
-
-    def broken(self, u):
-        """Return ``M1 = L(G1, u)``, (q m, K - k), and an orthonormal basis of its columns."""
-        changes = self.maps[self.k :] @ u
-        M1 = changes.T
-        Q, _ = np.linalg.qr(M1)
-        return M1, Q
+        return Problem.of(self.evidence)
 
 
 class _Iteration:
@@ -215,13 +198,15 @@ class _Iteration:
 
     Parameters
     ----------
-    problem : _Problem
+    problem : Problem
+    constraints : AllConstraints or SketchedConstraints
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem, constraints):
         spectrum = problem.evidence.spectrum
-        k = problem.k
+        k = constraints.k
         self.problem = problem
+        self.constraints = constraints
         self.u = problem.u_fit.copy()
         self.W = np.zeros((k, len(spectrum.generators) - k))
         self.rank = None  # of the constraint, once it is fixed
@@ -234,37 +219,57 @@ class _Iteration:
         if self.W.size:
             broken = spectrum.singular_values[k:]
             mean_square = np.mean(broken**2)
-        self._penalty = _FIRST_PENALTY / (mean_square or 1.0)
+        self._penalty = constraints.first_penalty * _FIRST_PENALTY / (mean_square or 1.0)
+
+    def run(self, limit, known):
+        """Take steps until there are none to take, and tell whether the end is worth judging.
+
+        It is not where the miss is above `limit`, or where the steps lead to the coefficients
+        `known` (e,), a fit with more symmetries.
+        """
+        radius = 0.0
+        if known is not None:
+            radius = _SAME_FIT * min(1.0, np.linalg.norm(known - self.problem.u_fit))
+        for _ in range(_MAX_ITER):
+            self.advance()
+            if self.is_done:
+                return True
+            difference = self.u - self.problem.u_fit
+            if difference @ difference > limit:
+                return False
+            if known is not None and np.linalg.norm(self.u - known) < radius:
+                return False
+        return True
 
     def advance(self):
         """Take one Gauss-Newton step, or find that there is none to take."""
-        A = self.problem.constraints(self.W)
-        M1, Q = self.problem.broken(self.u)
-        rows, values = _projected(A, Q, self.u)
-        U, s, Vt = _svd(rows, full_matrices=False)
-        left = np.linalg.norm(A @ self.u)
-        terms = np.linalg.norm(A) * np.linalg.norm(self.u)
+        linear = self.constraints.linearise(self.W, self.u)
+        U, s, Vt = _svd(linear.rows, full_matrices=False)
+        left = linear.defect
+        terms = linear.size * np.linalg.norm(self.u)
         self._choose_rank(s, left, terms)
         is_met = self.step < _STEP_OF_SOLUTION and left <= _EXACT * terms
         # Where every function has such symmetries, only the generators move.
-        is_free = s[0] <= _NEGLIGIBLE * np.linalg.norm(A)
+        is_free = s[0] <= _NEGLIGIBLE * linear.size
         if is_met and (is_free or self.rank is not None):
+            # One more step: those below this size square their error.
             self.is_done = True
-            return
-        s = np.where(s > _NEGLIGIBLE * np.linalg.norm(A), s, 0.0)
+            if is_free:
+                return
+        s = np.where(s > _NEGLIGIBLE * linear.size, s, 0.0)
         # Towards the fit, and onto the linearised constraint in the directions of weight one.
         weight = self._weights(s)
         divisor = np.where(weight * s > 0, s, np.inf)
         delta = self.problem.u_fit - self.u
-        to_constraint = (U.T @ values) / divisor
+        to_constraint = (U.T @ linear.values) / divisor
         pull = weight * (Vt @ delta + to_constraint)
         du = delta - Vt.T @ pull
         self.u = self.u + du
         # The generators follow: what they leave of the constraints is least.
         dW = np.zeros_like(self.W)
         if dW.size:
-            defects = A @ self.u
-            solution, *_ = np.linalg.lstsq(M1, defects.T, rcond=None)
+            defects = self.constraints.defects(self.u)
+            solution, *_ = np.linalg.lstsq(linear.M1, defects.T, rcond=None)
             dW = -solution.T
         self.W = self.W + dW
         relative = np.linalg.norm(du) / np.linalg.norm(self.u)
@@ -272,18 +277,8 @@ class _Iteration:
         self._penalty *= _GROWTH
         if self.rank is not None:
             self._n_at_rank += 1
-            self.is_done = self.step < _STEP_OF_ROUND_OFF or self._n_at_rank == _MAX_ITER_AT_RANK
-
-    @property
-    def is_far_from_fit(self):
-        """Whether the data reject what the constraint has cost so far, whatever its rank.
-
-        The cost grows with the penalty; half of it allows for steps that go too far.
-        """
-        difference = self.u - self.problem.u_fit
-        miss = difference @ difference / 2
-        p_value, _ = self.problem.evidence.estimate.judge(miss, len(self.u))
-        return p_value <= REFIT_REJECT
+            self.is_done |= self.step < _STEP_OF_ROUND_OFF
+            self.is_done |= self._n_at_rank == _MAX_ITER_AT_RANK
 
     def _choose_rank(self, s, left, terms):
         """Fix the rank once it stands still, and raise it where the constraint is never met."""
@@ -331,55 +326,42 @@ def _svd(rows, full_matrices):
         return svd(rows, full_matrices=full_matrices, lapack_driver="gesvd")
 
 
-def _projected(A, Q, u):
-    """Return the constraints and their values at u, projected off the columns of Q.
+def _judged(problem, iteration):
+    """Compute the codimension, the errors and the tests of a solution.
 
     Returns
     -------
-    rows : ndarray of shape (t, e)
-        As a triangular factor of at most e rows: ``rows.T @ rows`` is that of all k q m.
-    values : ndarray of shape (t,)
-        ``rows.T @ values`` is that of all.
+    fit : JointFit
+    is_whole : bool
+        Whether all constraints vanish on the tangent space that the iteration has seen.
     """
-    along = Q.T @ A
-    rows = A - Q @ along
-    defects = A @ u
-    along = defects @ Q
-    values = defects - along @ Q.T
-    # What follows takes their triangular factor alone, which is far smaller.
-    e = len(u)
-    both = np.column_stack([rows.reshape(-1, e), values.ravel()])
-    factor = merge_rows(None, both)[:e]
-    return factor[:, :e], factor[:, e]
-
-
-def _judged(problem, u, W):
-    """Compute the codimension, the errors and the tests of a solution."""
     evidence = problem.evidence
     estimate = evidence.estimate
     G = evidence.spectrum.generators
-    k = problem.k
-    A = problem.constraints(W)
-    M1, Q = problem.broken(u)
-    rows, _ = _projected(A, Q, u)
-    _, s, Vt = _svd(rows, full_matrices=True)
-    size = np.linalg.norm(A)
-    smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * size)
+    u = iteration.u
+    W = iteration.W
+    k = len(W)
+    linear = iteration.constraints.linearise(W, u)
+    _, s, Vt = _svd(linear.rows, full_matrices=True)
+    smallest = max(_RANK * s.max(initial=0), _NEGLIGIBLE * linear.size)
     t = np.count_nonzero(s > smallest)
-    terms = size * np.linalg.norm(u)
-    defect = np.linalg.norm(A @ u)
-    residual = defect / (terms or 1.0)
+    terms = linear.size * np.linalg.norm(u)
+    residual = linear.defect / (terms or 1.0)
     # Along the variety W follows u: M1 dW_j = -A_j du for du in its tangent space.
     tangent = Vt[t:].T
-    dW = -np.linalg.pinv(M1) @ (A @ tangent)  # (k, K - k, e')
+    M1 = (problem.maps[k:] @ u).T
+    changes = problem.maps @ tangent
+    changes = changes[:k] + np.tensordot(W, changes[k:], 1)  # A_j du, (k, q m, e')
+    dW = -np.linalg.pinv(M1) @ changes  # (k, K - k, e')
+    remaining = np.linalg.norm(changes + M1 @ dW, axis=(0, 1))
     in_data = problem.noise @ u
     in_data = in_data.reshape(len(estimate.coef), estimate.rank)
     difference = u - problem.u_fit
     miss = difference @ difference
     p_value, bic = estimate.judge(miss, t)
-    return JointFit(
+    fit = JointFit(
         generators=G[:k] + W @ G[k:],
-        changes=np.einsum("jle,lr->rje", dW, G[k:]),
+        changes=np.tensordot(G[k:].T, dW, axes=(1, 1)),
         coef=in_data @ estimate.from_data.T,
         codimension=t,
         residual=float(residual),
@@ -387,3 +369,4 @@ def _judged(problem, u, W):
         p_value=float(p_value),
         bic=float(bic),
     )
+    return fit, remaining.max(initial=0) <= _ROUND_OFF * smallest

@@ -15,6 +15,7 @@ from sksym.equivariant import constant_functions, equivariant_basis
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
+from sksym.evidence.progress import SILENT, Progress
 from sksym.evidence.rounding import exact_forms, in_units_of
 from sksym.evidence.sandwich import Scores, core_rows
 from sksym.evidence.selection import echelon_form, select, verdict
@@ -40,11 +41,13 @@ class CountingRule:
         Whether generators are made exact.
     max_defect : float
         Largest noise floor at which a symmetry is declared.
+    progress : Progress
     """
 
     count: str | int = "auto"
     snap: bool = True
     max_defect: float = 0.1
+    progress: Progress = SILENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +270,7 @@ def decide(samples, evidence, rule):
     with one_thread():
         if rule.count == "auto":
             enforce = samples.symmetric_functions
-            return select(evidence, enforce, rule.max_defect, rule.snap)
+            return select(evidence, enforce, rule.max_defect, rule.snap, rule.progress)
         if not rule.snap:
             return verdict(evidence, rule.count, rule.max_defect)
 

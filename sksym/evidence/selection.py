@@ -12,6 +12,7 @@ from sksym._estimator import is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.coefficients import REFIT_REJECT
 from sksym.evidence.joint_fit import JointFit, JointFits
+from sksym.evidence.progress import SILENT
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 
@@ -121,8 +122,8 @@ def echelon_form(evidence, V, change):
     # form = V_p^-1 V with V_p (k, k) at the pivots: d form = V_p^-1 (dV - dV_p form)
     # r: candidate, k: generator, e: source of noise, i: pivot, j: row of the echelon form
     to_form = np.linalg.inv(V[:, pivots])
-    change = np.einsum("rke,kj->rje", change, to_form.T)
-    change -= np.einsum("ir,ije->rje", form, change[pivots])
+    change = to_form @ change
+    change -= np.tensordot(form.T, change[pivots], 1)
     variance = np.sum(change**2, axis=2)
     return form, np.sqrt(variance).T
 
@@ -186,7 +187,7 @@ def verdict(evidence, count, max_defect, proposals=None):
     return Verdict(form, errors, floor, undecided)
 
 
-def select(evidence, symmetric_functions, max_defect, snap=True):
+def select(evidence, symmetric_functions, max_defect, snap=True, progress=SILENT):
     """Fit the function and its symmetries together for every possible number, keep the best.
 
     Parameters
@@ -199,6 +200,7 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
         Largest noise floor at which a symmetry is declared.
     snap : bool
         Whether generators are rounded to simple numbers, where those fit as well.
+    progress : Progress
 
     Returns
     -------
@@ -214,16 +216,23 @@ def select(evidence, symmetric_functions, max_defect, snap=True):
     with those symmetries is not rejected against the joint fit. Every candidate that annihilates
     all functions that remain is a symmetry too.
     """
-    counts, undecided = _possible_counts(evidence, max_defect)
-    best = _best_fit(evidence, symmetric_functions, counts, snap)
+    with progress.task("spectrum"):
+        counts, undecided = _possible_counts(evidence, max_defect)
+    progress.say(
+        f"spectrum: {len(evidence.spectrum.generators)} directions, of which "
+        f"{max(counts, default=0)} may be symmetries and {undecided} are undecided"
+    )
+    best = _best_fit(evidence, symmetric_functions, counts, snap, progress)
     if best is None:
         none = np.zeros((0, evidence.spectrum.n_candidates))
         return Verdict(none, None, evidence.floor_test(1)[1], undecided)
-    basis = best.basis
+    simple = None
     if snap and best.fit is not None:
         simple = _with_simple_numbers(evidence, symmetric_functions, best)
-        basis = basis if simple is None else simple
-    generators = saturated(evidence, basis)
+    if simple is None:
+        generators = saturated(evidence, best.basis, best.form)
+    else:
+        generators = saturated(evidence, simple)
     floor = evidence.floor_test(len(best.form))[1]
     return Verdict(generators, best.errors, floor, max(undecided - len(generators), 0))
 
@@ -249,32 +258,61 @@ class _Proposal:
     fit: JointFit | None = None
 
 
-def _best_fit(evidence, symmetric_functions, counts, snap):
+def _best_fit(evidence, symmetric_functions, counts, snap, progress):
     """Return the proposal of the least BIC among those of some numbers of generators, or None."""
     best = None
     least = 0.0
     n_worse = 0
     fits = JointFits(evidence)
-    may_be_simple = snap and evidence.estimate.is_quadratic
     for k in reversed(counts):
-        proposal = None
-        if may_be_simple:
-            proposal = _simple_proposal(evidence, symmetric_functions, k)
-        # All generators have simple numbers, and of an algebra in simple numbers the parts too.
-        is_known = may_be_simple and k == len(evidence.spectrum.generators)
-        if proposal is None and not is_known and (best is None or best.fit is not None):
-            fit = fits.of(k, stop_if_rejected=evidence.estimate.is_quadratic)
-            proposal = _joint_proposal(evidence, symmetric_functions, fit)
+        with progress.task(f"{k} symmetries"):
+            proposal = _proposal(fits, symmetric_functions, k, snap, best)
         # Fewer generators of the same algebra have the same BIC: the whole algebra comes first.
         if proposal is not None and proposal.bic < least - _TIE * abs(least):
+            progress.say(f"{k} symmetries of at most {counts[-1]}: BIC {proposal.bic:.6g}")
             best = proposal
             least = proposal.bic
             n_worse = 0
             continue
+        progress.say(f"{k} symmetries of at most {counts[-1]}: rejected, or no better")
         n_worse += best is not None
         if n_worse == _WORSE:
             break
     return best
+
+
+def _proposal(fits, symmetric_functions, k, snap, best):
+    """Propose k generators, in simple numbers or by a joint fit; None: nothing better than `best`.
+
+    Parameters
+    ----------
+    fits : JointFits
+    symmetric_functions : callable
+    k : int
+    snap : bool
+    best : _Proposal, or None
+    """
+    evidence = fits.evidence
+    if snap and evidence.estimate.is_quadratic:
+        simple = _simple_proposal(evidence, symmetric_functions, k)
+        if simple is not None:
+            return simple
+        # All generators have simple numbers.
+        if k == len(evidence.spectrum.generators):
+            return None
+    # Of an algebra in simple numbers the parts have simple numbers too.
+    if best is not None and best.fit is None:
+        return None
+    fit = _fit_to_compare(fits, k, best)
+    return _joint_proposal(evidence, symmetric_functions, fit)
+
+
+def _fit_to_compare(fits, k, best):
+    """Return the joint fit with k symmetries, None where it cannot be the best proposal."""
+    if not fits.evidence.estimate.is_quadratic:
+        return fits.of(k)
+    bic_to_beat = 0.0 if best is None else best.bic
+    return fits.better_than(bic_to_beat, k)
 
 
 def _simple_proposal(evidence, symmetric_functions, k):
@@ -323,7 +361,7 @@ def _has_drifted(evidence, generators):
     """Tell whether generators (k, r) were fitted away to where the data say much less."""
     spectrum = evidence.spectrum
     noise = evidence.noise_of(spectrum.unit_span(generators))
-    measured = evidence.noise_of(spectrum.generators[: len(generators)])
+    measured = evidence.noise_of_smallest(len(generators))
     return noise > _DRIFT * measured
 
 
@@ -384,10 +422,11 @@ def _with_simple_numbers(evidence, symmetric_functions, proposal):
     return basis if p_value > REFIT_REJECT else None
 
 
-def saturated(evidence, basis):
+def saturated(evidence, basis, enforced=None):
     """Return all candidates (k, r) under which every function of a basis (k, q p) is unchanged.
 
-    Only candidates that the data determine; in reduced echelon form.
+    Only candidates that the data determine; in reduced echelon form. Where the generators that
+    were `enforced` are all of them, those are returned, which are more exact than the basis.
     """
     L = evidence.L
     generators = evidence.spectrum.generators  # of unit motion: units do not matter
@@ -403,7 +442,10 @@ def saturated(evidence, basis):
     n_broken = np.count_nonzero(s > _UNCHANGED * size)
     unchanged = Vt[n_broken:]
     size_of_candidates = np.sqrt(np.diag(evidence.motion))
-    form, _ = pivoted_echelon(unchanged @ generators, size_of_candidates)
+    unchanged = unchanged @ generators
+    if enforced is not None and len(enforced) == len(unchanged):
+        unchanged = enforced
+    form, _ = pivoted_echelon(unchanged, size_of_candidates)
     # Symmetries of exact functions are exact: numbers that are not simple remain.
     return rounded(
         form,

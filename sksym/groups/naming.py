@@ -10,8 +10,9 @@ from math import comb
 import numpy as np
 
 _ZERO = 1e-7
+_NEAR = 1e-3  # distance of eigenvalues, relative to the largest, that may be equal
 _SAME = 1e-5  # distance of two eigenvalues that belong to one ideal
-_LARGEST = 36  # dimensions: naming takes the commutant of the adjoint representation, O(r^6)
+_LARGEST = 80  # dimensions: naming takes the commutant of the adjoint representation, O(r^4)
 _MAX_WINDING = 12  # periods of the slowest rotation after which an orbit must close
 _MAX_ORDER = 30  # orders of orthogonal algebras that have names, up to dimension 406
 
@@ -254,11 +255,12 @@ def _quotient(ad, radical):
         ad,
         complement,
         dual[:k],  # coordinates along the complement
+        optimize=True,
     )
 
 
 def _commutant(ad):
-    """Return a basis of the matrices that commute with all of a semisimple algebra.
+    """Return matrices that span those which commute with all of a semisimple algebra.
 
     Parameters
     ----------
@@ -269,18 +271,23 @@ def _commutant(ad):
     ndarray of shape (m, k, k)
     """
     k = len(ad)
-    identity = np.eye(k)
     # Two random elements generate a semisimple algebra.
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(2, k))
-    conditions = []
-    for element in np.tensordot(weights, ad, 1):
-        # Row-major: kron(a, 1) vec(Z) = vec(a Z) and kron(1, a^T) vec(Z) = vec(Z a).
-        left_product = np.kron(element, identity)
-        right_product = np.kron(identity, element.T)
-        conditions.append(left_product - right_product)
-    commutant = _null_space(np.concatenate(conditions))
-    return commutant.reshape(-1, k, k)
+    first, second = np.tensordot(weights, ad, 1)
+    # What commutes with the first mixes equal eigenvalues alone: few unknowns, not k^2. Too many
+    # do no harm.
+    eigenvalues, vectors = np.linalg.eig(first)
+    distance = np.abs(eigenvalues[:, None] - eigenvalues)
+    x, y = np.nonzero(distance <= _NEAR * np.abs(eigenvalues).max())
+    inverse = np.linalg.inv(vectors)
+    units = vectors.T[x, :, None] * inverse[y, None, :]
+    brackets = units @ second - second @ units
+    conditions = brackets.reshape(len(units), -1).T
+    R = np.linalg.qr(conditions, mode="r")
+    commuting = np.tensordot(_null_space(R).conj(), units, 1)
+    # With a matrix its conjugate commutes too.
+    return np.concatenate([commuting.real, commuting.imag])
 
 
 @cache
