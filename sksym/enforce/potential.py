@@ -8,11 +8,10 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from sksym._estimator import check_number, on_copy, training_data, validate_data, warn
 from sksym._linalg import numerical_rank, one_thread, row_blocks
-from sksym.enforce.ridge import _SymmetricRegressor
 from sksym.enforce.standardised import StandardisedFunctions
 from sksym.equivariant import EquivariantSpace
 from sksym.groups import resolve
-from sksym.libraries import PolynomialLibrary, evaluate
+from sksym.libraries import PolynomialLibrary, evaluate, library_values
 from sksym.statistics import regression_statistics, root_mean_square
 
 
@@ -180,8 +179,6 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
         tags.regressor_tags.poor_score = self.symmetry is not None or self.library is not None
         return tags
 
-    equivariance_error = _SymmetricRegressor.equivariance_error
-
     @on_copy
     def fit(self, X, y, sample_weight=None, *, forces=None):
         """Fit to energies, and to forces where they are given.
@@ -258,6 +255,36 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
             jacobian = self.library_.jacobian(X[rows].astype(float))
             forces[rows] = -np.tensordot(coef, jacobian, ((0,), (1,)))
         return forces.astype(np.result_type(X, self.coef_))
+
+    def equivariance_error(self, X, *, n_elements=20, random_state=0):
+        """Measure the largest change of the energy under finite elements of the symmetry.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_elements : int, default=20
+            Elements drawn, as in `SymmetricRidge`.
+        random_state : int or Generator, default=0
+
+        Returns
+        -------
+        float
+            Largest ``|V(g x) - V(x)|`` relative to the sum of the absolute terms of V.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        rng = np.random.default_rng(random_state)
+        coef = self._row()[0]
+        here = library_values(self.library_, X)
+        worst = 0.0
+        for _ in range(n_elements):
+            M, t, _ = self._space_.random_element(rng)
+            there = library_values(self.library_, X @ M.T + t)
+            change = np.abs(there @ coef - here @ coef)
+            size = np.maximum(np.abs(there), np.abs(here)) @ np.abs(coef)
+            relative = change / np.where(size > 0, size, 1.0)
+            worst = np.maximum(worst, relative.max(initial=0))  # NaN stays NaN
+        return float(worst)
 
     def _row(self):
         """Return the coefficients (1, p) in double precision."""
