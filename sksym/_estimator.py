@@ -254,9 +254,15 @@ def validate_data(model, X="no_validation", y="no_validation", **options):
     TypeError
         If X or y holds times, whose numbers depend on the unit that they are stored in, or is a
         masked array, whose mask would be lost.
+    ValueError
+        If X holds text, or y where numbers are needed.
     """
     _require_plain_numbers(X, "X")
     _require_plain_numbers(y, "y")
+    if not isinstance(X, str):  # the default, which means that there is nothing to validate
+        _refuse_text(X, _TEXT_IN_X)
+    if options.get("y_numeric"):
+        _refuse_text(y, _LABELS_IN_Y)
     return validation.validate_data(model, X, y, **options)
 
 
@@ -290,8 +296,6 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     -------
     TrainingData
     """
-    refuse_text(X, TEXT_IN_X)
-    refuse_text(y, LABELS_IN_Y)
     X, y = validate_data(
         model,
         X,
@@ -309,18 +313,18 @@ def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
     return TrainingData(X.astype(np.float64, copy=False), Y, weight, y.ndim == 1, X.dtype)
 
 
-TEXT_IN_X = (
+_TEXT_IN_X = (
     "X holds text such as {text!r}, but functions of X need numbers: encode categories, with "
     "scikit-learn's OneHotEncoder for example, or leave their columns out. Labels of classes are y."
 )
-LABELS_IN_Y = (
+_LABELS_IN_Y = (
     "y holds labels such as {text!r}, but this is a regression. For classes use "
     "SymmetricLogisticRegression, or InvariantFeatures before any classifier; SymmetryDiscoverer "
     "finds symmetries of labels. Give numbers for a regression."
 )
 
 
-def refuse_text(values, message):
+def _refuse_text(values, message):
     """Raise an error with a message about the first string among values, where there is one."""
     values = np.asarray(values)
     if values.dtype.kind not in "OUST":  # as almost always

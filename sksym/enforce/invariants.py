@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import TEXT_IN_X, on_copy, refuse_text, validate_data, warn
+from sksym._estimator import on_copy, validate_data, warn
 from sksym._linalg import reduced_echelon
 from sksym.equivariant import equivariant_basis, place, probe_points
 from sksym.groups import resolve
@@ -58,7 +58,6 @@ class InvariantFeatures(DefaultLibrary, TransformerMixin, BaseEstimator):
     @on_copy
     def fit(self, X, y=None):
         """Find the invariants of the library on the columns of `X` (n, d)."""
-        refuse_text(X, TEXT_IN_X)
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         X = X.astype(np.float64, copy=False)
         group = resolve(self.symmetry, X)

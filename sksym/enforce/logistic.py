@@ -8,14 +8,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
-    TEXT_IN_X,
     check_count,
     check_fraction,
     checked_weights,
     is_integer,
     is_real,
     on_copy,
-    refuse_text,
     validate_data,
     warn,
     weighted_splits,
@@ -364,7 +362,6 @@ class SymmetricLogisticRegressionCV(_SymmetricClassifier):
 
 def _labelled_data(model, X, y, sample_weight):
     """Validate what ``fit`` of a classifier is given."""
-    refuse_text(X, TEXT_IN_X)
     X, y = validate_data(model, X, y, dtype=[np.float64, np.float32])
     check_classification_targets(y)
     weight = checked_weights(sample_weight, len(y))
