@@ -159,8 +159,8 @@ class SymmetryDiscoverer(TransformerMixin, BaseEstimator):
     function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
     within that is declared below `max_defect`, else `undecided_`. That supposes that the samples
     are as symmetric as the function: in many samples of a box a misfit breaks rotations. What
-    ``library=None`` has chosen is ``library_.degree``. Symmetries that every function of a library
-    has do not count.
+    ``library=None`` has chosen, at most 11, is ``library_.degree``. Symmetries that every function
+    of a library has do not count.
     Labels are independent given X, and their log odds lie in the library. Where the library
     separates the classes the fit is penalised, with a warning.
     Cost: one pass for a streamed R factor, O(n p^2), then O(r p^3) whatever n. Models are
