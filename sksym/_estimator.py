@@ -287,6 +287,11 @@ def checked_weights(sample_weight, n):
         )
     if not weight.any():
         raise ValueError("All sample weights are zero: at least one row must count.")
+    if weight.max() > np.finfo(float).max / len(weight):
+        raise ValueError(
+            f"The sum of `sample_weight` overflows, its largest entry is {weight.max()}: divide "
+            "all weights by one number."
+        )
     return weight
 
 
