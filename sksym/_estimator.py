@@ -257,36 +257,31 @@ def validate_data(model, X="no_validation", y="no_validation", **options):
     ValueError
         If X holds text, or y where numbers are needed.
     """
-    _require_plain_numbers(X, "X")
-    _require_plain_numbers(y, "y")
+    for name, values in (("X", X), ("y", y)):
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` is a masked array, whose mask would be ignored: drop the rows with "
+                f"masked entries, or fill them in, and pass a plain array ({name}.data)."
+            )
+        first = values
+        while isinstance(first, list | tuple) and first:
+            first = first[0]
+        # Of an array, a series or a scalar one type; of a data frame one for each column.
+        types = getattr(first, "dtypes", getattr(first, "dtype", type(first).__name__))
+        types = [types] if np.ndim(types) == 0 else list(types)
+        times = [dtype for dtype in types if str(dtype).lower().startswith(_TIMES)]
+        if times:
+            raise TypeError(
+                f"`{name}` holds times ({times[0]}), whose numbers depend on the unit in which "
+                "they are stored: subtract a start and divide by a unit of your own, as in "
+                f"({name} - start) / np.timedelta64(1, 's'). The times of a trajectory belong in "
+                "`t`, not in a column of X."
+            )
     if not isinstance(X, str):  # the default, which means that there is nothing to validate
         _refuse_text(X, _TEXT_IN_X)
     if options.get("y_numeric"):
         _refuse_text(y, _LABELS_IN_Y)
     return validation.validate_data(model, X, y, **options)
-
-
-def _require_plain_numbers(values, name):
-    """Raise where values are times or masked."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(
-            f"`{name}` is a masked array, whose mask would be ignored: drop the rows with masked "
-            f"entries, or fill them in, and pass a plain array ({name}.data)."
-        )
-    first = values
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    # Of an array, a series or a scalar one type; of a data frame one for each column.
-    types = getattr(first, "dtypes", getattr(first, "dtype", type(first).__name__))
-    types = [types] if np.ndim(types) == 0 else list(types)
-    for dtype in types:
-        if str(dtype).lower().startswith(_TIMES):
-            raise TypeError(
-                f"`{name}` holds times ({dtype}), whose numbers depend on the unit in which they "
-                "are stored: subtract a start and divide by a unit of your own, as in "
-                f"({name} - start) / np.timedelta64(1, 's'). The times of a trajectory belong in "
-                "`t`, not in a column of X."
-            )
 
 
 def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
@@ -352,6 +347,11 @@ def checked_weights(sample_weight, n):
         )
     if not weight.any():
         raise ValueError("All sample weights are zero: at least one row must count.")
+    if weight.max() > np.finfo(float).max / len(weight):
+        raise ValueError(
+            f"The sum of `sample_weight` overflows, its largest entry is {weight.max()}: divide "
+            "all weights by one number."
+        )
     return weight
 
 

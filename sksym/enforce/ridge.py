@@ -147,7 +147,9 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
             self.rtol,
             vars(self).get("feature_names_in_"),
         )
-        return space.with_intercepts() if self.fit_intercept else space
+        if self.fit_intercept and not space.constant.size:
+            return space.with_intercepts()
+        return space
 
     def _set_solution(self, space, statistics, alpha, one_target, dtype):
         """Solve, and set the fitted attributes."""
