@@ -169,6 +169,7 @@ def _is_internal(frame):
 # ---------------------------------------------------------------------------------- training data
 
 
+_LEAST = 1e-60  # size of data whose squares of squares are multiplied
 _TINY = 2.0**-200  # sum of squares, whose terms have squares in turn
 
 
@@ -217,6 +218,27 @@ class TrainingData:
         return all(_TINY <= square <= 1 / _TINY for square in of_rows) and bool(
             (squares >= _TINY).all() and (squares <= 1 / _TINY).all()
         )
+
+    def in_range(self):
+        """Return the same data with weights of moderate size, for what depends on their ratios.
+
+        Raises
+        ------
+        ValueError
+            If squares of products of X or Y would leave the range of floats.
+        """
+        for values, name in [(self.X, "X"), (self.Y, "y")]:
+            size = np.abs(values).max(axis=0)
+            distant = np.ravel(size[(size > 0) & ((size < _LEAST) | (size > 1 / _LEAST))])
+            if distant.size:
+                raise ValueError(
+                    f"{name} holds columns of the size {distant[0]:.1g}: rescale it to sizes "
+                    f"between {_LEAST:g} and {1 / _LEAST:g}."
+                )
+        _, exponent = np.frexp(self.weight.max())
+        if abs(exponent) * np.log10(2) <= -np.log10(_LEAST):
+            return self
+        return replace(self, weight=np.ldexp(self.weight, -exponent))
 
     def counted(self):
         """Return the same data without the rows of weight zero."""
