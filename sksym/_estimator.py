@@ -8,6 +8,7 @@ survives a later one.
 import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, wraps
@@ -144,6 +145,30 @@ def fit_tasks(model, X, y):
 @contextmanager
 def _no_task(name):
     yield
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told of the stages of a search.
+
+    Attributes
+    ----------
+    task : callable
+        ``task(name)`` gives the context of one stage, see `fit_tasks`.
+    verbose : int
+        Whether lines are printed.
+    """
+
+    task: Callable = _no_task
+    verbose: int = 0
+
+    def say(self, text):
+        """Print a line, if that is wanted."""
+        if self.verbose > 0:
+            print(text)
+
+
+SILENT = Progress()
 
 
 # --------------------------------------------------------------------------------------- warnings

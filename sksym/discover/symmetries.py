@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     CallbackSupportMixin,
+    Progress,
     adopt,
     checked_weights,
     fit_tasks,
@@ -32,7 +33,6 @@ from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.evidence import (
-    Progress,
     check_rule,
     in_units_of,
     readable,
