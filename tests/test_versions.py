@@ -14,9 +14,13 @@ def release(version):
 
 def test_lowest_versions_are_the_bounds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    bounds = [re.match(r"([\w-]+)>=([\d.]+)", requirement) for requirement in required]
+    required = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
+        required.extend(extra)
     pins = re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".ci/lowest.txt").read_text(), flags=re.M)
     lowest = {name: release(version) for name, version in pins}
-    for name, version in filter(None, map(lambda m: m and m.groups(), bounds)):
-        assert lowest.get(name) == release(version), name
+    for requirement in required:
+        bound = re.match(r"([\w-]+)>=([\d.]+)", requirement)
+        if bound:
+            name, version = bound.groups()
+            assert lowest.get(name) == release(version)
