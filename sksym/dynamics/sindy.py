@@ -22,8 +22,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
        and refit.
     3. In a sparse basis of the remaining space, coefficients are set to zero: by an l1 penalty,
        ``minimise |R w - y|^2 / (2n) + l1 |w|_1``, then by least squares without those below
-       `threshold`, repeated until all are above it. Symmetric functions are kept or dropped as a
-       whole, so that the result has the symmetry exactly.
+       `threshold`, repeated until all are above it. Both are in units in which every function and
+       every derivative has a mean square of one on the data. Symmetric functions are kept or
+       dropped as a whole, so that the result has the symmetry exactly.
 
     Parameters
     ----------
@@ -37,8 +38,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         unless they have a `center` or a symmetry moves the origin.
     alpha : float, default=0.01
         Strength of the promotion.
-    threshold : float, default=0.1
-        Smallest coefficient that is kept, in units of the equations (plain monomials).
+    threshold : float, default=0.05
+        Smallest share of a derivative that a term has and is kept: the root mean square of the
+        term relative to that of the derivative, the same in all units.
     l1 : float, default=0.0
         Weight of the l1 penalty.
     ridge : float, default=0.0
@@ -74,6 +76,10 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         Iterations of all convex problems before the refit, at least 1.
     n_free_ : int
         Free coefficients before step 3.
+    vanishing_ : list of str
+        Functions of the library that are zero on the data, to their accuracy: conserved quantities
+        of these trajectories, for example. Equations that differ by multiples of them fit alike;
+        those with the fewest terms are chosen.
     states_, controls_ : ndarray of int
         Columns of X.
     library_ : fitted library
@@ -110,7 +116,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         symmetry=None,
         library=None,
         alpha=0.01,
-        threshold=0.1,
+        threshold=0.05,
         l1=0.0,
         ridge=0.0,
         controls=None,
@@ -199,7 +205,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
 
     def _rows_of_trajectories(self, X, sample_weight, t, trajectory, reset=False):
         """Take derivatives, or increments, within each trajectory."""
-        X, _, indices = self._validated_trajectories(X, t, trajectory, reset)
+        X, times, indices = self._validated_trajectories(X, t, trajectory, reset)
         states = X[:, self.states_]
         if self._discrete:
             Y = np.full_like(states, np.nan)
@@ -217,4 +223,5 @@ class SymmetryPromotingSINDy(DynamicalSystem):
                 "another `differentiation_method`."
             )
         Y = np.where(known[:, None], Y, 0.0)
-        return FieldRows(X, Y, weight, indices)
+        noise = None if self._discrete else self._noise(X, times, indices)
+        return FieldRows(X, Y, weight, indices, noise=noise)

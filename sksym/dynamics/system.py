@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import validate_data
 from sksym._linalg import column_indices, one_thread
+from sksym.dynamics.smoothing import noise_of_states
 from sksym.dynamics.trajectories import checked_times, refuse_lists
 from sksym.groups import linear_combination
 from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
@@ -194,6 +195,12 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         # Of X as it was given, whose columns have names: errors name the place of what is wrong.
         times, indices = checked_times(X, t, trajectory, self.dt)
         return rows, times, indices
+
+    def _noise(self, X, times, indices):
+        """Estimate the noise (d,) of the states in X (n, d); that of controls, which jump, is 0."""
+        noise = np.zeros(X.shape[1])
+        noise[self.states_], _ = noise_of_states(X[:, self.states_], times, indices)
+        return noise
 
     def _controls_as_function(self, u, times):
         """Return a function of time that gives the controls (n_controls,)."""

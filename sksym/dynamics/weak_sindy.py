@@ -34,7 +34,8 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
 
     Attributes
     ----------
-    coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
+    coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_,
+    vanishing_
         As in `SymmetryPromotingSINDy`.
     states_, controls_ : ndarray of int
         Columns of X.
@@ -70,7 +71,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         symmetry=None,
         library=None,
         alpha=0.01,
-        threshold=0.1,
+        threshold=0.05,
         l1=0.0,
         ridge=0.0,
         controls=None,
@@ -148,4 +149,5 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         # Whitening is for noise of the states; what correlation is left between windows that
         # overlap is estimated from residuals, along `form.windows`.
         weight = np.ones(len(Y))
-        return FieldRows(X, Y, weight, form.windows, form.integrals)
+        noise = self._noise(X, t, indices)
+        return FieldRows(X, Y, weight, form.windows, form.integrals, noise)

@@ -422,7 +422,8 @@ def test_circle_where_library_functions_vanish():
     """On the data |x|^2 is constant, so coefficients are not determined."""
     t = np.linspace(0, 6, 200)
     X = np.column_stack([np.cos(t), np.sin(t)])
-    model = SymmetryPromotingSINDy(gl(2)).fit(X, np.column_stack([-X[:, 1], X[:, 0]]))
+    with pytest.warns(UserWarning, match=r"vanish on the data.*-1 \+ x0\^2 \+ x1\^2 = 0"):
+        model = SymmetryPromotingSINDy(gl(2)).fit(X, np.column_stack([-X[:, 1], X[:, 0]]))
     assert "x0 ∂1 - x1 ∂0" in model.algebra_.names
     np.testing.assert_allclose(model.predict(X), np.column_stack([-X[:, 1], X[:, 0]]), atol=1e-8)
 
