@@ -73,6 +73,16 @@ class FieldRows:
             return self.X
         return self.X[self.weight > 0]
 
+    @property
+    def size_of_targets(self):
+        """Root mean square of Y over the rows that count; 1 where all are zero."""
+        counted = self.Y[self.weight > 0]
+        largest = np.abs(counted).max(initial=0)
+        if not 0 < largest < np.inf:
+            return 1.0
+        # Relative to the largest entry, whose square may overflow.
+        return largest * np.sqrt(np.mean((counted / largest) ** 2))
+
     def residual(self, library, coef):
         """Return weighted residuals (m, q), zero for the rows that are left out."""
         counted = self.weight > 0
@@ -115,6 +125,9 @@ def fit_vector_field(model, library, rows, options):
         See `solver_options`.
     """
     X = rows.counted_inputs
+    # In units of the derivatives, so that `alpha` and tolerances mean the same in all units.
+    unit = rows.size_of_targets
+    rows = replace(rows, Y=rows.Y / unit)
     symmetry = on_states(model.symmetry, model.states_, X, "symmetry")
     candidates = on_states(model.candidates, model.states_, X, "candidates")
     problem = PromotionProblem.of(
@@ -138,12 +151,12 @@ def fit_vector_field(model, library, rows, options):
         raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
     fit.warn_of_gap(options.tol)
     model.library_ = fit.library
-    model.coef_ = coef
+    model.coef_ = coef * unit
     model.algebra_ = _symmetries(symmetry.algebra, fit, coef)
     model.n_symmetries_ = model.algebra_.dim
     model.n_free_ = fit.problem.space.n_free
-    model.singular_values_ = fit.singular_values
-    model.dual_gap_ = fit.final.gap
+    model.singular_values_ = fit.singular_values * unit
+    model.dual_gap_ = fit.final.gap * unit**2
     model.n_iter_ = max(fit.n_iter, 1)
 
 
