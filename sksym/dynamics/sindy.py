@@ -1,10 +1,9 @@
 """Sparse identification of dynamical systems, with symmetry enforced and promoted."""
 
 import numpy as np
-from sklearn.metrics import r2_score
 
 from sksym._estimator import checked_weights, on_copy, validate_data
-from sksym.dynamics.system import DynamicalSystem
+from sksym.dynamics.system import DynamicalSystem, determination
 from sksym.dynamics.trajectories import differentiate
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 
@@ -185,7 +184,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         if self._discrete:
             target = target + X[:, self.states_]
             predicted = predicted + X[:, self.states_]
-        return r2_score(target, predicted, sample_weight=rows.weight[counted])
+        return determination(target, predicted, rows.weight[counted])
 
     def _rows_of_derivatives(self, X, y, sample_weight):
         """Validate states and their derivatives, or next states: independent rows."""

@@ -41,12 +41,13 @@ def state_errors(X, noise=None):
         Where it is known; else the digits of the numbers tell how they were rounded.
     """
     spread = _spread(X)
-    errors = _ACCURACY * spread
     rounding = np.array([rounding_error(column) for column in X.T])
-    errors = np.maximum(errors, np.minimum(rounding, _COARSEST * spread))
-    if noise is not None:
-        errors = np.maximum(errors, np.where(noise < _NOISIEST * spread, noise, 0.0))
-    return errors
+    rounding = np.minimum(rounding, _COARSEST * spread)
+    errors = np.maximum(_ACCURACY * spread, rounding)
+    if noise is None:
+        return errors
+    is_noise = noise < _NOISIEST * spread
+    return np.where(is_noise, np.maximum(errors, noise), errors)
 
 
 def rounding_error(x):
@@ -58,12 +59,13 @@ def rounding_error(x):
     values = np.unique(x)
     if len(values) < _FEWEST_VALUES:
         return 0.0
-    leading = int(np.floor(np.log10(largest)))
+    magnitude = np.log10(largest)
+    leading = int(np.floor(magnitude))
     for digits in range(_DIGITS):
         unit = 10.0 ** (leading - digits)
         in_units = values / unit
-        distance = np.abs(in_units - in_units.round()).max()
-        if distance < _ROUNDED:
+        distance = np.abs(in_units - in_units.round())
+        if distance.max() < _ROUNDED:
             return unit / np.sqrt(12)
     return 0.0
 
@@ -83,9 +85,11 @@ def vanishing_functions(library, X, errors):
     """
     p = library.n_output_features_
     nothing = np.zeros((0, p))
-    evenly = np.linspace(0, len(X) - 1, _MOST_ROWS).astype(int)
-    rows = X[np.unique(evenly)]
-    if len(np.unique(rows, axis=0)) < _ROWS_PER_FUNCTION * p or p > _MOST_FUNCTIONS:
+    evenly = np.linspace(0, len(X) - 1, _MOST_ROWS)
+    evenly = np.unique(evenly.astype(int))
+    rows = X[evenly]
+    n_distinct = len(np.unique(rows, axis=0))
+    if n_distinct < _ROWS_PER_FUNCTION * p or p > _MOST_FUNCTIONS:
         return nothing
     values, changes = _values_and_changes(library, rows, errors)
     size = np.linalg.norm(values, axis=0)
@@ -107,8 +111,8 @@ def vanishing_functions(library, X, errors):
         if change <= _IDENTICAL * np.linalg.norm(c):  # zero everywhere, not on these data
             continue
         relation = np.zeros(p)
-        relation[chosen] = _with_few_entries(values[:, chosen], changes[:, chosen], c)
-        relation /= size
+        few = _with_few_entries(values[:, chosen], changes[:, chosen], c)
+        relation[chosen] = few / size[chosen]
         relations.append(relation / relation[function])
     return np.array(relations).reshape(-1, p)
 
@@ -153,7 +157,8 @@ def _values_and_changes(library, X, errors):
         changes.append(difference * (errors[coordinate] / step))
     changes = np.concatenate(changes)
     # At the border of its domain a function has no change: those rows say nothing.
-    changes[~np.isfinite(changes).all(axis=1)] = 0
+    is_finite = np.isfinite(changes).all(axis=1)
+    changes[~is_finite] = 0
     return values, changes
 
 
@@ -167,11 +172,14 @@ def _least_ratio(values, changes):
     U, s, V = np.linalg.svd(stacked, full_matrices=False)
     if s[-1] <= _IDENTICAL * s[0]:  # the same functions twice
         return 0.0, V[-1]
-    _, cosines, W = np.linalg.svd(U[: len(values)])
+    upper = U[: len(values)]
+    _, cosines, W = np.linalg.svd(upper)
     cosine = min(cosines[-1], 1.0)
+    c = V.T @ (W[-1] / s)
+    if cosine == 1:
+        return np.inf, c
     sine = np.sqrt(1 - cosine**2)
-    ratio = cosine / sine if sine > 0 else np.inf
-    return ratio, V.T @ (W[-1] / s)
+    return cosine / sine, c
 
 
 def _with_few_entries(values, changes, c):

@@ -152,6 +152,8 @@ def fit_vector_field(model, library, rows, options):
     fit.warn_of_gap(options.tol)
     model.library_ = fit.library
     model.coef_ = coef * unit
+    model._sizes_ = np.sqrt(np.mean(library_values(fit.library, X[:_LOOKED_AT]) ** 2, axis=0))
+    _warn_of_empty_equations(model, rows, X)
     model.algebra_ = _symmetries(symmetry.algebra, fit, coef)
     model.n_symmetries_ = model.algebra_.dim
     model.n_free_ = fit.problem.space.n_free
@@ -319,6 +321,20 @@ def _is_more_than_round_off(basis, library, X):
     size_of_terms = np.linalg.norm(np.abs(values) @ np.abs(by_output).T, axis=0)
     is_function = size > _ROUND_OFF * size_of_terms
     return is_function.reshape(k, -1).any(axis=1)
+
+
+def _warn_of_empty_equations(model, rows, X):
+    """Warn of states that change although nothing is left of their equations."""
+    moves = np.ptp(X[:, model.states_], axis=0) > 0
+    moves &= np.abs(rows.Y[rows.weight > 0]).max(axis=0, initial=0) > 0
+    is_empty = moves & ~model.coef_.any(axis=1)
+    if model.threshold > 0 and is_empty.any():
+        empty = ", ".join(f"state {column}" for column in model.states_[is_empty])
+        warn(
+            f"Nothing is left in the equations of {empty}: every term is below `threshold`="
+            f"{model.threshold:g} of the derivative. Lower `threshold`, give a library that can "
+            "express the motion, or less noisy data."
+        )
 
 
 def _vanishing(model, fit, rows, X):

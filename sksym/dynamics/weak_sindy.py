@@ -1,10 +1,9 @@
 """Identification without differentiation: the weak form, for strong noise."""
 
 import numpy as np
-from sklearn.metrics import r2_score
 
 from sksym._estimator import on_copy
-from sksym.dynamics.system import DynamicalSystem
+from sksym.dynamics.system import DynamicalSystem, determination
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 from sksym.dynamics.weak import WeakForm
 from sksym.libraries import library_values
@@ -131,7 +130,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         """Return the coefficient of determination of the weak form."""
         rows = self._rows_of_windows(X, sample_weight, t, trajectory)
         values = rows.operator(library_values(self.library_, rows.X))
-        return r2_score(rows.Y, values @ self.coef_.T)
+        return determination(rows.Y, values @ self.coef_.T)
 
     def _rows_of_windows(self, X, sample_weight, t, trajectory, reset=False):
         """Place windows on the trajectories; each gives a row."""

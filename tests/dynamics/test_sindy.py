@@ -94,6 +94,7 @@ def test_candidates_are_kept_that_the_data_do_not_contradict(kind):
     assert is_equivariant(model, so(2), X)
 
 
+@pytest.mark.filterwarnings("ignore:Nothing is left")
 def test_equivariance_is_exact_after_thresholds_and_l1():
     X, Y = quartic(noise=0.2)
     algebra = so(3).repeat(2)
@@ -362,6 +363,7 @@ def test_clone_parameters_pickle(kind):
     assert not hasattr(model, "coef_")
 
 
+@pytest.mark.filterwarnings("ignore:Nothing is left")
 def test_grid_search_on_derivatives_with_routing_on_and_off():
     X, t, trajectory = trajectories(hopf, noise=0.01)
     slopes = differentiate(X, t, trajectory)
@@ -382,6 +384,7 @@ def test_grid_search_on_derivatives_with_routing_on_and_off():
         assert search.best_params_[name + "library__degree"] == 3
 
 
+@pytest.mark.filterwarnings("ignore:Nothing is left")
 @BOTH
 def test_grid_search_on_trajectories_with_routing_on(kind):
     X, t, trajectory = trajectories(noise=0.01)
