@@ -4,7 +4,7 @@ import numpy as np
 
 from sksym._estimator import checked_weights, on_copy, validate_data
 from sksym.dynamics.system import DynamicalSystem, determination
-from sksym.dynamics.trajectories import differentiate
+from sksym.dynamics.trajectories import derivatives
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 
 
@@ -156,7 +156,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
             Non-negative. A row of weight zero is not fitted; derivatives beside it are taken with
             it all the same.
         t : array-like of shape (n,), or float, default=None
-            Times, increasing within each trajectory, or the step. None: steps of `dt`.
+            Times, increasing within each trajectory, or the step. Dates and durations become
+            seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A trajectory
+            is split where a step is larger than three times the usual.
         trajectory : array-like of shape (n,), default=None
             The trajectory of every row. None: all rows belong to one.
 
@@ -211,8 +213,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
             for index in indices:
                 Y[index[:-1]] = np.diff(states[index], axis=0)
         else:
-            method = self.differentiation_method
-            Y = differentiate(states, t, trajectory, method=method, dt=self.dt)
+            Y = derivatives(states, times, indices, trajectory, self.differentiation_method)
         # The last row of a trajectory has no increment, and some methods drop endpoints.
         known = np.isfinite(Y).all(axis=1)
         weight = np.where(known, checked_weights(sample_weight, len(X)), 0.0)

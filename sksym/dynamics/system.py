@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import validate_data
 from sksym._linalg import column_indices, one_thread
+from sksym.dynamics.clock import split_at_gaps, times_of_index
 from sksym.dynamics.simulation import controls_as_function, integrate, iterate
 from sksym.dynamics.smoothing import noise_of_states
 from sksym.dynamics.trajectories import checked_times, refuse_lists
@@ -211,7 +212,7 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         # Of X as it was given, whose columns have names: errors name the place of what is wrong.
         if reset:
             self._timed_ = t is not None
-        elif t is None and self.dt is None and self._timed_ and not self._discrete:
+        elif self._timed_ and not self._discrete and not _has_times(X, t, self.dt):
             raise ValueError(
                 "The model was fitted to given times, but there are none for these rows: pass `t`. "
                 "In cross-validation switch on metadata routing "
@@ -219,13 +220,18 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
                 "y = differentiate(X, t, trajectory)."
             )
         times, indices = checked_times(X, t, trajectory, self.dt)
-        return rows, times, indices
+        return rows, times, split_at_gaps(times, indices, say=reset)
 
     def _noise(self, X, times, indices):
         """Estimate the noise (d,) of the states in X (n, d); that of controls, which jump, is 0."""
         noise = np.zeros(X.shape[1])
         noise[self.states_], _ = noise_of_states(X[:, self.states_], times, indices)
         return noise
+
+
+def _has_times(X, t, dt):
+    """Tell whether there are times or a step for rows X."""
+    return t is not None or dt is not None or times_of_index(X) is not None
 
 
 def _increasing_times(t):

@@ -9,6 +9,7 @@ from copy import deepcopy
 
 import numpy as np
 
+from sksym.dynamics.clock import duration_in_seconds, in_seconds, split_at_gaps, times_of_index
 from sksym.dynamics.smoothing import EQUAL_STEPS, local_polynomials
 
 _WINDOW = 11  # samples that are smoothed at a time, before differences are taken
@@ -86,7 +87,9 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
     ----------
     X : array-like of shape (n, d)
     t : array-like of shape (n,), or float, default=None
-        Times, increasing within each trajectory, or the step between samples. None: `dt`.
+        Times, increasing within each trajectory, or the step between samples. Dates and durations
+        become seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A
+        trajectory is split where a step is larger than three times the usual.
     trajectory : array-like of shape (n,), default=None
         The trajectory of every row. None: all rows are one.
     method : pysindy differentiation method, or function (x, t) -> x_dot, default=None
@@ -103,7 +106,19 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
         NaN where the method gives NaN (``drop_endpoints=True``): leave those rows out of a fit.
     """
     t, indices = checked_times(X, t, trajectory, dt)
+    pieces = split_at_gaps(t, indices)
     rows = np.asarray(X, dtype=float)
+    return derivatives(rows, t, pieces, trajectory, method)
+
+
+def derivatives(rows, t, indices, trajectory=None, method=None):
+    """Differentiate states (n, d) at times (n,) within each trajectory, NaN for single samples.
+
+    Parameters
+    ----------
+    rows, t, indices : as `checked_times` and `split_at_gaps` give them
+    trajectory, method : see `differentiate`
+    """
     if method is not None and not callable(method):
         raise TypeError(
             "`method` must be a pysindy differentiation object or a function (x, t) -> x_dot, "
@@ -111,8 +126,10 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
         )
     # A copy: differentiation objects of pysindy remember the data that they have seen.
     derivative = _smoothed_differences if method is None else deepcopy(method)
-    X_dot = np.empty_like(rows)
+    X_dot = np.full_like(rows, np.nan)
     for index in indices:
+        if len(index) < 2:  # between two gaps
+            continue
         try:
             X_dot[index] = derivative(rows[index], t[index])
         except (ValueError, IndexError, np.linalg.LinAlgError) as error:
@@ -149,6 +166,8 @@ def checked_times(X, t=None, trajectory=None, dt=None):
         )
     ids = _checked_ids(trajectory, len(rows))
     indices = _grouped(ids)
+    if t is None and dt is None:
+        t = times_of_index(X)
     t = _times_of_rows(t, dt, len(rows), indices)
     for index in indices:
         row = index[0]
@@ -235,21 +254,15 @@ def _times_of_rows(t, dt, n, indices):
 def _checked_step(dt):
     """Return the time between samples."""
     # As an array, for numpy's scalars, and so that truth values and strings are refused.
-    step = np.asarray(dt)
+    step = np.asarray(duration_in_seconds(dt))
     if step.dtype.kind not in "fiu" or not 0 < step < np.inf:
         raise ValueError(f"The time between samples must be positive and finite, got {dt!r}.")
     return step.astype(float)
 
 
 def _as_numbers(t):
-    """Return times as floats; dates have no unit of time."""
-    t = np.asarray(t)
-    if t.dtype.kind in "mM":
-        raise ValueError(
-            f"t must be numbers, got {t.dtype}: choose a unit, for example "
-            "(t - t[0]) / numpy.timedelta64(1, 's')."
-        )
-    return t.astype(float)
+    """Return times as floats; of dates and durations, seconds since the first."""
+    return in_seconds(t)
 
 
 def _named(identity):
@@ -294,8 +307,10 @@ def _require_finite_rows(X, rows, t, ids):
         value = rows[row, column]
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
-            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X "
-            "must have neither NaN nor inf, drop that row, or split the trajectory there."
+            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}); "
+            f"{not_finite.any(axis=1).sum()} rows of X have NaN or inf. Drop them, and split the "
+            "trajectory there with ids in `trajectory` (gaps of more than three steps are split "
+            "without), or use WeakSymmetryPromotingSINDy on the pieces."
         )
 
 
@@ -380,7 +395,7 @@ def _float_indices(paths):
     if not hasattr(paths[0], "iloc"):
         return 1.0
     indices = [path.index for path in paths]
-    if all(index.dtype.kind == "f" for index in indices):
+    if all(index.dtype.kind in "fmM" for index in indices):
         return indices
     return 1.0
 

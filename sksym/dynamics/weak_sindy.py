@@ -109,7 +109,9 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         y, sample_weight : None
             Refused: the rows of the regression are windows, whose left sides come from X.
         t : array-like of shape (n,), or float, default=None
-            Times, increasing within each trajectory, or the step. None: steps of `dt`.
+            Times, increasing within each trajectory, or the step. Dates and durations become
+            seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A trajectory
+            is split where a step is larger than three times the usual.
         trajectory : array-like of shape (n,), default=None
             The trajectory of every row. None: all rows belong to one.
 
@@ -141,6 +143,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
             )
         X, t, indices = self._validated_trajectories(X, t, trajectory, reset)
         states = X[:, self.states_]
+        indices = [index for index in indices if len(index) > 1]  # a sample between two gaps
         form = WeakForm.of(
             states, t, indices, width=self.width, n_windows=self.n_windows, order=self.order
         )
