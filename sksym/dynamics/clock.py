@@ -94,7 +94,7 @@ def split_at_gaps(t, indices, say=True):
         before, behind = gaps[0]
         warn(
             f"The times have {len(gaps)} gap(s), steps larger than three times the usual, the "
-            f"first from t = {before:.6g} to t = {behind:.6g}: trajectories are split there, and nothing "
-            "is differentiated or integrated across."
+            f"first from t = {before:.6g} to t = {behind:.6g}: trajectories are split there, and "
+            "nothing is differentiated or integrated across."
         )
     return pieces

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sksym._estimator import checked_weights, on_copy, validate_data
+from sksym.dynamics.differentiation import Differentiation, warn_of_few_samples
 from sksym.dynamics.system import DynamicalSystem, determination
 from sksym.dynamics.trajectories import derivatives
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
@@ -49,8 +50,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
     discrete_time : bool, default=False
         Fit a map, x_next = F(x), through its increments F(x) - x, which are equivariant when F is.
     differentiation_method : callable, default=None
-        A pysindy differentiation object or any function (x, t) -> x_dot; None: smoothed finite
-        differences, see `differentiate`.
+        A pysindy differentiation object or any function (x, t) -> x_dot; None: polynomials in time
+        that suit the samples and their noise, see `differentiate`. With 2 % noise or more, or
+        fewer than 12 samples in a period, use `WeakSymmetryPromotingSINDy`.
     dt : float, default=None
         Step between samples where `fit` is given no times. None: 1.
     adaptive : bool, default=True
@@ -79,6 +81,8 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         Functions of the library that are zero on the data, to their accuracy: conserved quantities
         of these trajectories, for example. Equations that differ by multiples of them fit alike;
         those with the fewest terms are chosen.
+    differentiation_ : str
+        How the states were differentiated, where ``fit`` was given no derivatives.
     states_, controls_ : ndarray of int
         Columns of X.
     library_ : fitted library
@@ -213,7 +217,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
             for index in indices:
                 Y[index[:-1]] = np.diff(states[index], axis=0)
         else:
-            Y = derivatives(states, times, indices, trajectory, self.differentiation_method)
+            Y = self._derivatives(states, times, indices, trajectory, reset)
         # The last row of a trajectory has no increment, and some methods drop endpoints.
         known = np.isfinite(Y).all(axis=1)
         weight = np.where(known, checked_weights(sample_weight, len(X)), 0.0)
@@ -225,3 +229,17 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         Y = np.where(known[:, None], Y, 0.0)
         noise = None if self._discrete else self._noise(X, times, indices)
         return FieldRows(X, Y, weight, indices, noise=noise)
+
+    def _derivatives(self, states, t, indices, trajectory, reset):
+        """Differentiate states (n, q), by default as fits their samples and noise."""
+        method = self.differentiation_method
+        if method is not None:
+            if reset:
+                self.differentiation_ = f"{method!r}"
+            return derivatives(states, t, indices, trajectory, method)
+        chosen = Differentiation.of(states, t, indices)
+        slopes = chosen(states, t, indices)
+        if reset:
+            self.differentiation_ = str(chosen)
+            warn_of_few_samples(states, slopes, t, indices, chosen.noise)
+        return slopes

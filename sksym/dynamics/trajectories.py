@@ -10,10 +10,8 @@ from copy import deepcopy
 import numpy as np
 
 from sksym.dynamics.clock import duration_in_seconds, in_seconds, split_at_gaps, times_of_index
-from sksym.dynamics.smoothing import EQUAL_STEPS, local_polynomials
+from sksym.dynamics.differentiation import Differentiation
 
-_WINDOW = 11  # samples that are smoothed at a time, before differences are taken
-_DEGREE = 3  # of the polynomials that smooth them
 _STACK = "X, t, trajectory = stack_trajectories(list_X, list_t)"
 
 
@@ -93,10 +91,9 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
     trajectory : array-like of shape (n,), default=None
         The trajectory of every row. None: all rows are one.
     method : pysindy differentiation method, or function (x, t) -> x_dot, default=None
-        None: smoothed finite differences. Eleven samples at a time are smoothed by a cubic (in
-        time, also where the steps are unequal), then central differences are taken. Trajectories
-        of less than eleven samples have shorter windows, and less than five are not smoothed.
-        The object is copied, never changed.
+        None: by polynomials in time through some neighbouring samples (also where the steps are
+        unequal), whose number and degree have the least estimated error on these data; seven
+        samples and degree six where there is no noise. The object is copied, never changed.
     dt : float, default=None
         Step between samples where there is no `t`. None: 1.
 
@@ -106,6 +103,7 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
         NaN where the method gives NaN (``drop_endpoints=True``): leave those rows out of a fit.
     """
     t, indices = checked_times(X, t, trajectory, dt)
+    # Across missing samples no polynomial in time follows the motion.
     pieces = split_at_gaps(t, indices)
     rows = np.asarray(X, dtype=float)
     return derivatives(rows, t, pieces, trajectory, method)
@@ -124,11 +122,15 @@ def derivatives(rows, t, indices, trajectory=None, method=None):
             "`method` must be a pysindy differentiation object or a function (x, t) -> x_dot, "
             f"got {method!r}."
         )
+    if method is None:
+        return Differentiation.of(rows, t, indices)(rows, t, indices)
     # A copy: differentiation objects of pysindy remember the data that they have seen.
-    derivative = _smoothed_differences if method is None else deepcopy(method)
+    derivative = deepcopy(method)
+    # Rows without a derivative stay NaN: `fit` leaves them out.
     X_dot = np.full_like(rows, np.nan)
     for index in indices:
-        if len(index) < 2:  # between two gaps
+        # A single sample, between two gaps, has no derivative.
+        if len(index) < 2:
             continue
         try:
             X_dot[index] = derivative(rows[index], t[index])
@@ -166,6 +168,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
         )
     ids = _checked_ids(trajectory, len(rows))
     indices = _grouped(ids)
+    # An index of dates is meant as times; one of integers may be row numbers.
     if t is None and dt is None:
         t = times_of_index(X)
     t = _times_of_rows(t, dt, len(rows), indices)
@@ -279,7 +282,7 @@ def _require_finite_times(t, ids):
 
 def _require_increasing(t, ids, indices):
     """Raise where times do not increase within a trajectory."""
-    # All steps at once; those from one trajectory to the next do not count.
+    # All steps at once, for speed; those from one trajectory to the next do not count.
     rows = np.concatenate(indices)
     same_trajectory = np.diff(_positions(indices)) == 0
     wrong = same_trajectory & (np.diff(t[rows]) <= 0)
@@ -398,26 +401,3 @@ def _float_indices(paths):
     if all(index.dtype.kind in "fmM" for index in indices):
         return indices
     return 1.0
-
-
-def _smoothed_differences(x, t):
-    """Return central differences of locally cubic smooths; one-sided differences at both ends."""
-    n = len(t)
-    window = min(_WINDOW, n - 1 + n % 2)  # odd
-    if window <= _DEGREE:  # a cubic would pass through all samples
-        return np.gradient(x, t, axis=0, edge_order=min(n - 1, 2))
-    from pysindy.differentiation import SmoothedFiniteDifference
-
-    steps = np.diff(t)
-    # The filter of pysindy supposes equal steps.
-    if np.ptp(steps) < EQUAL_STEPS * steps.mean():
-        options = {"smoother_kws": {"window_length": window, "polyorder": _DEGREE}}
-    else:
-        options = {"smoother": _local_cubics, "smoother_kws": {"t": t, "window": window}}
-    return SmoothedFiniteDifference(**options)(x, t)
-
-
-def _local_cubics(x, t, window):
-    """Smooth samples x (n, d) at unequal times by cubics in time through `window` samples."""
-    values, _, _ = local_polynomials(x, t, window, _DEGREE)
-    return values
