@@ -21,7 +21,7 @@ from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegress
 from sksym.solvers import largest_alpha
 
 _RIDGES = np.logspace(-10, 2, 13)
-_ROUGH = 1e-4  # gap while comparing penalties
+_ROUGH = 1e-3  # gap while comparing penalties
 _EQUAL = 1e-9  # difference of errors that is none
 _RANGE = 1e-4  # of a grid: from the largest alpha to this fraction of it
 
@@ -157,7 +157,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         # Ridge penalties without promotion last: for functions that have no symmetry.
         penalties = [(alpha, 0.0) for alpha in alphas]
         penalties += [(0.0, ridge) for ridge in ridges]
-        rough = replace(options, tol=max(options.tol, _ROUGH))
+        rough = replace(options, tol=max(options.tol, _ROUGH), check_start=True)
         errors = self._cross_validate(problem, data, penalties, rough, task)
         mean_error = errors.mean(axis=1)
         # The first of equals: the strongest promotion.
@@ -212,8 +212,10 @@ def _along(samples, penalties, options, refit):
         is_same_ridge = fit is not None and ridge == last_ridge
         # What the data decide does not depend on alpha.
         if not is_same_ridge or not fit.by_data:
-            start = fit.solutions[0] if is_same_ridge and alpha > 0 else None
-            fit = fit_promoted(samples, alpha, ridge, options, refit, start)
+            starts = []
+            if is_same_ridge and alpha > 0:
+                starts = fit.solutions if options.check_start else fit.solutions[:1]
+            fit = fit_promoted(samples, alpha, ridge, options, refit, starts)
         last_ridge = ridge
         yield fit
 

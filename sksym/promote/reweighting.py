@@ -30,6 +30,10 @@ class SolverOptions:
         Called with the iteration, the objective and the gap.
     task : callable
         ``task(name)`` gives the context of one convex problem.
+    check_start : bool
+        Whether a start that is accurate enough is a solution, and the first gap is computed after
+        few iterations. Else a problem takes 25 iterations at least, and is more accurate than
+        `tol`.
     """
 
     adaptive: bool = True
@@ -38,6 +42,7 @@ class SolverOptions:
     max_iter: int = 10_000
     callback: Callable | None = None
     task: Callable = nullcontext
+    check_start: bool = False
 
 
 def _never(w):
@@ -45,7 +50,7 @@ def _never(w):
     return False
 
 
-def promote(problem, least_squares, alpha, options, start=None, is_enough=_never):
+def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never):
     """Solve the convex problem, and the reweighted ones after it.
 
     Round k replaces the penalty ``sum_i s_i`` by ``eps sum_i log(1 + s_i / eps)`` linearised at
@@ -59,8 +64,8 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
     least_squares : LeastSquares
     alpha : float
     options : SolverOptions
-    start : Solution, default=None
-        Of a similar problem.
+    starts : sequence of Solution
+        Of the rounds of a similar problem. A round without one starts from the round before.
     is_enough : callable
         Called with the unknowns of each solution; the rounds end where it is true.
 
@@ -72,7 +77,10 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
     solutions = []
     terms = problem.terms
     n_rounds = _ROUNDS if options.adaptive and terms else 0
+    start = None
     for k in range(n_rounds + 1):
+        if k < len(starts):
+            start = starts[k]
         is_last = k == n_rounds
         # All rounds but the last only choose weights, which need no precision.
         tol = options.tol if is_last else max(options.tol, _ROUGH)
@@ -84,6 +92,9 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
                 start = _solve(least_squares, terms, alpha, options, start)
         solutions.append(start)
         if all_zero or is_enough(start.coef):
+            break
+        is_least_squares = options.solver != "cvxpy" and not start.state
+        if is_least_squares:  # nothing is left to choose, however the terms are weighted
             break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions
@@ -101,6 +112,7 @@ def _solve(least_squares, terms, alpha, options, start):
         max_iter=options.max_iter,
         start=start,
         callback=options.callback,
+        check_start=options.check_start,
     )
 
 
