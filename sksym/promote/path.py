@@ -159,7 +159,8 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         # Ridge penalties without promotion last: for functions that have no symmetry.
         penalties = [(alpha, 0.0) for alpha in alphas]
         penalties += [(0.0, ridge) for ridge in ridges]
-        rough = replace(options, tol=max(options.tol, _ROUGH), check_start=True)
+        tol = max(options.tol, _ROUGH)
+        rough = replace(options, tol=tol, rough=tol, check_start=True)
         folds = self._folds(problem, data, rough)
 
         def report(k):

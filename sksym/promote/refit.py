@@ -189,6 +189,11 @@ class PromotionSamples:
         residual = predicted - self.statistics.targets
         return np.sum(residual**2)
 
+    @cached_property
+    def candidates_in_units(self):
+        """The continuous candidates, in coordinates in which the box of the data is a cube."""
+        return in_units_of(self.X, self.problem.candidates.algebra)
+
     @property
     def n(self):
         """Sum of the weights."""
@@ -453,7 +458,7 @@ def _forms(samples, w, judged=False, guess=False):
             if s[k - 1] <= _GAP * s[k]:
                 counts.append(k)
     roundings = [0.0, _ROUNDING] if judged else [0.0]
-    candidates = in_units_of(samples.X, algebra)
+    candidates = samples.candidates_in_units
     for k in counts:
         generators = problem.L.coordinates(U[:, :k].T)
         form, _ = pivoted_echelon(generators)

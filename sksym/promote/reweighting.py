@@ -9,7 +9,6 @@ from sksym.solvers import penalised_least_squares, solve_with_cvxpy
 _FIRST = 0.3  # eps of the first round relative to the largest singular value
 _SHRINK = 0.6  # of eps from round to round
 _ROUNDS = 8
-_ROUGH = 1e-2  # gap of all but the last problem
 _ZERO = 1e-6  # singular value relative to eps that is not reweighted
 
 
@@ -24,6 +23,8 @@ class SolverOptions:
     solver : {"auto", "admm", "cvxpy"}
     tol : float
         Relative duality gap.
+    rough : float
+        The same for all rounds but the last, which only choose weights.
     max_iter : int
         Iterations of each problem.
     callback : callable or None
@@ -39,6 +40,7 @@ class SolverOptions:
     adaptive: bool = True
     solver: str = "auto"
     tol: float = 1e-6
+    rough: float = 1e-2
     max_iter: int = 10_000
     callback: Callable | None = None
     task: Callable = nullcontext
@@ -82,8 +84,7 @@ def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never)
         if k < len(starts):
             start = starts[k]
         is_last = k == n_rounds
-        # All rounds but the last only choose weights, which need no precision.
-        tol = options.tol if is_last else max(options.tol, _ROUGH)
+        tol = options.tol if is_last else max(options.tol, options.rough)
         with options.task(f"round {k}"):
             of_round = replace(options, tol=tol)
             start = _solve(least_squares, terms, alpha, of_round, start)
