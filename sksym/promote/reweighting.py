@@ -4,7 +4,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from sksym.solvers import penalised_least_squares, solve_with_cvxpy
+from sksym.solvers.terms import Penalty
 
 _FIRST = 0.3  # eps of the first round relative to the largest singular value
 _SHRINK = 0.6  # of eps from round to round
@@ -82,7 +85,7 @@ def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never)
     start = None
     for k in range(n_rounds + 1):
         if k < len(starts):
-            start = starts[k]
+            start = _nearer(starts[k], start, least_squares, terms, alpha)
         is_last = k == n_rounds
         tol = options.tol if is_last else max(options.tol, options.rough)
         with options.task(f"round {k}"):
@@ -99,6 +102,20 @@ def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never)
             break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions
+
+
+def _nearer(first, second, least_squares, terms, alpha):
+    """Return the start, of two, at which the objective is smaller; the second may be None."""
+    if second is None or not second.state:
+        return first
+    axes, curvature, w_ls = least_squares.parts(alpha)
+    penalty = Penalty(terms)
+    objectives = []
+    for start in (first, second):
+        along = (start.coef - w_ls) @ axes
+        misfit = 0.5 * np.sum(curvature * along**2)
+        objectives.append(misfit + alpha * penalty.value(start.coef))
+    return first if objectives[0] <= objectives[1] else second
 
 
 def _solve(least_squares, terms, alpha, options, start):
