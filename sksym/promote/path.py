@@ -161,7 +161,8 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         penalties += [(0.0, ridge) for ridge in ridges]
         tol = max(options.tol, _ROUGH)
         rough = replace(options, tol=tol, rough=tol, check_start=True)
-        folds = self._folds(problem, data, rough)
+        may_be_exact = self._may_be_exact(samples, alphas[0], rough)
+        folds = self._folds(problem, data, replace(rough, recovery=may_be_exact))
 
         def report(k):
             if self.verbose:
@@ -173,6 +174,8 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         least = np.nanmin(mean_error) * (1 + _EQUAL)
         best = int(np.flatnonzero(mean_error <= least)[0])
         alpha, ridge = penalties[best]
+        if alpha < alphas[0] and not may_be_exact:
+            samples = samples.seen_by(problem)  # the search has other starts now
         fit = fit_promoted(samples, alpha, ridge, options, self.refit)
         self._set_fit(fit, samples, data)
         self.alpha_ = float(alpha)
@@ -184,6 +187,17 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
             "mean_squared_error": errors,
             "mean_test_error": mean_error,
         }
+
+    def _may_be_exact(self, samples, alpha, options):
+        """Whether folds should search for a function of low rank through their rows.
+
+        One that passes through all rows is the right one in the folds too; where none is found,
+        one through the rows of a fold would fail on the others.
+        """
+        if self.refit and samples.interpolants.are_many:
+            fit_promoted(samples, alpha, 0.0, options, self.refit)
+            return samples.recovery.found is not None
+        return samples.interpolants.exist
 
     def _folds(self, problem, data, options):
         """Split the data: a list of `Fold`.

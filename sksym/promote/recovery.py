@@ -246,6 +246,8 @@ class Interpolants:
 class NoSearch:
     """The search where there is nothing to search for."""
 
+    found = None
+
     def succeeds_from(self, u):
         """Return False."""
         return False

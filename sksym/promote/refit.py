@@ -299,7 +299,8 @@ def fit_promoted(samples, alpha, ridge, options, refit, starts=()):
         if len(found.generators):
             options = replace(options, adaptive=False)  # the refit is known already
     least_squares = samples.least_squares(ridge)
-    search = samples.recovery if can_refit and not ridge else NO_SEARCH
+    may_search = can_refit and not ridge and options.recovery
+    search = samples.recovery if may_search else NO_SEARCH
     solutions = promote(
         samples.problem,
         least_squares,

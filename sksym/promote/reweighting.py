@@ -38,6 +38,8 @@ class SolverOptions:
         Whether a start that is accurate enough is a solution, and the first gap is computed after
         few iterations. Else a problem takes 25 iterations at least, and is more accurate than
         `tol`.
+    recovery : bool
+        Whether a refit searches for a function of low rank through all samples.
     """
 
     adaptive: bool = True
@@ -48,6 +50,7 @@ class SolverOptions:
     callback: Callable | None = None
     task: Callable = nullcontext
     check_start: bool = False
+    recovery: bool = True
 
 
 def _never(w):
