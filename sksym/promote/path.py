@@ -193,8 +193,10 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         """Whether folds should search for a function of low rank through their rows.
 
         One that passes through all rows is the right one in the folds too; where none is found,
-        one through the rows of a fold would fail on the others.
+        one through the rows of a fold would fail on the others. Not where it would take long.
         """
+        if not samples.recovery.is_cheap:
+            return False
         if self.refit and samples.interpolants.are_many:
             fit_promoted(samples, alpha, 0.0, options, self.refit)
             return samples.recovery.found is not None

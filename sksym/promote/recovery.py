@@ -34,6 +34,7 @@ from sksym.solvers import NuclearNorm
 
 _LARGEST = 2000  # unknowns, above which the matrices would be too large
 _BUDGET = 5e10  # floating-point operations, after which no further start is tried
+_STEPS = 80  # of a search from one start that fails, about
 _N_RANDOM = 40  # starts, once those of the convex problems have failed
 _AT_ONCE = 500_000  # numbers of a step that are formed together
 _MAX_ITER = 40
@@ -247,6 +248,7 @@ class NoSearch:
     """The search where there is nothing to search for."""
 
     found = None
+    is_cheap = True
 
     def succeeds_from(self, u):
         """Return False."""
@@ -293,6 +295,12 @@ class RecoverySearch:
         if term is None or not interpolants.are_many:
             return NO_SEARCH
         return cls(term, interpolants)
+
+    @property
+    def is_cheap(self):
+        """Whether a search from one start may be repeated in every fold."""
+        cost = self.map.step_cost(self.map.shape[0] // 2)
+        return _STEPS * cost <= _BUDGET
 
     def succeeds_from(self, u):
         """Search from one more function, unless it is over; tell whether one was found."""
