@@ -41,6 +41,7 @@ _ROUNDING = 1e-3  # of the entries of generators, where the fit will judge
 _LEAST_ERROR = 1e-7  # of generators that are read from singular vectors
 _AS_GOOD = 1.2  # residual sum of squares of a refit relative to that of the promoted fit
 _ROUND_OFF = 1e-6  # residual relative to y that counts as none
+_REMEMBERED = 16  # problems with enforced candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +148,25 @@ class PromotionSamples:
         self.operator = operator
         self.statistics = problem.space.statistics(X, Y, weight, operator)
         self._least_squares = {}
+        self._enforced = {}
 
     def seen_by(self, problem):
         """Return the same rows for another problem, whose basis the statistics are in."""
         return PromotionSamples(problem, self.X, self.Y, self.weight, self.operator)
+
+    def enforcing(self, C):
+        """Return the same rows for the problem that enforces candidates C (k, r) too, or None.
+
+        Fits along a path ask for the same ones again and again.
+        """
+        key = C.tobytes()
+        if key not in self._enforced:
+            if len(self._enforced) == _REMEMBERED:
+                oldest = next(iter(self._enforced))
+                del self._enforced[oldest]
+            problem = self.problem.enforcing(C, self.X)
+            self._enforced[key] = None if problem is None else self.seen_by(problem)
+        return self._enforced[key]
 
     def least_squares(self, ridge):
         """Return the quadratic part of the objective; paths ask for it again and again.
@@ -172,6 +188,11 @@ class PromotionSamples:
         predicted = self.statistics.design @ w.T
         residual = predicted - self.statistics.targets
         return np.sum(residual**2)
+
+    @cached_property
+    def candidates_in_units(self):
+        """The continuous candidates, in coordinates in which the box of the data is a cube."""
+        return in_units_of(self.X, self.problem.candidates.algebra)
 
     @property
     def n(self):
@@ -249,7 +270,7 @@ class PromotionSamples:
         return _AS_GOOD * self.rss(w) + round_off
 
 
-def fit_promoted(samples, alpha, ridge, options, refit, start=None):
+def fit_promoted(samples, alpha, ridge, options, refit, starts=()):
     """Promote at one alpha; with `refit` decide which symmetries hold, and enforce them.
 
     Where the samples determine a function of low rank that passes through all of them, it is the
@@ -265,8 +286,8 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     alpha, ridge : float
     options : SolverOptions
     refit : bool
-    start : Solution, default=None
-        Of a similar convex problem.
+    starts : sequence of Solution
+        Of the rounds of a similar problem, as many as there are.
 
     Returns
     -------
@@ -278,13 +299,14 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
         if len(found.generators):
             options = replace(options, adaptive=False)  # the refit is known already
     least_squares = samples.least_squares(ridge)
-    search = samples.recovery if can_refit and not ridge else NO_SEARCH
+    may_search = can_refit and not ridge and options.recovery
+    search = samples.recovery if may_search else NO_SEARCH
     solutions = promote(
         samples.problem,
         least_squares,
         alpha,
         options,
-        start,
+        starts,
         is_enough=search.succeeds_from,
     )
     # Random starts are for samples that are said to be exact.
@@ -350,15 +372,15 @@ def _enforced_fit(samples, w, C, by_data, ridge, options):
     -------
     PromotedFit or None
     """
-    problem = samples.problem.enforcing(C, samples.X)
-    if problem is None:
+    enforced = samples.enforcing(C)
+    if enforced is None:
         return None
+    problem = enforced.problem
     # With as many unknowns as numbers the fit could not fail.
     n_numbers = samples.n * samples.Y.shape[1]
     may_fail = problem.space.n_free < n_numbers
     if not by_data and not may_fail:
         return None
-    enforced = samples.seen_by(problem)
     with options.task("refit"):
         quiet = replace(options, task=nullcontext)
         solutions = promote(
@@ -437,7 +459,7 @@ def _forms(samples, w, judged=False, guess=False):
             if s[k - 1] <= _GAP * s[k]:
                 counts.append(k)
     roundings = [0.0, _ROUNDING] if judged else [0.0]
-    candidates = in_units_of(samples.X, algebra)
+    candidates = samples.candidates_in_units
     for k in counts:
         generators = problem.L.coordinates(U[:, :k].T)
         form, _ = pivoted_echelon(generators)
