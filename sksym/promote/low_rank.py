@@ -10,10 +10,10 @@ nearly met::
 
     |D u - y|^2 + rho sum_{i > R} s_i(S(u))^2
 
-by Gauss-Newton steps with ``D^T D + rho H``, H the curvature as in `recovery`. Then the rank of H is
-fixed, and its null space T is the tangent space of the variety: every step returns to the variety
-along the row space of H and solves ``min |y - D u - D T a|`` in the tangent space. The columns of T
-are the parameters of such functions, so that tests count them:
+by Gauss-Newton steps with ``D^T D + rho H``, H the curvature as in `recovery`. Then the rank of H
+is fixed, and its null space T is the tangent space of the variety: every step returns to the
+variety along the row space of H and solves ``min |y - D u - D T a|`` in the tangent space. The
+columns of T are the parameters of such functions, so that tests count them:
 
 * F of one rank against another, and against constants. R is the lowest rank that is not improved
   on beyond chance.
@@ -362,20 +362,11 @@ class LowRankSearch:
             return None
         self._n_tries += 1
         self._fits = {}
-        start = starts[len(starts) // 2]
-        lowest = self._lowest_rank(start)
-        if lowest is None:
-            return None
-        best = self._best_from_rank(start, lowest)
+        best = self._best_rank(starts[len(starts) // 2])
         if best is None:
             return None
-        for start in starts:
-            other = self.problem.fit(start, best.R, best.rss * (1 + _SAME))
-            if other is not None and other.is_determined and other.rss < best.rss:
-                best = other
-        if not self._is_supported(best) or not self._predicts(best):
-            return None
-        return best
+        best = self._best_of(best, starts)
+        return best if self._is_supported(best) and self._predicts(best) else None
 
     @property
     def _varies(self):
@@ -420,8 +411,17 @@ class LowRankSearch:
             self._fits[R] = fit
         return self._fits[R]
 
-    def _best_from_rank(self, start, lowest):
+    def _best_of(self, best, starts):
+        """Return the fit of the same rank with the least misfit from several starts."""
+        for start in starts:
+            fit = self.problem.fit(start, best.R, best.rss * (1 + _SAME))
+            if fit is not None and fit.is_determined and fit.rss < best.rss:
+                best = fit
+        return best
+
+    def _best_rank(self, start):
         """Return the fit of the lowest rank that higher ones do not improve on beyond chance."""
+        lowest = self._lowest_rank(start) or self.n_candidates
         best = None
         n_worse = 0
         for R in range(lowest, self.n_candidates):
@@ -435,9 +435,13 @@ class LowRankSearch:
                 n_worse = 0
             else:
                 n_worse += 1
-            if self._is_exhausted or n_worse >= _PATIENCE and self._is_supported(best):
+            if self._is_exhausted or self._is_enough(best, n_worse):
                 break
         return best
+
+    def _is_enough(self, best, n_worse):
+        """Tell whether higher ranks were no better, and nothing is left for them to explain."""
+        return n_worse >= _PATIENCE and self._is_supported(best)
 
     def generator_errors(self, fit, C, from_candidates, pivots):
         """Compute standard errors of generators (k, r) with unit columns at their pivots.
@@ -492,6 +496,7 @@ class LowRankSearch:
         largest = _UNPREDICTED * self._constant_rss
         error = 0.0
         of_ridge = np.zeros(len(_RIDGES))
+        # The rows are those of a triangular factor: they do not depend on the order of the samples.
         for k in range(_N_FOLDS):
             training, D, y = self.problem.fold(k)
             of_others = training.fit(fit.u, fit.R)

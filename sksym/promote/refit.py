@@ -269,11 +269,11 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     """Promote at one alpha; with `refit` decide which symmetries hold, and enforce them.
 
     Where the samples determine a function of low rank that passes through all of them, or explains
-    all but their noise though they are fewer than unknowns, it is the fit. Else first those that the least-squares fit shows beyond its noise, as
-    `SymmetryDiscoverer` does. Else those that the promoted function has, in the first exact form
-    under which the enforced function fits as well: by BIC and an F test where least squares leaves
-    residuals, and by the residuals themselves where it leaves none, if there are more of them than
-    free coefficients.
+    all but their noise though they are fewer than unknowns, it is the fit. Else first those that
+    the least-squares fit shows beyond its noise, as `SymmetryDiscoverer` does. Else those that the
+    promoted function has, in the first exact form under which the enforced function fits as well:
+    by BIC and an F test where least squares leaves residuals, and by the residuals themselves where
+    it leaves none, if there are more of them than free coefficients.
 
     Parameters
     ----------
@@ -306,23 +306,27 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     # Random starts are for samples that are said to be exact.
     recovered = search.finish(with_random_starts=alpha == 0)
     w = solutions[-1].coef
-    low_rank = None
-    if recovered is None and can_refit and not ridge and samples.low_rank is not None:
-        starts = [solution.coef.ravel() for solution in solutions[::_EVERY]]
-        low_rank = samples.low_rank.best_from(starts)
     if recovered is not None:
         fit = _recovered_fit(samples, recovered, options)
-    elif low_rank is not None:
-        fit = _low_rank_fit(samples, low_rank, options)
     elif can_refit:
-        fit = _refitted(samples, w, ridge, options)
+        fit = _refitted(samples, solutions, ridge, options)
     else:
         fit = _unchanged(samples, w)
     return replace(fit, solutions=solutions)
 
 
-def _refitted(samples, w, ridge, options):
-    """Return the first fit with enforced candidates that explains the data, else w itself."""
+def _refitted(samples, solutions, ridge, options):
+    """Return the first fit with enforced candidates that explains the data, else the last of all.
+
+    Before them that of low rank, if the samples support one.
+    """
+    # With a ridge penalty the function is not that of least misfit.
+    if samples.low_rank is not None and not ridge:
+        starts = [solution.coef.ravel() for solution in solutions[::_EVERY]]
+        low_rank = samples.low_rank.best_from(starts)
+        if low_rank is not None:
+            return _low_rank_fit(samples, low_rank, options)
+    w = solutions[-1].coef
     for C, by_data in _worth_enforcing(samples, w):
         fit = _enforced_fit(samples, w, C, by_data, ridge, options)
         if fit is not None:
