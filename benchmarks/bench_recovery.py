@@ -48,7 +48,7 @@ from sksym.promote.recovery import SymmetryRank
 PUBLISHED = Path(__file__).with_name("recovery_published.csv")
 TOLERANCE = 5e-3  # largest error of a recovered coefficient relative to the largest coefficient
 METHODS = {"convex": (False, False), "adaptive": (True, False), "default": (True, True)}
-SPEED = """ortho_t 15 1 2, ortho_t 20 2 2, ortho_t 10 1 3, ortho_t 25 1 2, ortho_t 12 2 3,
+SPEED = """ortho_t 15 1 2, ortho_t 20 2 2, ortho_t 10 1 3, ortho_t 25 1 2, ortho_t 15 2 2,
     ortho_t 8 1 4, ortho_t 30 3 2, ortho_se 15 1 2, ortho_se 8 1 3, ortho_se 20 1 2,
     ortho_se 10 1 3, ortho_se 11 2 3, ortho_se 8 2 4, quad_se 15 1 1, quad_se 6 1 2,
     quad_se 7 2 2, quad_se 8 1 2"""
@@ -56,7 +56,7 @@ LARGER = """ortho_t 50 1 2, ortho_t 16 1 3, ortho_se 25 1 2, ortho_se 30 1 2, or
     ortho_se 16 1 3, ortho_se 10 1 4, quad_se 30 1 1, quad_se 10 1 2"""
 
 
-NOISY = """ortho_t 5 1 2, ortho_t 10 1 2, ortho_t 7 2 3, ortho_t 10 1 3, ortho_t 12 2 2,
+NOISY = """ortho_t 5 1 2, ortho_t 10 1 2, ortho_t 7 2 3, ortho_t 10 1 3, ortho_t 15 2 2,
     ortho_se 5 2 4, ortho_se 8 1 3, ortho_se 10 2 2, ortho_se 10 1 2, quad_se 5 1 1, quad_se 6 1 2,
     quad_se 10 1 1"""
 ALPHA = 1e-3  # of promotion with noise

@@ -1,4 +1,6 @@
-"""Least squares over functions with symmetries, where noisy samples are fewer than unknowns.
+"""Least squares over functions with symmetries, where there are few noisy samples.
+
+Few is less than twice the number of unknowns; with more, the least-squares fit shows what holds.
 
 With u the unknowns of the enforced space and ``S(u) = K u``, read as (r, m), the symmetry matrix,
 minimise the misfit over functions with at least ``k = r - R`` of the candidate symmetries::
@@ -66,6 +68,7 @@ _N_FOLDS = 5
 _RIDGES = np.logspace(-8, 2, 11)  # relative to the mean eigenvalue of D^T D
 _ROUND_OFF = 1e-18  # sum of squares relative to that of the targets
 _TRIES = 2
+_MANY = 2  # samples for each unknown, which least squares determines then
 _DRAWS = 999  # of noise, for the test of the other functions
 _SAME = 0.01  # relative difference of misfits that are the same minimum
 
@@ -334,18 +337,32 @@ class LowRankSearch:
         self._n_constants = np.linalg.matrix_rank(constants)
 
     @classmethod
-    def of(cls, term, statistics):
-        """Return the search for rows that are fewer than unknowns, or None.
+    def of(cls, term, statistics, n_numbers):
+        """Return the search, or None where there are samples enough to do without.
 
         Parameters
         ----------
         term : Term or None
         statistics : Statistics
+        n_numbers : int
+            Number of targets, of all outputs.
         """
         if term is None or term.K.shape[1] > _LARGEST:
             return None
-        n, n_unknowns = statistics.design.shape
-        return cls(term, statistics.design, statistics.targets) if n <= n_unknowns else None
+        n_unknowns = statistics.design.shape[1]
+        n_outputs = statistics.targets.shape[1]
+        n = n_numbers // n_outputs
+        if n >= _MANY * n_unknowns:
+            return None
+        design = statistics.design[:n_unknowns]
+        targets = statistics.targets[:n_unknowns]
+        n_more = n - len(design)
+        if n_more > 0:
+            # Residuals that no function changes: of these only the norm is known, and counts.
+            norms = np.linalg.norm(statistics.targets[n_unknowns:], axis=0)
+            design = np.vstack([design, np.zeros((n_more, n_unknowns))])
+            targets = np.vstack([targets, np.tile(norms / np.sqrt(n_more), (n_more, 1))])
+        return cls(term, design, targets)
 
     def best_from(self, starts):
         """Return the LowRankFit that the samples support, or None.

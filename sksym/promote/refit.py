@@ -200,9 +200,9 @@ class PromotionSamples:
     def low_rank(self):
         """The search for a function of low rank beyond noise; None: there is nothing to search."""
         # Neighbouring rows of an operator share their noise.
-        if self.operator is not None or self.is_overdetermined:
+        if self.operator is not None:
             return None
-        return LowRankSearch.of(symmetry_term(self.problem), self.statistics)
+        return LowRankSearch.of(symmetry_term(self.problem), self.statistics, self.Y.size)
 
     def determination(self, fit):
         """Return how far the rows determine a fit to them: a Determination."""
@@ -269,7 +269,7 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     """Promote at one alpha; with `refit` decide which symmetries hold, and enforce them.
 
     Where the samples determine a function of low rank that passes through all of them, or explains
-    all but their noise though they are fewer than unknowns, it is the fit. Else first those that
+    all but their noise though they are few, it is the fit. Else first those that
     the least-squares fit shows beyond its noise, as `SymmetryDiscoverer` does. Else those that the
     promoted function has, in the first exact form under which the enforced function fits as well:
     by BIC and an F test where least squares leaves residuals, and by the residuals themselves where

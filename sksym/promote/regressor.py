@@ -251,11 +251,11 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     parameters, some half of what the convex penalty needs. With fewer samples another function
     through them breaks no more symmetries than the true one, and a warning tells.
 
-    With noise, and fewer samples than unknowns, the misfit is minimised over the functions with as
-    many symmetries in the same way (`ridge` being 0), and alpha only gives the starts. The number
-    of symmetries is chosen by F tests, and the function is taken if the samples are at least twice
-    its parameters, if no other function of the library explains its residuals, and if fits to four
-    fifths of the samples predict the others.
+    With noise, and fewer samples than twice the unknowns, the misfit is minimised over the
+    functions with as many symmetries in the same way (`ridge` being 0), and alpha only gives the
+    starts. The number of symmetries is chosen by F tests, and the function is taken if the samples
+    are at least twice its parameters, if no other function of the library explains its residuals,
+    and if fits to four fifths of the samples predict the others.
 
     Solved by the alternating direction method of multipliers with a certificate of the gap, from
     a streamed R factor of the data: O(n p^2) once, then O((q p)^3) for one inverse and O((q p)^2)

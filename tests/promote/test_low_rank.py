@@ -36,7 +36,7 @@ def search(X, Y, candidates=translations):
         Group.of(candidates(X.shape[1])), Group.none(X.shape[1]), library(), None, X, Y.shape[1]
     )
     samples = PromotionSamples(problem, X, Y, np.ones(len(X)))
-    return problem, LowRankSearch.of(problem.terms[0], samples.statistics)
+    return problem, LowRankSearch.of(problem.terms[0], samples.statistics, Y.size)
 
 
 def unknowns(problem, function, n_outputs=1):
@@ -78,6 +78,17 @@ def test_the_tangent_space_has_as_many_dimensions_as_parameters():
     assert fit.dof == 24 - N_PARAMETERS
 
 
+@pytest.mark.parametrize("n", [24, 40])
+def test_misfit_and_degrees_of_freedom_are_those_of_all_rows(n):
+    X, y = drawn(n)
+    problem, low_rank = search(X, y[:, None])
+    fit = low_rank.problem.fit(unknowns(problem, of_one_feature), 1)
+    coef = problem.coef(fit.u[None])
+    residual = y - problem.space.library.transform(X) @ coef[0]
+    assert fit.rss == pytest.approx(residual @ residual, rel=1e-9)
+    assert fit.dof == n - N_PARAMETERS
+
+
 @pytest.mark.parametrize("candidates", [translations, se])
 def test_starts_do_not_matter(candidates):
     X, y = drawn(24)
@@ -90,7 +101,7 @@ def test_starts_do_not_matter(candidates):
 
 
 def test_spread_is_that_of_repeated_fits():
-    X, _ = drawn(27)
+    X, _ = drawn(40)
     rng = np.random.default_rng(1)
     ends = []
     predicted = []
@@ -104,12 +115,13 @@ def test_spread_is_that_of_repeated_fits():
     assert 0.6 <= variance / np.mean(predicted) <= 1.6
 
 
-def test_few_noisy_samples_show_the_symmetries():
-    X, y = drawn(24)
+@pytest.mark.parametrize("n", [24, 30])
+def test_few_noisy_samples_show_the_symmetries(n):
+    X, y = drawn(n)
     model = SymmetryPromotingRegressor(translations, library=library(), alpha=1e-3).fit(X, y)
     assert model.n_symmetries_ == 5
     assert model.n_parameters_ == N_PARAMETERS
-    assert model.n_checks_ == 24 - N_PARAMETERS
+    assert model.n_checks_ == n - N_PARAMETERS
     assert model.determined_
     assert np.abs(model.algebra_.vector_field(X) @ DIRECTION).max() < 0.1
     far, _ = drawn(200, seed=9)
