@@ -228,14 +228,22 @@ class LowRankLeastSquares:
         return replace(fit, u=shrunk.u) if shrunk.is_determined else fit
 
     def fold(self, k):
-        """Return the problem of the other samples, and the rows and numbers of fold k."""
+        """Return the problem of the other rows, and that of fold k."""
+        design, targets = self._mixed_rows
+        is_held_out = np.arange(len(design)) % _N_FOLDS == k
+        training = LowRankLeastSquares(self.map, design[~is_held_out], targets[~is_held_out])
+        held_out = LowRankLeastSquares(self.map, design[is_held_out], targets[is_held_out])
+        return training, held_out
+
+    @cached_property
+    def _mixed_rows(self):
+        """Rows of a random rotation: none bears more of one function than another.
+
+        Rows of a triangular factor do, and the first alone would know the mean.
+        """
         n = len(self.design)
-        is_held_out = np.arange(n) % _N_FOLDS == k
-        training = LowRankLeastSquares(
-            self.map, self.design[~is_held_out], self.targets[~is_held_out]
-        )
-        held_out = np.tile(is_held_out, self.targets.shape[1])
-        return training, self.D[held_out], self.y[held_out]
+        rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))
+        return rotation @ self.design, rotation @ self.targets
 
     def ridge_path(self):
         """Yield ridge solutions (p,) from weak to strong."""
@@ -513,14 +521,13 @@ class LowRankSearch:
         largest = _UNPREDICTED * self._constant_rss
         error = 0.0
         of_ridge = np.zeros(len(_RIDGES))
-        # The rows are those of a triangular factor: they do not depend on the order of the samples.
         for k in range(_N_FOLDS):
-            training, D, y = self.problem.fold(k)
+            training, held_out = self.problem.fold(k)
             of_others = training.fit(fit.u, fit.R)
-            error += np.sum((y - D @ of_others.u) ** 2)
+            error += held_out.rss(of_others.u)
             if error > largest:
                 return False
-            of_ridge += [np.sum((y - D @ u) ** 2) for u in training.ridge_path()]
+            of_ridge += [held_out.rss(u) for u in training.ridge_path()]
         return error < of_ridge.min()
 
 
