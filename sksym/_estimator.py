@@ -8,6 +8,7 @@ survives a later one.
 import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, wraps
@@ -146,6 +147,30 @@ def _no_task(name):
     yield
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Who is told of the stages of a search.
+
+    Attributes
+    ----------
+    task : callable
+        ``task(name)`` gives the context of one stage, see `fit_tasks`.
+    verbose : int
+        Whether lines are printed.
+    """
+
+    task: Callable = _no_task
+    verbose: int = 0
+
+    def say(self, text):
+        """Print a line, if that is wanted."""
+        if self.verbose > 0:
+            print(text)
+
+
+SILENT = Progress()
+
+
 # --------------------------------------------------------------------------------------- warnings
 
 _INTERNAL = ("sksym", "sklearn", "joblib", "pysindy", "contextlib")
@@ -169,6 +194,7 @@ def _is_internal(frame):
 # ---------------------------------------------------------------------------------- training data
 
 
+_LEAST = 1e-60  # size of data whose squares of squares are multiplied
 _TINY = 2.0**-200  # sum of squares, whose terms have squares in turn
 
 
@@ -218,6 +244,27 @@ class TrainingData:
             (squares >= _TINY).all() and (squares <= 1 / _TINY).all()
         )
 
+    def in_range(self):
+        """Return the same data with weights of moderate size, for what depends on their ratios.
+
+        Raises
+        ------
+        ValueError
+            If squares of products of X or Y would leave the range of floats.
+        """
+        for values, name in [(self.X, "X"), (self.Y, "y")]:
+            size = np.abs(values).max(axis=0)
+            distant = np.ravel(size[(size > 0) & ((size < _LEAST) | (size > 1 / _LEAST))])
+            if distant.size:
+                raise ValueError(
+                    f"{name} holds columns of the size {distant[0]:.1g}: rescale it to sizes "
+                    f"between {_LEAST:g} and {1 / _LEAST:g}."
+                )
+        _, exponent = np.frexp(self.weight.max())
+        if abs(exponent) * np.log10(2) <= -np.log10(_LEAST):
+            return self
+        return replace(self, weight=np.ldexp(self.weight, -exponent))
+
     def counted(self):
         """Return the same data without the rows of weight zero."""
         if self.weight.all():
@@ -257,36 +304,31 @@ def validate_data(model, X="no_validation", y="no_validation", **options):
     ValueError
         If X holds text, or y where numbers are needed.
     """
-    _require_plain_numbers(X, "X")
-    _require_plain_numbers(y, "y")
+    for name, values in (("X", X), ("y", y)):
+        if isinstance(values, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` is a masked array, whose mask would be ignored: drop the rows with "
+                f"masked entries, or fill them in, and pass a plain array ({name}.data)."
+            )
+        first = values
+        while isinstance(first, list | tuple) and first:
+            first = first[0]
+        # Of an array, a series or a scalar one type; of a data frame one for each column.
+        types = getattr(first, "dtypes", getattr(first, "dtype", type(first).__name__))
+        types = [types] if np.ndim(types) == 0 else list(types)
+        times = [dtype for dtype in types if str(dtype).lower().startswith(_TIMES)]
+        if times:
+            raise TypeError(
+                f"`{name}` holds times ({times[0]}), whose numbers depend on the unit in which "
+                "they are stored: subtract a start and divide by a unit of your own, as in "
+                f"({name} - start) / np.timedelta64(1, 's'). The times of a trajectory belong in "
+                "`t`, not in a column of X."
+            )
     if not isinstance(X, str):  # the default, which means that there is nothing to validate
         _refuse_text(X, _TEXT_IN_X)
     if options.get("y_numeric"):
         _refuse_text(y, _LABELS_IN_Y)
     return validation.validate_data(model, X, y, **options)
-
-
-def _require_plain_numbers(values, name):
-    """Raise where values are times or masked."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError(
-            f"`{name}` is a masked array, whose mask would be ignored: drop the rows with masked "
-            f"entries, or fill them in, and pass a plain array ({name}.data)."
-        )
-    first = values
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    # Of an array, a series or a scalar one type; of a data frame one for each column.
-    types = getattr(first, "dtypes", getattr(first, "dtype", type(first).__name__))
-    types = [types] if np.ndim(types) == 0 else list(types)
-    for dtype in types:
-        if str(dtype).lower().startswith(_TIMES):
-            raise TypeError(
-                f"`{name}` holds times ({dtype}), whose numbers depend on the unit in which they "
-                "are stored: subtract a start and divide by a unit of your own, as in "
-                f"({name} - start) / np.timedelta64(1, 's'). The times of a trajectory belong in "
-                "`t`, not in a column of X."
-            )
 
 
 def training_data(model, X, y, sample_weight, reset=True, accept_sparse=False):
@@ -352,6 +394,11 @@ def checked_weights(sample_weight, n):
         )
     if not weight.any():
         raise ValueError("All sample weights are zero: at least one row must count.")
+    if weight.max() > np.finfo(float).max / len(weight):
+        raise ValueError(
+            f"The sum of `sample_weight` overflows, its largest entry is {weight.max()}: divide "
+            "all weights by one number."
+        )
     return weight
 
 

@@ -101,7 +101,7 @@ class Statistics:
         rows = np.concatenate([design, target], axis=1)
         rows = rows * sqrt_weight[:, None]
         total = weight.sum()
-        mean = weight @ X / total
+        mean = (weight / total) @ X
         return self.merge(
             replace(
                 self,

@@ -8,7 +8,9 @@ from sksym._linalg import one_thread
 from sksym.discover.folds import fold_statistics, leave_one_out
 from sksym.libraries import PolynomialLibrary
 
-_LARGEST_DEGREE = 6
+_USUAL_DEGREE = 6  # up to which every degree is tried
+_LARGEST_DEGREE = 10  # for functions that no polynomial of the usual degree fits
+_WORSE = 2  # degrees in a row that end the search beyond the usual ones
 _LARGEST_LIBRARY = 700
 _LARGEST_SHARE = 0.4  # of the number of rows: functions that are cross-validated
 _LARGEST_FINAL_SHARE = 0.6  # and functions that are fitted to all rows in the end
@@ -54,6 +56,9 @@ def best_degree(X, Y, weight, rng):
     errors = []
     for degree in range(1, _LARGEST_DEGREE + 1):
         if not _is_affordable(degree, d, _LARGEST_SHARE * n):
+            break
+        n_worse = len(errors) - 1 - np.argmin(errors) if errors else 0
+        if degree > _USUAL_DEGREE and n_worse >= _WORSE:
             break
         library = PolynomialLibrary(degree).fit(X)
         folds = fold_statistics(library, X, weight, fold, Y)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from sksym._estimator import warn
+from sksym._estimator import Progress, warn
 from sksym._linalg import one_thread
 from sksym.discover.affordable import require_affordable
 from sksym.discover.degree import best_degree
@@ -19,7 +19,6 @@ from sksym.evidence import (
     CountingRule,
     FittedEvidence,
     FunctionSamples,
-    Progress,
     SampledEvidence,
     Verdict,
     exact_forms,

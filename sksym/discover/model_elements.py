@@ -107,6 +107,7 @@ class ModelElements:
     def rho(self, g):
         """Return how an element ``g`` (d, d) moves the outputs in their units: (q, q)."""
         size = self.samples.size
+        # Invariance: outputs stay.
         if self.output is None:
             return np.eye(len(size))
         rho = represent_elements(self.output, FiniteGroup([g]), len(size))[0]
@@ -114,6 +115,7 @@ class ModelElements:
 
     def test(self, g, name=None):
         """Return the `ElementTest` of an element ``g`` (d, d); None names it by what it does."""
+        # Products are tested again where elements are accepted: round-off does not matter.
         key = np.round(g, 12).tobytes()
         if key not in self._tests:
             self._tests[key] = self._tested(g)
@@ -229,6 +231,7 @@ class _Moved:
         for model, values in zip(samples.refits, samples.refitted_values, strict=True):
             change = self._change(model, values)
             changes.append(tests.project(sqrt_share * change[:, :, None]))
+        # Each leaves out one fold of the data: Efron and Stein (1981).
         deviations = changes - np.mean(changes, axis=0)
         return (1 - 1 / len(changes)) * np.sum(deviations**2)
 

@@ -108,9 +108,7 @@ def model_evidence(estimator, problem, X, weight, rng):
         error = None
         residual = None
     # In values, not in derivatives: elements move far.
-    samples = at.samples(model, values, share, residual, scale)
-    if refits is not None:
-        samples = replace(samples, refits=refits.models, refitted_values=refits.values)
+    samples = at.samples(model, values, share, residual, scale, refits)
     return model, evidence, samples, error
 
 
@@ -168,9 +166,9 @@ class _ModelPoints:
         jacobian = jacobian / size[:, None]
         return values / size, jacobian * self.problem.coordinates.unit, error
 
-    def samples(self, model, values, share, residual, scale):
+    def samples(self, model, values, share, residual, scale, refits):
         """Return what discrete candidates are tested on, see `ModelSamples`."""
-        return ModelSamples(
+        samples = ModelSamples(
             model=model,
             X=self.outside,
             values=values,
@@ -180,6 +178,9 @@ class _ModelPoints:
             size=self.size_of_outputs(values),
             coordinates=self.problem.coordinates,
         )
+        if refits is None:
+            return samples
+        return replace(samples, refits=refits.models, refitted_values=refits.values)
 
     def size_of_outputs(self, values):
         """Return the units (q,) of the values (n, q) of a model."""

@@ -9,15 +9,14 @@ from functools import cached_property
 
 import numpy as np
 
+from sksym._estimator import SILENT, Progress
 from sksym._linalg import one_thread, reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.element_tests import ElementTest
 from sksym.evidence import (
-    SILENT,
     UNKNOWN,
     Defect,
     FittedEvidence,
-    Progress,
     SampledEvidence,
     echelon,
     echelon_form,

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import (
     CallbackSupportMixin,
+    Progress,
     adopt,
     checked_weights,
     fit_tasks,
@@ -32,7 +33,6 @@ from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
 from sksym.evidence import (
-    Progress,
     check_rule,
     in_units_of,
     readable,
@@ -177,8 +177,8 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     function. Where the library does not fit, its misfit is in the noise floor (`robust`): what lies
     within that is declared below `max_defect`, else `undecided_`. That supposes that the samples
     are as symmetric as the function: in many samples of a box a misfit breaks rotations. What
-    ``library=None`` has chosen is ``library_.degree``. Symmetries that every function of a library
-    has do not count.
+    ``library=None`` has chosen, at most 11, is ``library_.degree``. Symmetries that every function
+    of a library has do not count.
     Labels are independent given X, and their log odds lie in the library, with a normal prior of
     standard deviation 5 for each function; a warning says where the library separates the classes.
     Of a cubic function of three features 500 labels mostly show a defect of 0.5, where they are

@@ -127,6 +127,8 @@ def _echelon_in_units_of_data(library, basis, points):
 def _varies(library, coef, points):
     """Tell which functions (k, p) are more than constants: mask (k,)."""
     slopes = library.jacobian(points)
+    # Only ratios matter, and in tiny units slopes are near the largest floats.
+    slopes = slopes / (np.abs(slopes).max(initial=0) or 1.0)
     largest = np.abs(np.einsum("npd,kp->knd", slopes, coef)).max(axis=(1, 2))
     terms = np.abs(coef) @ np.abs(slopes).max(axis=(0, 2))
     return largest > _CONSTANT * terms

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from sksym._linalg import balancing_units, column_indices
 from sksym.groups import Group
-from sksym.libraries import as_library, library_values
+from sksym.libraries import as_library, library_values, power_of_two
 
 _FIXED = 1e-9  # motion of a point relative to its terms at which it is fixed
 _AT_ORIGIN = 1e-13  # coordinates of a fixed point relative to the largest that are zero
@@ -72,10 +72,7 @@ def centre_and_scale(low, high, group):
         above = np.abs(high - center)[mixed]
         below = np.abs(low - center)[mixed]
         reach = (np.maximum(above, below) / unit).max()
-        scale[mixed] = unit
-        if reach > 0:
-            exponent = np.ceil(np.log2(reach))
-            scale[mixed] = unit * np.exp2(exponent)
+        scale[mixed] = unit * power_of_two(reach)
     return center, scale
 
 

@@ -1,7 +1,6 @@
 """Regression in a space of symmetric functions, from rows of data that are streamed."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -115,12 +114,10 @@ class EquivariantSpace(PlainState):
         )
 
     def with_intercepts(self):
-        """Return the space with the constants that have the symmetry and the library lacks.
+        """Return the space with the constants that have the symmetry, for a library without any.
 
         These are the vectors c with ``B_a c = 0`` and ``rho(g) c = c``.
         """
-        if self.constant.size:
-            return self
         if not self.is_tied:
             return replace(self, intercepts=np.ones((1, 1)))
         q = self.n_outputs
@@ -254,16 +251,21 @@ class EquivariantSpace(PlainState):
 
         Every function is penalised in units of its spread on the rows, about the constants with
         the symmetry: ``|Y - F|^2 + alpha sum_k s_k^2 v_k^2`` for coordinates v in
-        `own_functions`. In the axes of an orthonormal basis, which are a matter of chance, the
+        `separate_functions`. In the axes of an orthonormal basis, which are a matter of chance, the
         penalty would be one too.
         """
-        change, varies = self.own_functions
-        k = change.shape[0]
+        k, n_unknowns = self.basis.shape
+        p = self.library.n_output_features_
+        is_constant = np.isin(np.arange(n_unknowns) % p, self.constant)
+        change, varies = separate_functions(self.basis, is_constant)
         # f = change @ basis functions, so that a design has the columns Z change^T.
         Z = statistics.design
         functions = Z[:, :k] @ change.T
         free = np.concatenate([functions[:, ~varies], Z[:, k:]], axis=1)
-        size = self._term_sizes(change) * np.sqrt(statistics.weight)
+        # What the functions are summed from, at the extremes: they carry its round-off.
+        largest_terms = np.tile(self.function_sizes(), n_unknowns // p)
+        size = abs(change @ self.basis) @ largest_terms
+        size = size * np.sqrt(statistics.weight)
         with one_thread():
             v0, v1 = ridge_of_spread(
                 free,
@@ -279,19 +281,6 @@ class EquivariantSpace(PlainState):
         v[:, ~varies] = v0[:, :n_constant]
         w = [change.T @ of_alpha for of_alpha in v]
         return np.concatenate([np.reshape(w, v.shape), v0[:, n_constant:]], axis=1)
-
-    @cached_property
-    def own_functions(self):
-        """Functions that depend on no choice of the basis: see `separate_functions`."""
-        p = self.library.n_output_features_
-        functions = np.arange(self.basis.shape[1]) % p
-        return separate_functions(self.basis, np.isin(functions, self.constant))
-
-    def _term_sizes(self, change):
-        """Bound the terms of combinations of basis functions at the extremes of the data: (k,)."""
-        q = self.basis.shape[1] // self.library.n_output_features_
-        terms = abs(change @ self.basis)
-        return terms @ np.tile(self.function_sizes(), q)
 
     def function_sizes(self):
         """Return how large the library functions are at the extremes of the data: (p,)."""

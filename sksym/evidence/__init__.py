@@ -12,7 +12,6 @@ from sksym.evidence.coefficients import Estimate
 from sksym.evidence.defects import UNKNOWN, Defect
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
-from sksym.evidence.progress import SILENT, Progress
 from sksym.evidence.regression import (
     CountingRule,
     FunctionSamples,
@@ -39,14 +38,12 @@ from sksym.evidence.selection import (
 from sksym.evidence.spectrum import Spectrum
 
 __all__ = [
-    "SILENT",
     "UNKNOWN",
     "CountingRule",
     "Defect",
     "Estimate",
     "FittedEvidence",
     "FunctionSamples",
-    "Progress",
     "SampledEvidence",
     "Spectrum",
     "Verdict",

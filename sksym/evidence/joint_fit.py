@@ -164,8 +164,10 @@ class JointFits:
             if not iteration.run(limit, known):
                 return None
             fit, is_whole = _judged(problem, iteration)
-            # A sketch may, by rare chance, have a larger null space than all constraints.
-            if is_whole or not fit.is_exact:
+            # A sketch may, by rare chance, have a larger null space than all constraints. Fits that
+            # the data contradict need not be repeated where only better ones are asked for.
+            is_wanted = fit.is_exact if np.isinf(limit) else fit.is_convincing
+            if is_whole or not is_wanted:
                 break
         if fit.is_exact:
             self._last = iteration.u

@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from sksym._estimator import SILENT, Progress
 from sksym._linalg import merge_rows, one_thread, row_blocks
 from sksym.equivariant import constant_functions, equivariant_basis
 from sksym.evidence.coefficients import Estimate
 from sksym.evidence.fitted import FittedEvidence
 from sksym.evidence.joint_fit import joint_fit
-from sksym.evidence.progress import SILENT, Progress
 from sksym.evidence.rounding import exact_forms, in_units_of
 from sksym.evidence.sandwich import Scores, core_rows
 from sksym.evidence.selection import echelon_form, select, verdict
@@ -133,7 +133,7 @@ class FunctionSamples:
         are Hotelling's, with the degrees of freedom of `Scores.freedom`. Simulated: true
         symmetries of 11 functions and fields, among them functions outside of the library, with 7
         to 30 samples to a coefficient, are rejected in 0 to 22 % of experiments at a nominal level
-        of 0.1 %, but on the `core` of the samples in 0 to 2 %.
+        of 0.1 %, but on the `core` of the samples in 0 to 2 %; p values count tenfold therefore.
         """
         estimate = self.estimate
         size = np.linalg.norm(self.statistics.targets)

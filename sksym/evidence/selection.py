@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import svd
 
-from sksym._estimator import is_integer, is_real
+from sksym._estimator import SILENT, is_integer, is_real
 from sksym._linalg import merge_rows, pivoted_echelon
 from sksym.evidence.coefficients import REFIT_REJECT
 from sksym.evidence.joint_fit import JointFit, JointFits
-from sksym.evidence.progress import SILENT
 from sksym.evidence.rounding import rounded
 from sksym.evidence.spectrum import BEYOND, EXACT
 

@@ -93,16 +93,24 @@ class AdaptedLibrary(Library):
         step[step < _SMALLEST_STEP] = relative_step
         self.step_ = step
         X = X.astype(float)
-        self._refuse_steps(X)
-        self.complex_ = self._computes_complex(X[:_FEW])
+        # The values are checked where they are used.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._refuse_steps(X)
+            self.complex_ = self._computes_complex(X[:_FEW])
+            first_row = self._values(X[:1])
         self.jacobian_rtol_ = 0.0 if self.complex_ else _DIFFERENCE_ACCURACY
-        first_row = self._values(X[:1])
         self.n_output_features_ = first_row.shape[1]
         return self
 
     def transform(self, X):
         """Evaluate the transformer: shape (n, p)."""
-        return self._values(self.transform_input(X))
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = self._values(self.transform_input(X))
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "The functions are infinite or NaN at some rows: rescale X, or leave rows out."
+            )
+        return values
 
     def jacobian(self, X):
         """Differentiate by the coordinates of x: shape (n, p, d)."""

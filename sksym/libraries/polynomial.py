@@ -12,6 +12,7 @@ from sksym.libraries.library import Library
 from sksym.libraries.monomials import Monomials
 
 _CANCELLED = 1e-12  # a translation this small beside its two parts is round-off
+_LEAST_EXPONENT = -1000  # of a unit
 _DENSE = 0.2  # fraction of nonzero weights from which a dense product is faster
 
 
@@ -362,7 +363,8 @@ def power_of_two(size):
     size = np.asarray(size, float)
     positive = np.where(size > 0, size, 1.0)
     exponent = np.ceil(np.log2(positive))
-    return np.exp2(exponent)
+    # Denormal numbers have no reciprocal.
+    return np.exp2(np.maximum(exponent, _LEAST_EXPONENT))
 
 
 def monomial_names(exponents, features):

@@ -70,7 +70,7 @@ class RadialLibrary(Library):
             raise ValueError(f"`powers` must be a sequence of finite numbers, got {self.powers!r}.")
         powers = powers.astype(float)
         d = X.shape[1]
-        radius = np.linalg.norm(X.astype(float), axis=1)
+        radius = _distances(X)
         shortest = radius.min()
         longest = radius.max()
         self.scale_ = float(power_of_two(longest))
@@ -107,7 +107,7 @@ class RadialLibrary(Library):
         """
         X = np.asarray(X)
         position = self.taken(X)
-        radius = np.linalg.norm(position, axis=1)
+        radius = _distances(position)
         nearest = radius.argmin()
         farthest = radius.argmax()
         return X[[nearest, farthest]]
@@ -323,6 +323,13 @@ class RadialLibrary(Library):
             shape=(p, r * p),
         )
         return sparse.csr_array(lifted)
+
+
+def _distances(X):
+    """Return the lengths of the rows of X (n, d), whose squares may leave the range of floats."""
+    X = X.astype(float)
+    unit = power_of_two(np.abs(X).max(initial=0))
+    return unit * np.linalg.norm(X / unit, axis=1)
 
 
 def _independent(powers, monomials: Monomials):

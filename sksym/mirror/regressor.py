@@ -64,7 +64,14 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
             dtype=[np.float64, np.float32],
             reset=False,
         )
-        return np.asarray(X @ self.coef_.T) + self.intercept_
+        with np.errstate(over="ignore", invalid="ignore"):
+            prediction = np.asarray(X @ self.coef_.T) + self.intercept_
+        # Products in single precision may leave its range where the targets do.
+        largest = np.abs(prediction).max(initial=0)
+        is_in_range = largest == 0 or np.finfo(X.dtype).tiny <= largest < np.inf
+        if is_in_range or X.dtype == np.float64:
+            return prediction
+        return np.asarray(X.astype(np.float64) @ self.coef_.T) + self.intercept_
 
     def _prepared(self, X, y, sample_weight, training=None):
         """Return validated data, and the elementary mirrors on their columns.

@@ -92,7 +92,16 @@ class Units:
         return scaled(W, self.x - self.y)
 
     def fits_outside(self, fits):
-        """Return `MirrorFit` objects in the units of the data."""
+        """Return `MirrorFit` objects in the units of the data.
+
+        Raises
+        ------
+        ValueError
+            If floats cannot hold their coefficients.
+        """
+        intercepts = scaled(np.concatenate([fit.intercept for fit in fits]), self.y)
+        if not np.isfinite(intercepts).all():
+            raise ValueError("The intercept overflows: rescale y, or subtract the means of X.")
         return [
             replace(
                 fit,

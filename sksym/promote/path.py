@@ -61,7 +61,7 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     parameters = {"adaptive": False, "refit": False, **parameters}
     model = SymmetryPromotingRegressor(candidates, **parameters)
     options = model._solver_options(nullcontext, model.verbose)
-    data = training_data(model, X, y, sample_weight)
+    data = training_data(model, X, y, sample_weight).in_range()
     with one_thread():
         samples = PromotionSamples(model._problem(data), data.X, data.Y, data.weight)
         alphas = _grid(alphas, samples, model.ridge)
@@ -112,6 +112,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     best_score_ : float
         Minus the least mean test error.
     coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
+    n_parameters_, n_checks_, determined_
         As in `SymmetryPromotingRegressor`, fitted to all samples with those penalties.
     """
 
@@ -148,7 +149,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
 
     def _fit(self, X, y, sample_weight, task):
         options = self._solver_options(nullcontext, self.verbose - 1)
-        data = training_data(self, X, y, sample_weight)
+        data = training_data(self, X, y, sample_weight).in_range()
         problem = self._problem(data)
         samples = PromotionSamples(problem, data.X, data.Y, data.weight)
         alphas = _grid(self.alphas, samples, 0.0)

@@ -313,7 +313,7 @@ class SymmetryPromotingRegressor(PromotingRegressor):
         check_number(self.alpha, "alpha")
         check_number(self.ridge, "ridge")
         options = self._solver_options(task, self.verbose)
-        data = training_data(self, X, y, sample_weight)
+        data = training_data(self, X, y, sample_weight).in_range()
         problem = self._problem(data)
         samples = PromotionSamples(problem, data.X, data.Y, data.weight)
         fit = fit_promoted(samples, self.alpha, self.ridge, options, self.refit)

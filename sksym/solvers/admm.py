@@ -196,8 +196,9 @@ class _Iteration:
 
     def _balance(self, primal, change):
         """Keep the residuals of both kinds alike, relative to Z and U; say if rho was changed."""
-        relative_primal = primal / max(_norm(self.Z), _TINY)
-        relative_change = change / max(_norm(self.U), _TINY)
+        # Beside Z = 0 or U = 0 any residual is large: no quotient overflows.
+        relative_primal = primal / max(_norm(self.Z), 1e-100 * primal, _TINY)
+        relative_change = change / max(_norm(self.U), 1e-100 * change, _TINY)
         ratio = np.clip(relative_primal, 1e-100, 1e100)
         ratio /= np.clip(relative_change, 1e-100, 1e100)
         if 0.1 < ratio < 10.0:

@@ -50,8 +50,9 @@ def ridge_of_spread(free, design, target, size, weight, alphas):
         Q1 = Q[:, rank:]
         residual_design = Q1.T @ design
         residual_target = Q1.T @ target
-    spread = column_norms(residual_design)
-    size = np.maximum(size, column_norms(design))
+    # Norms by `hypot`, because squares may overflow.
+    spread = np.hypot.reduce(residual_design, axis=0)
+    size = np.maximum(size, np.hypot.reduce(design, axis=0))
     round_off = _ROUND_OFF * (k0 + k1) * size
     varies = spread > round_off
     v1 = np.zeros((len(alphas), k1, t))
@@ -89,7 +90,7 @@ def _of_unit_columns(design, target, noise, alphas):
     rank = numerical_rank(s, design.shape)
     s = s[:rank]
     # A combination of columns is known to the round-off of those that it is made of.
-    noise_of_combination = column_norms(Vt[:rank].T * noise[:, None])
+    noise_of_combination = np.linalg.norm(Vt[:rank] * noise, axis=1)
     is_known = s > noise_of_combination
     s = s[is_known]
     U = U[:, :rank][:, is_known]
@@ -98,10 +99,3 @@ def _of_unit_columns(design, target, noise, alphas):
     gain = s / denominator
     coordinates = gain[:, :, None] * (U.T @ target)
     return Vt.T @ coordinates
-
-
-def column_norms(matrix):
-    """Return the norms of the columns, in units of their largest entries: squares may overflow."""
-    largest = np.abs(matrix).max(axis=0, initial=0)
-    unit = np.where(largest > 0, largest, 1.0)
-    return unit * np.linalg.norm(matrix / unit, axis=0)

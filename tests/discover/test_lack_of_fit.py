@@ -34,6 +34,21 @@ def test_a_misfit_is_in_the_floor(d, degree, seed):
         assert SymmetryDiscoverer(library=library, robust=False).fit(X, y).n_symmetries_ == 0
 
 
+def test_a_higher_degree_is_chosen_where_no_usual_one_fits():
+    """In a box quartics are not as symmetric as the function: their misfit is a bias."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, size=(2000, 2))
+    f = np.exp(-np.sum(X**2, axis=1) / 2)
+    y = f + 0.02 * f.std() * rng.normal(size=2000)
+    model = SymmetryDiscoverer(random_state=0).fit(X, y)
+    assert model.library_.degree > 7
+    assert model.algebra_.names == ("x0 ∂1 - x1 ∂0",)
+    quadratic = SymmetryDiscoverer(random_state=0).fit(X, X[:, 0] * X[:, 1] + y - f)
+    assert quadratic.library_.degree <= 7
+    low = SymmetryDiscoverer(library=PolynomialLibrary(4)).fit(X, y)
+    assert low.n_symmetries_ == 0
+
+
 def test_a_function_without_symmetry_gets_none_from_its_misfit():
     X, _ = bell(0, 2)
     y = np.exp(-np.sum((X - 0.5) ** 2, axis=1)) + 0.5 * np.tanh(2 * X[:, 0])

@@ -147,3 +147,40 @@ def test_few_and_constant_rows(rng):
     assert model.score(X, (X**2).sum(axis=1)) > 0.99999
     same = sk.SymmetricRidge(sk.so(3)).fit(np.ones((5, 3)), np.arange(5.0))
     assert_allclose(same.predict(np.ones((1, 3))), 2.0)
+
+
+@pytest.mark.parametrize("unit", [1e-310, 1e-160, 1e155, 1e200, 1e300])
+def test_extreme_units(unit, rng):
+    """Finite and the same as in moderate units, without a warning about arithmetic."""
+    X = rng.normal(size=(50, 3))
+    y = (X**2).sum(axis=1)
+    model = sk.SymmetricRidge(sk.so(3), alpha=0)
+    assert_allclose(model.fit(unit * X, y).predict(unit * X), y, rtol=1e-5)
+    if unit >= 1e-300:
+        assert_allclose(model.fit(X, unit * y).predict(X), unit * y, rtol=1e-10)
+    features = sk.InvariantFeatures(sk.so(3)).fit_transform(unit * X)[:, 0]
+    assert_allclose(features / features[0], y / y[0], rtol=1e-5)
+
+
+def test_weights_whose_sum_overflows_are_refused(rng):
+    X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
+    sk.SymmetricRidge(sk.so(3)).fit(X, y, np.full(50, 1e300))
+    with pytest.raises(ValueError, match="overflows"):
+        sk.SymmetricRidge(sk.so(3)).fit(X, y, np.full(50, 1e308))
+
+
+def test_targets_beyond_the_range_are_refused(rng):
+    X = rng.normal(size=(50, 3))
+    y = (X**2).sum(axis=1)
+    with pytest.raises(ValueError, match="float32"):
+        sk.SymmetricRidge(sk.so(3)).fit(X.astype(np.float32), 1e39 * y)
+    with pytest.raises(ValueError, match="overflow"):
+        sk.SymmetricRidgeCV(sk.so(3)).fit(X, 1e200 * y)
+
+
+def test_a_constant_column_of_time_stamps(rng):
+    X = np.column_stack([rng.normal(size=(50, 3)), np.full(50, 1.7e18)])
+    y = (X[:, :3] ** 2).sum(axis=1)
+    for symmetry in (None, sk.so(3).on_columns([0, 1, 2], 4)):
+        model = sk.SymmetricRidge(symmetry, alpha=0).fit(X, y)
+        assert_allclose(model.predict(X), y, rtol=1e-10)

@@ -260,3 +260,13 @@ def test_a_missed_tolerance_is_reported_in_any_unit():
     model = MirrorSparseRegressor(alpha=1e298, max_iter=1, solver="newton", tol=1e-12)
     with pytest.warns(ConvergenceWarning, match="of the objective"):
         model.fit(X, y * 1e300)
+
+
+@pytest.mark.parametrize("unit", [1e-41, 1e40])
+def test_predictions_beyond_single_precision(unit):
+    """The coefficients may be in the range of single precision where the targets are not."""
+    X, y = samples()
+    X = (X * 1e3).astype(np.float32)
+    model = MirrorSparseRegressor(alpha=0.1 * 1e3 * unit).fit(X, y * unit)
+    plain = MirrorSparseRegressor(alpha=0.1 * 1e3).fit(X, y)
+    np.testing.assert_allclose(model.predict(X) / unit, plain.predict(X), rtol=1e-4, atol=1e-4)
