@@ -11,15 +11,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 from cases import ESTIMATORS
 from sksym import (
+    ConservedQuantities,
     Library,
     MirrorSGDRegressor,
     MirrorSparseRegressor,
     MirrorSparseRegressorCV,
+    SymmetryDiscoverer,
     SymmetryPromotingRegressor,
+    SymmetryPromotingRegressorCV,
+    SymmetryPromotingSINDy,
+    WeakSymmetryPromotingSINDy,
 )
 from sksym._estimator import fitted_names
 from sksym.mirror import exchange, groups, low_rank, trend
@@ -48,10 +53,15 @@ class Case:
     n: int = 30
     layout: str = "C"
     weights: str = "none"
+    target: str = "numbers"
     seed: int = 0
 
     def data(self):
-        """Return X (n, 3), y (n,) and sample weights."""
+        """Return X (n, 3), a target and sample weights.
+
+        Targets are numbers (n,), classes (n,), rates of change (n, 3), or ``{"t": times}`` of a
+        trajectory, in the unit of y.
+        """
         rng = np.random.default_rng(self.seed)
         X = rng.normal(size=(self.n, 3)) + self.offset
         if self.layout == "int":
@@ -74,7 +84,17 @@ class Case:
             "1e300": np.full(self.n, 1e300),
             "1e-300": np.full(self.n, 1e-300),
         }[self.weights]
-        return self._laid_out(X), y * min(self.y_unit, 1e304 / np.abs(y).max()), weight
+        target = {
+            "numbers": y,
+            "classes": np.where(y > np.median(y), "far", "near"),
+            "rates": np.outer(y, [1.0, 0.0, 0.1]) + np.cross(centred, [0.0, 1.0, 2.0]),
+            "times": np.arange(1.0, self.n + 1),
+        }[self.target]
+        if target.dtype.kind == "f":
+            target *= min(self.y_unit, 1e304 / np.abs(target).max())
+        if self.target == "times":
+            target = {"t": target}
+        return self._laid_out(X), target, weight
 
     def _laid_out(self, X):
         """Return X in units, as the memory holds it; float32 and int have no distant units."""
@@ -106,11 +126,14 @@ class Row:
         Cells drawn by default; thorough runs draw 50 times as many.
     choices : dict
         Values of a `Case` where they are not all of the table.
+    target : str
+        What `Case.data` gives beside X.
     """
 
     model: object
     examples: int
     choices: dict = field(default_factory=dict)
+    target: str = "numbers"
 
     def cases(self, **choices):
         """Return the strategy that draws cells."""
@@ -125,22 +148,35 @@ class Row:
             "seed": list(range(5)),
         }
         table |= self.choices | choices
+        table["target"] = [self.target]
         return st.builds(Case, **{name: st.sampled_from(values) for name, values in table.items()})
 
 
+# Estimators whose fits take longer: cells drawn by default.
+FEW = {
+    SymmetryDiscoverer: 2,
+    SymmetryPromotingRegressor: 2,
+    SymmetryPromotingRegressorCV: 1,
+}
+# A trajectory has no duplicated samples.
+TRAJECTORIES = {"n": [3, 60], "weights": ["none"]}
+
+
 def rows():
-    """One row for each estimator of `cases` that is tried, and mirrors of other kinds."""
+    """One row for each estimator of `cases`, dynamics, and mirrors of other kinds."""
     table = {}
     for model in ESTIMATORS:
-        row = None
         if isinstance(model, MirrorSGDRegressor | MirrorSparseRegressorCV):
             row = Row(model, 6)
         elif isinstance(model, MirrorSparseRegressor | Library):
             row = Row(model, 20)
-        elif type(model) is SymmetryPromotingRegressor:
-            row = Row(model, 2)
-        if row is not None:
-            table[f"{len(table)}: {type(model).__name__}"] = row
+        elif type(model) in FEW:
+            row = Row(model, FEW[type(model)])
+        elif is_classifier(model):
+            row = Row(model, 4, target="classes")
+        else:
+            row = Row(model, 10)
+        table[f"{len(table)}: {type(model).__name__}"] = row
     kinds = {
         "groups": groups([0, 0, 1]),
         "overlapping": groups([[0, 1], [1, 2]]),
@@ -150,6 +186,11 @@ def rows():
     }
     for name, mirrors in kinds.items():
         table[name] = Row(MirrorSparseRegressor(mirrors, alpha=0.1), 10)
+    for model in (SymmetryPromotingSINDy(), WeakSymmetryPromotingSINDy(), ConservedQuantities()):
+        table[f"{type(model).__name__} of a trajectory"] = Row(model, 2, TRAJECTORIES, "times")
+    for model in (SymmetryPromotingSINDy(), ConservedQuantities()):
+        table[f"{type(model).__name__} of rates"] = Row(model, 2, target="rates")
+    table["SymmetryDiscoverer of classes"] = Row(SymmetryDiscoverer(), 2, {"n": [3, 60]}, "classes")
     table["least squares"] = Row(MirrorSparseRegressor(alpha=0.0), 20)
     table["deep"] = Row(MirrorSparseRegressor(alpha=0.1, depth=3), 6)
     return table
@@ -194,14 +235,17 @@ def fitted(model, X, y, weight):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", RuntimeWarning)
-        return model.fit(X, y, **options)
+        arguments = y if isinstance(y, dict) else {"y": y}
+        return model.fit(X, **arguments, **options)
 
 
 def values(model, X):
-    """Predictions, or what a transformer gives."""
+    """Predictions, those of classes as probabilities, or what a transformer gives."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        return model.predict(X) if hasattr(model, "predict") else model.transform(X)
+        for name in ("predict_proba", "predict", "transform"):
+            if hasattr(model, name):
+                return getattr(model, name)(X)
 
 
 def attempt(model, case):

@@ -9,6 +9,7 @@ from copy import deepcopy
 
 import numpy as np
 
+from sksym._estimator import check_range
 from sksym.dynamics.smoothing import EQUAL_STEPS, local_polynomials
 
 _WINDOW = 11  # samples that are smoothed at a time, before differences are taken
@@ -161,6 +162,9 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     _require_finite_times(t, ids)
     _require_increasing(t, ids, indices)
     _require_finite_rows(X, rows, t, ids)
+    check_range(rows, "X")
+    steps = np.concatenate([np.diff(t[index]) for index in indices])
+    check_range(steps[:, None], "`t`")
     return t, indices
 
 
