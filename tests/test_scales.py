@@ -20,6 +20,8 @@ from sksym import (
     MirrorSGDRegressor,
     MirrorSparseRegressor,
     MirrorSparseRegressorCV,
+    SymmetricPotential,
+    SymmetricRidge,
     SymmetryDiscoverer,
     SymmetryPromotingRegressor,
     SymmetryPromotingRegressorCV,
@@ -154,7 +156,7 @@ class Row:
 
 # Estimators whose fits take longer: cells drawn by default.
 FEW = {
-    SymmetryDiscoverer: 2,
+    SymmetryDiscoverer: 10,
     SymmetryPromotingRegressor: 2,
     SymmetryPromotingRegressorCV: 1,
 }
@@ -187,10 +189,11 @@ def rows():
     for name, mirrors in kinds.items():
         table[name] = Row(MirrorSparseRegressor(mirrors, alpha=0.1), 10)
     for model in (SymmetryPromotingSINDy(), WeakSymmetryPromotingSINDy(), ConservedQuantities()):
-        table[f"{type(model).__name__} of a trajectory"] = Row(model, 2, TRAJECTORIES, "times")
+        table[f"{type(model).__name__} of a trajectory"] = Row(model, 10, TRAJECTORIES, "times")
     for model in (SymmetryPromotingSINDy(), ConservedQuantities()):
-        table[f"{type(model).__name__} of rates"] = Row(model, 2, target="rates")
-    table["SymmetryDiscoverer of classes"] = Row(SymmetryDiscoverer(), 2, {"n": [3, 60]}, "classes")
+        table[f"{type(model).__name__} of rates"] = Row(model, 10, target="rates")
+    classes = {"n": [3, 60]}
+    table["SymmetryDiscoverer of classes"] = Row(SymmetryDiscoverer(), 4, classes, "classes")
     table["least squares"] = Row(MirrorSparseRegressor(alpha=0.0), 20)
     table["deep"] = Row(MirrorSparseRegressor(alpha=0.1, depth=3), 6)
     return table
@@ -200,6 +203,12 @@ TABLE = rows()
 MIRRORS = [name for name, row in TABLE.items() if isinstance(row.model, MirrorSparseRegressor)]
 # Powers with exponents that are fractions round differently in other units.
 CONVEX = [name for name in MIRRORS if TABLE[name].model.depth == 2]
+
+RIDGES = [
+    name
+    for name, row in TABLE.items()
+    if isinstance(row.model, SymmetricRidge | SymmetricPotential)
+]
 
 # A thorough run is the same test with more cells.
 thoroughness = pytest.mark.parametrize(
@@ -329,7 +338,7 @@ def test_layouts_of_memory_agree(name, times):
 
 
 @thoroughness
-@pytest.mark.parametrize("name", MIRRORS)
+@pytest.mark.parametrize("name", MIRRORS + RIDGES)
 def test_weights_are_repetitions(name, times):
     model = TABLE[name].model
 
@@ -366,4 +375,30 @@ def test_units_are_powers_of_two(name, times):
         x_unit=[1.0], y_unit=[1.0], layout=["C"], columns=["plain", "constant"], n=[30]
     )
     both = st.tuples(cases, st.sampled_from([-400, -100, -1, 3, 90, 500]))
+    check_cells(both, 1 + times * TABLE[name].examples // 5, check)
+
+
+@thoroughness
+@pytest.mark.parametrize("name", RIDGES)
+def test_ridges_have_no_units(name, times):
+    """Penalties are in units of the spread of the data, so that alpha stays."""
+    model = TABLE[name].model
+
+    def check(drawn):
+        case, of_x, of_y = drawn
+        X, y, weight = case.data()
+        plain = fitted(model, X, y, weight)
+        X_inside = np.ldexp(X, of_x)
+        other = fitted(model, X_inside, np.ldexp(y, of_y), weight)
+        prediction = values(plain, X)
+        size = np.abs(prediction).max()
+        np.testing.assert_allclose(
+            np.ldexp(values(other, X_inside), -of_y), prediction, rtol=0, atol=1e-9 * size
+        )
+
+    cases = TABLE[name].cases(
+        x_unit=[1.0], y_unit=[1.0], offset=[0.0, 1.0], layout=["C"], n=[2, 30]
+    )
+    powers = st.sampled_from([-300, -90, -3, 0, 1, 60, 300])
+    both = st.tuples(cases, powers, powers)
     check_cells(both, 1 + times * TABLE[name].examples // 5, check)
