@@ -273,7 +273,7 @@ def speed(rows, share, repeats=3):
         print(f"geometric means: convex {means[0]:.0f} times faster, default {means[1]:.0f} times")
 
 
-def certificates(n_problems, largest=130):
+def certificates(n_problems, largest=85):
     """Whether what is called determined is right, on random problems with few samples.
 
     Problems of seeds that no table has, with dimension - 1 to dimension + 3 samples.

@@ -126,7 +126,7 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
 
         Rounded coefficients would have no exact symmetry.
         """
-        if self._dtype_ == np.float64:
+        if self._dtype_ == "float64":
             return self.coef_, self.intercept_
         return self._in_double_
 
@@ -172,7 +172,7 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
         self._space_ = space
         self._statistics_ = statistics
         self._one_target_ = one_target
-        self._dtype_ = np.dtype(dtype)
+        self._dtype_ = np.dtype(dtype).name
         self._parameters_ = self._fixed_parameters()
         self.library_ = space.library
         self.n_free_ = space.n_free

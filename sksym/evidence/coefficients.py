@@ -15,6 +15,7 @@ from scipy.linalg import cho_factor, svd
 from sksym.evidence.spectrum import EXACT
 
 REFIT_REJECT = 0.001  # p value below which a subspace does not hold the fit
+_CALIBRATION = 10.0  # factor of p values where the covariance was estimated from the rows
 _DETERMINED = 1e-11  # singular value of the data relative to the largest
 _DIFFER = 5.0  # standard errors by which the errors of two outputs differ
 _ROUND_OFF = 1e-12  # relative to the targets; is noise too
@@ -269,12 +270,13 @@ class Estimate:
         """Return the probability that noise exceeds a sum of t squares, in units of the noise.
 
         By chi square where the noise is known, by F where its size was estimated, and by
-        Hotelling's law where its whole covariance was.
+        Hotelling's law where its whole covariance was, times ten: that law is one of normal and
+        independent scores, and rejects what is true more often than it says.
         """
         if np.isfinite(self.covariance_dof):
             freedom = max(self.covariance_dof - t + 1, 1.0)
             ratio = miss * freedom / (self.covariance_dof * t)
-            return stats.f.sf(ratio, t, freedom)
+            return np.minimum(_CALIBRATION * stats.f.sf(ratio, t, freedom), 1.0)
         if np.isinf(self.dof):
             return stats.chi2.sf(miss, t)
         return stats.f.sf(miss / t, t, self.dof)
@@ -297,7 +299,8 @@ class Estimate:
             if freedom < 1:
                 return np.inf
             shrinkage = freedom / self.covariance_dof
-            by_test = t * stats.f.isf(REFIT_REJECT, t, freedom) / shrinkage
+            level = REFIT_REJECT / _CALIBRATION
+            by_test = t * stats.f.isf(level, t, freedom) / shrinkage
             by_bic = by_bic / shrinkage
         round_off = EXACT**2 * (self.observed @ self.observed)
         return max(min(by_test, by_bic), 0.0) + round_off

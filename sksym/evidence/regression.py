@@ -133,7 +133,7 @@ class FunctionSamples:
         are Hotelling's, with the degrees of freedom of `Scores.freedom`. Simulated: true
         symmetries of 11 functions and fields, among them functions outside of the library, with 7
         to 30 samples to a coefficient, are rejected in 0 to 22 % of experiments at a nominal level
-        of 0.1 %, but on the `core` of the samples in 0 to 2 %.
+        of 0.1 %, but on the `core` of the samples in 0 to 2 %; p values count tenfold therefore.
         """
         estimate = self.estimate
         size = np.linalg.norm(self.statistics.targets)

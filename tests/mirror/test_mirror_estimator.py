@@ -282,7 +282,10 @@ WRONG = {
         {"overlap": "latent", "mirrors": [low_rank(), rescaling()]},
         'use overlap="analysis", or `low_rank\\(\\)` alone',
     ),
-    "name not there": ({"mirrors": groups([["x0", "y"]])}, r"\['y'\] are not among the features"),
+    "name not there": (
+        {"mirrors": groups([["y", "z"]])},
+        r"\['y', 'z'\] of `groups` is among the feat",
+    ),
     "out of range": ({"mirrors": exchange([(0, 6)])}, r"in 0\.\.5, got \[6\]"),
 }
 
