@@ -239,6 +239,8 @@ def check_cells(strategy, examples, check):
 def fitted(model, X, y, weight, is_new=True):
     """Fit a copy, or the model again; arithmetic must not warn, whatever else is said."""
     model = clone(model) if is_new else model
+    if "random_state" in model.get_params():
+        model.set_params(random_state=0)
     takes_weights = "sample_weight" in inspect.signature(model.fit).parameters
     options = {} if weight is None or not takes_weights else {"sample_weight": weight}
     with warnings.catch_warnings():
