@@ -244,7 +244,7 @@ class TrainingData:
             (squares >= _TINY).all() and (squares <= 1 / _TINY).all()
         )
 
-    def in_range(self):
+    def in_range(self, least=_LEAST):
         """Return the same data with weights of moderate size, for what depends on their ratios.
 
         Raises
@@ -252,18 +252,9 @@ class TrainingData:
         ValueError
             If squares of products of X or Y would leave the range of floats.
         """
-        for values, name in [(self.X, "X"), (self.Y, "y")]:
-            size = np.abs(values).max(axis=0)
-            distant = np.ravel(size[(size > 0) & ((size < _LEAST) | (size > 1 / _LEAST))])
-            if distant.size:
-                raise ValueError(
-                    f"{name} holds columns of the size {distant[0]:.1g}: rescale it to sizes "
-                    f"between {_LEAST:g} and {1 / _LEAST:g}."
-                )
-        _, exponent = np.frexp(self.weight.max())
-        if abs(exponent) * np.log10(2) <= -np.log10(_LEAST):
-            return self
-        return replace(self, weight=np.ldexp(self.weight, -exponent))
+        check_range(self.X, "X", least)
+        check_range(self.Y, "y", least)
+        return replace(self, weight=moderate_weights(self.weight))
 
     def counted(self):
         """Return the same data without the rows of weight zero."""
@@ -278,6 +269,30 @@ class TrainingData:
     def shaped(self, coef):
         """Return coefficients (q, p) as users see them: (p,) for one-dimensional y."""
         return in_dtype(coef[0] if self.one_target else coef, self.dtype)
+
+
+def check_range(values, name, least=_LEAST):
+    """Raise where columns of values (n, c) are too large or small for squares of products."""
+    size = np.abs(values).max(axis=0)
+    distant = np.ravel(size[(size > 0) & ((size < least) | (size > 1 / least))])
+    if distant.size:
+        raise ValueError(
+            f"{name} holds columns of the size {distant[0]:.1g}: rescale it to sizes between "
+            f"{least:g} and {1 / least:g}."
+        )
+
+
+def moderate_weights(weight):
+    """Return weights (n,) over a power of two, where their size is distant from 1."""
+    _, exponent = np.frexp(weight.max())
+    if abs(exponent) * np.log10(2) <= -np.log10(_LEAST):
+        return weight
+    return np.ldexp(weight, -exponent)
+
+
+def finite_or_none(value):
+    """Return a number as a float, None where it is infinite: not known."""
+    return float(value) if np.isfinite(value) else None
 
 
 def in_dtype(values, dtype):

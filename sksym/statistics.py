@@ -99,7 +99,13 @@ class Statistics:
         weight_of_rows = np.repeat(weight, rows_per_sample)
         sqrt_weight = np.sqrt(weight_of_rows)
         rows = np.concatenate([design, target], axis=1)
-        rows = rows * sqrt_weight[:, None]
+        with np.errstate(over="ignore"):
+            rows = rows * sqrt_weight[:, None]
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                "The values of the regression overflow: rescale y, or X, or divide all of "
+                f"`sample_weight` by one number, the largest is {weight.max():.3g}."
+            )
         total = weight.sum()
         mean = (weight / total) @ X
         return self.merge(

@@ -11,15 +11,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 
 from cases import ESTIMATORS
 from sksym import (
+    ConservedQuantities,
     Library,
     MirrorSGDRegressor,
     MirrorSparseRegressor,
     MirrorSparseRegressorCV,
+    SymmetricPotential,
+    SymmetricRidge,
+    SymmetryDiscoverer,
     SymmetryPromotingRegressor,
+    SymmetryPromotingRegressorCV,
+    SymmetryPromotingSINDy,
+    WeakSymmetryPromotingSINDy,
 )
 from sksym._estimator import fitted_names
 from sksym.mirror import exchange, groups, low_rank, trend
@@ -48,10 +55,15 @@ class Case:
     n: int = 30
     layout: str = "C"
     weights: str = "none"
+    target: str = "numbers"
     seed: int = 0
 
     def data(self):
-        """Return X (n, 3), y (n,) and sample weights."""
+        """Return X (n, 3), a target and sample weights.
+
+        Targets are numbers (n,), classes (n,), rates of change (n, 3), or ``{"t": times}`` of a
+        trajectory, in the unit of y.
+        """
         rng = np.random.default_rng(self.seed)
         X = rng.normal(size=(self.n, 3)) + self.offset
         if self.layout == "int":
@@ -74,7 +86,17 @@ class Case:
             "1e300": np.full(self.n, 1e300),
             "1e-300": np.full(self.n, 1e-300),
         }[self.weights]
-        return self._laid_out(X), y * min(self.y_unit, 1e304 / np.abs(y).max()), weight
+        target = {
+            "numbers": y,
+            "classes": np.where(y > np.median(y), "far", "near"),
+            "rates": np.outer(y, [1.0, 0.0, 0.1]) + np.cross(centred, [0.0, 1.0, 2.0]),
+            "times": np.arange(1.0, self.n + 1),
+        }[self.target]
+        if target.dtype.kind == "f":
+            target *= min(self.y_unit, 1e304 / np.abs(target).max())
+        if self.target == "times":
+            target = {"t": target}
+        return self._laid_out(X), target, weight
 
     def _laid_out(self, X):
         """Return X in units, as the memory holds it; float32 and int have no distant units."""
@@ -106,11 +128,14 @@ class Row:
         Cells drawn by default; thorough runs draw 50 times as many.
     choices : dict
         Values of a `Case` where they are not all of the table.
+    target : str
+        What `Case.data` gives beside X.
     """
 
     model: object
     examples: int
     choices: dict = field(default_factory=dict)
+    target: str = "numbers"
 
     def cases(self, **choices):
         """Return the strategy that draws cells."""
@@ -125,22 +150,35 @@ class Row:
             "seed": list(range(5)),
         }
         table |= self.choices | choices
+        table["target"] = [self.target]
         return st.builds(Case, **{name: st.sampled_from(values) for name, values in table.items()})
 
 
+# Estimators whose fits take longer: cells drawn by default.
+FEW = {
+    SymmetryDiscoverer: 10,
+    SymmetryPromotingRegressor: 2,
+    SymmetryPromotingRegressorCV: 1,
+}
+# A trajectory has no duplicated samples.
+TRAJECTORIES = {"n": [3, 60], "weights": ["none"]}
+
+
 def rows():
-    """One row for each estimator of `cases` that is tried, and mirrors of other kinds."""
+    """One row for each estimator of `cases`, dynamics, and mirrors of other kinds."""
     table = {}
     for model in ESTIMATORS:
-        row = None
         if isinstance(model, MirrorSGDRegressor | MirrorSparseRegressorCV):
             row = Row(model, 6)
         elif isinstance(model, MirrorSparseRegressor | Library):
             row = Row(model, 20)
-        elif type(model) is SymmetryPromotingRegressor:
-            row = Row(model, 2)
-        if row is not None:
-            table[f"{len(table)}: {type(model).__name__}"] = row
+        elif type(model) in FEW:
+            row = Row(model, FEW[type(model)])
+        elif is_classifier(model):
+            row = Row(model, 4, target="classes")
+        else:
+            row = Row(model, 10)
+        table[f"{len(table)}: {type(model).__name__}"] = row
     kinds = {
         "groups": groups([0, 0, 1]),
         "overlapping": groups([[0, 1], [1, 2]]),
@@ -150,6 +188,12 @@ def rows():
     }
     for name, mirrors in kinds.items():
         table[name] = Row(MirrorSparseRegressor(mirrors, alpha=0.1), 10)
+    for model in (SymmetryPromotingSINDy(), WeakSymmetryPromotingSINDy(), ConservedQuantities()):
+        table[f"{type(model).__name__} of a trajectory"] = Row(model, 10, TRAJECTORIES, "times")
+    for model in (SymmetryPromotingSINDy(), ConservedQuantities()):
+        table[f"{type(model).__name__} of rates"] = Row(model, 10, target="rates")
+    classes = {"n": [3, 60]}
+    table["SymmetryDiscoverer of classes"] = Row(SymmetryDiscoverer(), 4, classes, "classes")
     table["least squares"] = Row(MirrorSparseRegressor(alpha=0.0), 20)
     table["deep"] = Row(MirrorSparseRegressor(alpha=0.1, depth=3), 6)
     return table
@@ -159,6 +203,12 @@ TABLE = rows()
 MIRRORS = [name for name, row in TABLE.items() if isinstance(row.model, MirrorSparseRegressor)]
 # Powers with exponents that are fractions round differently in other units.
 CONVEX = [name for name in MIRRORS if TABLE[name].model.depth == 2]
+
+RIDGES = [
+    name
+    for name, row in TABLE.items()
+    if isinstance(row.model, SymmetricRidge | SymmetricPotential)
+]
 
 # A thorough run is the same test with more cells.
 thoroughness = pytest.mark.parametrize(
@@ -186,22 +236,27 @@ def check_cells(strategy, examples, check):
 # --------------------------------------------------------------------------------- what must hold
 
 
-def fitted(model, X, y, weight):
-    """Fit a copy; arithmetic must not warn, whatever else is said."""
-    model = clone(model)
+def fitted(model, X, y, weight, is_new=True):
+    """Fit a copy, or the model again; arithmetic must not warn, whatever else is said."""
+    model = clone(model) if is_new else model
+    if "random_state" in model.get_params():
+        model.set_params(random_state=0)
     takes_weights = "sample_weight" in inspect.signature(model.fit).parameters
     options = {} if weight is None or not takes_weights else {"sample_weight": weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", RuntimeWarning)
-        return model.fit(X, y, **options)
+        arguments = y if isinstance(y, dict) else {"y": y}
+        return model.fit(X, **arguments, **options)
 
 
 def values(model, X):
-    """Predictions, or what a transformer gives."""
+    """Predictions, those of classes as probabilities, or what a transformer gives."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        return model.predict(X) if hasattr(model, "predict") else model.transform(X)
+        for name in ("predict_proba", "predict", "transform"):
+            if hasattr(model, name):
+                return getattr(model, name)(X)
 
 
 def attempt(model, case):
@@ -255,9 +310,10 @@ def test_fits_repeat_bit_for_bit(name, times):
             return
         model, prediction = found
         X, y, weight = case.data()
-        other = replace(case, seed=case.seed + 1, n=30).data()
-        again = fitted(model, *other)
-        again = fitted(model, X, y, weight)
+        again = attempt(model, replace(case, seed=case.seed + 1, n=30))
+        if again is not None:
+            model, _ = again
+        again = fitted(model, X, y, weight, is_new=again is None)
         np.testing.assert_array_equal(values(again, X), prediction)
 
     examples = 1 + times * TABLE[name].examples // 5
@@ -285,7 +341,7 @@ def test_layouts_of_memory_agree(name, times):
 
 
 @thoroughness
-@pytest.mark.parametrize("name", MIRRORS)
+@pytest.mark.parametrize("name", MIRRORS + RIDGES)
 def test_weights_are_repetitions(name, times):
     model = TABLE[name].model
 
@@ -322,4 +378,30 @@ def test_units_are_powers_of_two(name, times):
         x_unit=[1.0], y_unit=[1.0], layout=["C"], columns=["plain", "constant"], n=[30]
     )
     both = st.tuples(cases, st.sampled_from([-400, -100, -1, 3, 90, 500]))
+    check_cells(both, 1 + times * TABLE[name].examples // 5, check)
+
+
+@thoroughness
+@pytest.mark.parametrize("name", RIDGES)
+def test_ridges_have_no_units(name, times):
+    """Penalties are in units of the spread of the data, so that alpha stays."""
+    model = TABLE[name].model
+
+    def check(drawn):
+        case, of_x, of_y = drawn
+        X, y, weight = case.data()
+        plain = fitted(model, X, y, weight)
+        X_inside = np.ldexp(X, of_x)
+        other = fitted(model, X_inside, np.ldexp(y, of_y), weight)
+        prediction = values(plain, X)
+        size = np.abs(prediction).max()
+        np.testing.assert_allclose(
+            np.ldexp(values(other, X_inside), -of_y), prediction, rtol=0, atol=1e-9 * size
+        )
+
+    cases = TABLE[name].cases(
+        x_unit=[1.0], y_unit=[1.0], offset=[0.0, 1.0], layout=["C"], n=[2, 30]
+    )
+    powers = st.sampled_from([-300, -90, -3, 0, 1, 60, 300])
+    both = st.tuples(cases, powers, powers)
     check_cells(both, 1 + times * TABLE[name].examples // 5, check)

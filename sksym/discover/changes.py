@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.fft import dct
 from scipy.linalg import eigh
 
+from sksym._linalg import EPS
 from sksym.evidence import SampledEvidence
 from sksym.evidence.spectrum import BEYOND, REJECT
 
@@ -267,7 +268,13 @@ def _p_value(changes, variance, n, share):
     share : float
         Of the noise that the choice of the k functions has left.
     """
-    largest = eigh(changes.T @ changes, variance, eigvals_only=True)[-1]
+    # In units of the errors; where one has none, or two are the same, up to round-off.
+    unit = np.sqrt(np.diag(variance))
+    unit[unit == 0] = 1.0
+    correlation = variance / unit / unit[:, None]
+    regular = correlation + EPS * len(unit) * np.eye(len(unit))
+    relative = changes / unit
+    largest = eigh(relative.T @ relative, regular, eigvals_only=True)[-1]
     k = len(variance)
     # The largest of k independent ones is larger by the edge of a Wishart spectrum.
     edge = (1 + np.sqrt((k - 1) / n)) ** 2

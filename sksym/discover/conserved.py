@@ -5,7 +5,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from sksym._estimator import checked_weights, on_copy, validate_data, warn
+from sksym._estimator import (
+    check_range,
+    checked_weights,
+    finite_or_none,
+    moderate_weights,
+    on_copy,
+    validate_data,
+    warn,
+)
 from sksym._linalg import one_thread
 from sksym.discover.independence import independent_first
 from sksym.discover.motion import evidence_of_trajectories, evidence_of_velocities
@@ -159,7 +167,8 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
             # Of X as it was given, whose columns have names: errors name the place.
             t, indices = checked_times(X, t, trajectory)
         X = validate_data(self, X, dtype=np.float64)
-        weight = checked_weights(sample_weight, len(X))
+        check_range(X, "X")
+        weight = moderate_weights(checked_weights(sample_weight, len(X)))
         library = self._placed_library(X)
         # Plain functions: their coefficients are what is rounded to simple numbers.
         functions = np.diag(1 / library.name_sizes())
@@ -215,7 +224,7 @@ class ConservedQuantities(TransformerMixin, BaseEstimator):
         self.n_quantities_ = len(self.coef_)
         # Ascending there, since small ones are of interest; descending in all estimators.
         self.singular_values_ = case.evidence.spectrum.singular_values[::-1]
-        self.noise_floor_ = conclusion.floor
+        self.noise_floor_ = finite_or_none(conclusion.floor)
         self.undecided_ = case.undecided if is_auto else 0
 
     def transform(self, X):
@@ -240,6 +249,7 @@ def _time_derivatives(X_dot, X):
             f"X_dot must have the shape of X, {X.shape}, got {X_dot.shape}: one time "
             "derivative for every state."
         )
+    check_range(X_dot, "X_dot")
     if not X_dot.any():
         raise ValueError(
             "All time derivatives are zero, so every function is conserved: there is nothing "

@@ -258,6 +258,11 @@ def _folds(X, rng):
     """Return a fold (n,) from 0 for every row of `X` (n, d), at random but equal for equal rows."""
     position = random_positions(X, rng)
     _, number = np.unique(position, return_inverse=True)
+    if not number.any():
+        raise ValueError(
+            "All rows of X are equal, so that no model can be tested on others: give samples at "
+            "different places."
+        )
     return number % _N_FOLDS
 
 

@@ -107,7 +107,9 @@ def _error_of_digits(X):
     is_rounded = True
     for j in np.flatnonzero(np.ptp(X, axis=0)):
         column = X[:, j]
-        is_single = np.array_equal(column, column.astype(np.float32))
+        with np.errstate(over="ignore"):  # no single-precision number then
+            single = column.astype(np.float32)
+        is_single = np.array_equal(column, single)
         if is_single:
             error[j] = np.finfo(np.float32).eps * size[j]
         decimals = 0

@@ -12,8 +12,11 @@ from sksym._estimator import (
     CallbackSupportMixin,
     Progress,
     adopt,
+    check_range,
     checked_weights,
+    finite_or_none,
     fit_tasks,
+    moderate_weights,
     training_data,
     unfitted_copy,
     validate_data,
@@ -40,6 +43,7 @@ from sksym.evidence import (
 from sksym.groups import Group, aff, represent, resolve
 from sksym.libraries import fitted_values, input_names
 
+_LEAST = 1e-152  # size of data whose squares are floats
 _RTOL = 1e-10
 _STILL = 1e-24  # trace of the motion, relative to the spread of the data squared: nothing moves
 
@@ -126,8 +130,9 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         Their number k.
     singular_values_ : ndarray of shape (k,)
         Relative defects of all identifiable generators, descending.
-    noise_floor_ : float
-        Contribution of the noise of the fit to the defect of the declared generators.
+    noise_floor_ : float or None
+        Contribution of the noise of the fit to the defect of the declared generators; None where
+        the samples are too few to estimate it.
     standard_errors_ : ndarray of shape (k, r), or None
         Of the echelon form before rounding.
     undecided_ : int
@@ -330,7 +335,7 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         self.algebra_name_ = _name(problem, generators)
         self.n_symmetries_ = len(generators)
         self.singular_values_ = spectrum.singular_values[::-1]
-        self.noise_floor_ = finding.verdict.floor
+        self.noise_floor_ = finite_or_none(finding.verdict.floor)
         self.standard_errors_ = errors
         self.undecided_ = finding.verdict.undecided
         # Candidates about which the data say nothing, as a basis that can be read.
@@ -434,14 +439,16 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         if y is None:
             X = validate_data(self, X, dtype=np.float64)
             Y = None
-            weight = checked_weights(sample_weight, len(X))
+            check_range(X, "X", _LEAST)
+            weight = moderate_weights(checked_weights(sample_weight, len(X)))
             one_target = False
         else:
-            data = training_data(self, X, y, sample_weight)
+            data = training_data(self, X, y, sample_weight).in_range(_LEAST)
             X = data.X
             Y = data.Y
             weight = data.weight
             one_target = data.one_target
+        check_range(np.ptp(X, axis=0)[None], "X less its mean", _LEAST)
         rows = weight > 0
         if np.count_nonzero(rows) < 2:
             raise ValueError("Symmetries cannot be seen in 1 sample: give more samples.")

@@ -9,6 +9,7 @@ from copy import deepcopy
 
 import numpy as np
 
+from sksym._estimator import check_range
 from sksym.dynamics.clock import duration_in_seconds, in_seconds, split_at_gaps, times_of_index
 from sksym.dynamics.differentiation import Differentiation
 
@@ -183,6 +184,9 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     _require_finite_times(t, ids)
     _require_increasing(t, ids, indices)
     _require_finite_rows(X, rows, t, ids)
+    check_range(rows, "X")
+    steps = np.concatenate([np.diff(t[index]) for index in indices])
+    check_range(steps[:, None], "`t`")
     return t, indices
 
 

@@ -15,7 +15,14 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import clone
 
-from sksym._estimator import check_count, check_fraction, check_number, warn
+from sksym._estimator import (
+    check_count,
+    check_fraction,
+    check_number,
+    check_range,
+    moderate_weights,
+    warn,
+)
 from sksym._linalg import independent_rows, one_thread
 from sksym.dynamics.sparsify import sparse_least_squares, sparsest_rows
 from sksym.dynamics.vanishing import named, state_errors, vanishing_functions
@@ -125,9 +132,11 @@ def fit_vector_field(model, library, rows, options):
         See `solver_options`.
     """
     X = rows.counted_inputs
+    check_range(X, "X")
+    check_range(rows.Y, "y, the rates of change,")
     # In units of the derivatives, so that `alpha` and tolerances mean the same in all units.
     unit = rows.size_of_targets
-    rows = replace(rows, Y=rows.Y / unit)
+    rows = replace(rows, Y=rows.Y / unit, weight=moderate_weights(rows.weight))
     symmetry = on_states(model.symmetry, model.states_, X, "symmetry")
     candidates = on_states(model.candidates, model.states_, X, "candidates")
     problem = PromotionProblem.of(

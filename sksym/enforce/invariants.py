@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sksym._estimator import on_copy, validate_data, warn
+from sksym._estimator import in_dtype, on_copy, validate_data, warn
 from sksym._linalg import reduced_echelon
 from sksym.equivariant import equivariant_basis, place, probe_points
 from sksym.groups import resolve
@@ -84,7 +84,8 @@ class InvariantFeatures(DefaultLibrary, TransformerMixin, BaseEstimator):
         """Evaluate the invariants: shape (n, n_features_out)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return fitted_values(self.library_, self.coef_, X).astype(X.dtype, copy=False)
+        values = fitted_values(self.library_, self.coef_, X.astype(float, copy=False))
+        return in_dtype(values, X.dtype)
 
     def get_feature_names_out(self, input_features=None):
         """Return the invariants as formulas, long ones cut."""
@@ -113,11 +114,18 @@ def _echelon_in_units_of_data(library, basis, points):
 
     The leading coefficient of each, as its formula shows it, is 1.
     """
-    size = np.sqrt(np.mean(library_values(library, points) ** 2, axis=0))
+    # Norms by `hypot`, because squares may overflow.
+    size = np.hypot.reduce(library_values(library, points), axis=0) / np.sqrt(len(points))
     size[size == 0] = 1
-    coef = reduced_echelon(basis * size) / size
-    pivot = (coef != 0).argmax(axis=1)
-    leading = coef[np.arange(len(coef)), pivot] * library.name_sizes()[pivot]
+    with np.errstate(over="ignore"):
+        coef = reduced_echelon(basis * size) / size
+        pivot = (coef != 0).argmax(axis=1)
+        leading = coef[np.arange(len(coef)), pivot] * library.name_sizes()[pivot]
+    if not np.isfinite(coef).all():
+        raise ValueError(
+            f"A function of the library is {size.min():.3g} only on the data, which no coefficient "
+            "makes up for: rescale X."
+        )
     # In units beyond the range of floats formulas cannot be written, but functions are known.
     is_shown = np.isfinite(leading) & (leading != 0)
     leading = np.where(is_shown, leading, 1.0)

@@ -4,10 +4,12 @@ Index legend: n rows, d coordinates, K classes, t logits (1 for two classes, els
 p library functions, c constants.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -123,7 +125,10 @@ class InvariantLogits:
         elif not k:
             # Only the shares of the classes are left to fit.
             span = np.zeros((0, 1))
-        model.fit(z @ span, self.data.codes[rows], sample_weight=self.data.row_weight[rows])
+        with warnings.catch_warnings():
+            # Where Newton's equations are nearly singular scikit-learn goes on with "lbfgs".
+            warnings.simplefilter("ignore", LinAlgWarning)
+            model.fit(z @ span, self.data.codes[rows], sample_weight=self.data.row_weight[rows])
         w = model.coef_ @ span.T
         b = np.broadcast_to(model.intercept_, len(w))
         return LogitSolution(w, b, model.classes_, int(np.max(model.n_iter_)))

@@ -6,7 +6,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from sksym._estimator import check_number, on_copy, training_data, validate_data, warn
+from sksym._estimator import (
+    check_number,
+    in_dtype,
+    on_copy,
+    training_data,
+    validate_data,
+    warn,
+)
 from sksym._linalg import numerical_rank, one_thread, row_blocks
 from sksym.enforce.standardised import StandardisedFunctions
 from sksym.equivariant import EquivariantSpace
@@ -101,7 +108,9 @@ class Targets:
             U, s, Vt = np.linalg.svd(statistics.design, full_matrices=False)
         rank = numerical_rank(s, (self.rows.size, k))
         s = s[:rank]
-        gain = s / (s**2 + alpha)
+        # Not s / (s^2 + alpha), whose square vanishes for small weights.
+        with np.errstate(over="ignore"):
+            gain = 1 / (s + alpha / s)
         target = U[:, :rank].T @ statistics.targets[:, 0]
         return self.unit * (Vt[:rank].T @ (gain * target))
 
@@ -236,14 +245,14 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
         self.library_ = space.library
         self.n_free_ = functions.n_functions
         self.intercept_ = float(intercept)
-        self.coef_ = coef.astype(data.dtype)
+        self.coef_ = in_dtype(coef, data.dtype)
 
     def predict(self, X):
         """Predict energies, shape (n,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         values = evaluate(self.library_, self._row(), X.astype(float))[:, 0]
-        return (values + self.intercept_).astype(np.result_type(X, self.coef_))
+        return in_dtype(values + self.intercept_, np.result_type(X, self.coef_))
 
     def predict_forces(self, X):
         """Predict forces, minus the derivative of the energy by the columns of X: shape (n, d)."""
@@ -254,7 +263,7 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
         for rows in row_blocks(len(X), len(coef) * X.shape[1]):
             jacobian = self.library_.jacobian(X[rows].astype(float))
             forces[rows] = -np.tensordot(coef, jacobian, ((0,), (1,)))
-        return forces.astype(np.result_type(X, self.coef_))
+        return in_dtype(forces, np.result_type(X, self.coef_))
 
     def equivariance_error(self, X, *, n_elements=20, random_state=0):
         """Measure the largest change of the energy under finite elements of the symmetry.

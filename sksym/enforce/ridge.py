@@ -480,7 +480,9 @@ def _cross_validate(space, data, alphas, cv):
         total_weight = data.weight[test].sum() * space.n_outputs
         with np.errstate(over="ignore"):
             errors[:, k] = np.sum(residual**2, axis=(1, 2)) / total_weight
-    if not np.isfinite(errors).all():
+    with np.errstate(over="ignore"):
+        sum_of_folds = errors.sum(axis=1)
+    if not np.isfinite(sum_of_folds).all():
         raise ValueError(
             f"Squared errors overflow for targets as large as {np.abs(data.Y).max():.3g}: "
             "rescale y."

@@ -191,6 +191,9 @@ def _centre(library, low, high, group, near, columns):
         above = np.abs(high - origin)
         below = np.abs(low - origin)
         reach = np.maximum(above, below)
+        # Columns that do not vary share the unit of the others, or have that of their size.
+        sizes = np.abs([low, high])
+        reach[reach == 0] = reach.max(initial=0) or sizes.max(initial=0)
         _, scale = centre_and_scale(
             origin - reach,
             origin + reach,

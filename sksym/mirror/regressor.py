@@ -16,6 +16,7 @@ from sksym._estimator import (
     validate_data,
     warn,
 )
+from sksym._linalg.units import scaled
 from sksym.mirror.backends import (
     LARGE_ALPHA,
     SMALL_ALPHA,
@@ -29,6 +30,7 @@ from sksym.mirror.operators import mirror_operators
 from sksym.mirror.units import in_units
 
 OVERLAPS = ("analysis", "latent")
+_CANCELLING = 60  # exponent by which sums may be smaller than their terms
 
 
 class MirrorRegressor(RegressorMixin, BaseEstimator):
@@ -69,9 +71,12 @@ class MirrorRegressor(RegressorMixin, BaseEstimator):
         # Products in single precision may leave its range where the targets do.
         largest = np.abs(prediction).max(initial=0)
         is_in_range = largest == 0 or np.finfo(X.dtype).tiny <= largest < np.inf
-        if is_in_range or X.dtype == np.float64:
+        if is_in_range or (X.dtype == np.float64 and np.isfinite(largest)):
             return prediction
-        return np.asarray(X.astype(np.float64) @ self.coef_.T) + self.intercept_
+        # Terms beyond the largest float may cancel: their sum is taken in another unit.
+        exponent = 0 if largest < np.inf else _CANCELLING
+        terms = np.asarray(X.astype(np.float64) @ scaled(self.coef_.T, -exponent))
+        return scaled(terms + scaled(self.intercept_, -exponent), exponent)
 
     def _prepared(self, X, y, sample_weight, training=None):
         """Return validated data, and the elementary mirrors on their columns.

@@ -95,7 +95,7 @@ class SymmetryDisplay:
         display = cls(
             singular_values=estimator.singular_values_,
             n_symmetries=estimator.n_symmetries_,
-            noise_floor=estimator.noise_floor_,
+            noise_floor=estimator.noise_floor_ or 0.0,
             max_defect=estimator.max_defect,
             algebra=estimator.algebra_,
             undecided=estimator.undecided_,
@@ -174,7 +174,7 @@ class SymmetryDisplay:
     def _draw_spectrum(self, ax):
         """Draw the defects as stems, ascending from left to right, over the two limits."""
         defects = np.sort(np.asarray(self.singular_values, float))
-        floor = self.noise_floor if np.isfinite(self.noise_floor) else 0.0
+        floor = self.noise_floor
         drawn = [self.max_defect, *defects[defects > 0]]
         if floor > 0:
             drawn.append(floor)

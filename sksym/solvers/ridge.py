@@ -67,10 +67,14 @@ def ridge_of_spread(free, design, target, size, weight, alphas):
             round_off[varies] / unit,
             relative_alphas,
         )
-        v1[:, varies] = x / unit[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            v1[:, varies] = x / unit[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        residuals = target - design @ v1
+    if not np.isfinite(residuals).all():
+        raise ValueError("The coefficients overflow: rescale y or X, or increase `alpha`.")
     if k0:
-        for a in range(len(alphas)):
-            residual = target - design @ v1[a]
+        for a, residual in enumerate(residuals):
             v0[a] = np.linalg.lstsq(free, residual, rcond=None)[0]
     return v0, v1
 
