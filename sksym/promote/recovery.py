@@ -291,7 +291,7 @@ class RecoverySearch:
         `NO_SEARCH` without continuous candidates, where least squares has one solution or leaves
         a residual, and where the problem is too large.
         """
-        term = _symmetry_term(problem)
+        term = symmetry_term(problem)
         if term is None or not interpolants.are_many:
             return NO_SEARCH
         return cls(term, interpolants)
@@ -427,7 +427,7 @@ def determination_of(problem, fit, interpolants, n_distinct):
     """
     n_unknowns = interpolants.design.shape[1]
     is_full = interpolants.rank == n_unknowns
-    term = _symmetry_term(problem)
+    term = symmetry_term(problem)
     of_fit = None
     if term is not None and len(fit.C):
         symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
@@ -447,7 +447,7 @@ def determination_of(problem, fit, interpolants, n_distinct):
     return replace(of_fit, n_equations=interpolants.n_outputs * max(n_distinct, n_unknowns))
 
 
-def _symmetry_term(problem):
+def symmetry_term(problem):
     """Return the nuclear norm of a problem, or None: without it, or where it is too large."""
     for term in problem.terms:
         if isinstance(term.penalty, NuclearNorm) and term.K.shape[1] <= _LARGEST:
