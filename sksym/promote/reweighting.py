@@ -87,38 +87,49 @@ def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never)
     n_rounds = _ROUNDS if options.adaptive and terms else 0
     start = None
     for k in range(n_rounds + 1):
-        if k < len(starts):
-            start = _nearer(starts[k], start, least_squares, terms, alpha)
+        start = _nearer(starts[k : k + 1], start, least_squares, terms, alpha)
         is_last = k == n_rounds
         tol = options.tol if is_last else max(options.tol, options.rough)
         with options.task(f"round {k}"):
             of_round = replace(options, tol=tol)
             start = _solve(least_squares, terms, alpha, of_round, start)
-            all_zero = bool(start.state) and not any(Z.any() for Z in start.state[0])
-            if all_zero and not is_last:  # every candidate is a symmetry: the rest is round-off
+            # Where every candidate is a symmetry the rest is round-off.
+            if _is_zero(start) and not is_last:
                 start = _solve(least_squares, terms, alpha, options, start)
         solutions.append(start)
-        if all_zero or is_enough(start.coef):
-            break
-        is_least_squares = options.solver != "cvxpy" and not start.state
-        if is_least_squares:  # nothing is left to choose, however the terms are weighted
+        if is_enough(start.coef) or _is_final(start, options):
             break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions
 
 
-def _nearer(first, second, least_squares, terms, alpha):
-    """Return the start, of two, at which the objective is smaller; the second may be None."""
-    if second is None or not second.state:
+def _is_zero(solution):
+    """Whether every candidate is a symmetry of a solution."""
+    return bool(solution.state) and not any(Z.any() for Z in solution.state[0])
+
+
+def _is_final(solution, options):
+    """Whether reweighting would change nothing."""
+    # Without a state least squares left nothing to choose, however the terms are weighted.
+    is_least_squares = options.solver != "cvxpy" and not solution.state
+    return is_least_squares or _is_zero(solution)
+
+
+def _nearer(of_round, last, least_squares, terms, alpha):
+    """Return the start at which the objective is smaller, of one or none and the last solution."""
+    if not of_round:
+        return last
+    first = of_round[0]
+    if last is None or not last.state:
         return first
     axes, curvature, w_ls = least_squares.parts(alpha)
     penalty = Penalty(terms)
     objectives = []
-    for start in (first, second):
+    for start in (first, last):
         along = (start.coef - w_ls) @ axes
         misfit = 0.5 * np.sum(curvature * along**2)
         objectives.append(misfit + alpha * penalty.value(start.coef))
-    return first if objectives[0] <= objectives[1] else second
+    return first if objectives[0] <= objectives[1] else last
 
 
 def _solve(least_squares, terms, alpha, options, start):
