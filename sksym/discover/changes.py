@@ -275,7 +275,7 @@ def _p_value(changes, variance, n, share):
     unit[unit == 0] = 1.0
     correlation = variance / unit / unit[:, None]
     shares, axes = eigh(correlation)
-    shares = np.maximum(shares, _RIDGE * shares.max())
+    shares = np.maximum(shares, _RIDGE * (shares.max() or 1.0))
     relative = changes / unit @ axes / np.sqrt(shares)
     largest = np.linalg.norm(relative, 2) ** 2
     k = len(variance)
