@@ -256,13 +256,58 @@ def table_noise(seeds):
         print()
 
 
-TABLES = {"springs": (table_springs, 5), "inertia": (table_inertia, 3), "noise": (table_noise, 20)}
+# Cross-validation ------------------------------------------------------------------------------
+
+
+def scalar_samples(kind, n, d, rng):
+    X = rng.normal(size=(n, d))
+    noise = rng.normal(size=n)
+    if kind == "pure noise":
+        return X, noise
+    if kind == "radial":
+        return X, np.sum(X[:, :-1] ** 2, axis=1) + X[:, -1] + 0.1 * noise
+    functions = PolynomialLibrary(2).fit_transform(X)
+    y = functions @ rng.normal(size=functions.shape[1])
+    return X, y + 0.1 * y.std() * noise
+
+
+def table_cv(seeds):
+    print(f"SymmetryPromotingRegressorCV() on n x d samples, {seeds} draws")
+    print(f"{'':12}{'n x d':>9}{'CPU s':>8}{'alpha':>10}{'ridge':>9}{'tried':>7}{'error':>9}")
+    for kind in ("pure noise", "radial", "quadratic"):
+        for n, d in ((50, 3), (100, 5), (100, 8), (30, 10)):
+            for seed in range(seeds):
+                X, y = scalar_samples(kind, n, d, np.random.default_rng(seed))
+                start = time.process_time()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that samples determine too little
+                    model = SymmetryPromotingRegressorCV().fit(X, y)
+                spent = time.process_time() - start
+                mean = model.cv_results_["mean_test_error"]
+                n_tried = np.count_nonzero(np.isfinite(mean[:20]))
+                error = -model.best_score_ / np.var(y)
+                print(
+                    f"{kind:12}{f'{n} x {d}':>9}{spent:8.2f}{model.alpha_:10.2g}"
+                    f"{model.ridge_:9.0e}{n_tried:7}{error:9.4f}",
+                    flush=True,
+                )
+    print()
+
+
+TABLES = {
+    "springs": (table_springs, 5),
+    "inertia": (table_inertia, 3),
+    "noise": (table_noise, 20),
+    "cv": (table_cv, 1),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="*", metavar="table", help=f"of {', '.join(TABLES)}")
-    parser.add_argument("--seeds", type=int, help="draws; 5 of springs, 3 of inertia, 20 of noise")
+    parser.add_argument(
+        "--seeds", type=int, help="draws; 5 of springs, 3 of inertia, 20 of noise, 1 of cv"
+    )
     arguments = parser.parse_args()
     for name in arguments.tables or TABLES:
         if name not in TABLES:

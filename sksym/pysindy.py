@@ -38,8 +38,9 @@ class SymmetryOptimizer(ps.BaseOptimizer):
        and refit.
     3. In a sparse basis of the remaining space, coefficients are set to zero: by an l1 penalty,
        ``minimise |R w - y|^2 / (2n) + l1 |w|_1``, then by least squares without those below
-       `threshold`, repeated until all are above it. Symmetric functions are kept or dropped as a
-       whole, so that the result has the symmetry exactly.
+       `threshold`, repeated until all are above it. Both are in units in which every function and
+       every derivative has a mean square of one on the data. Symmetric functions are kept or
+       dropped as a whole, so that the result has the symmetry exactly.
 
     Parameters
     ----------
@@ -56,8 +57,9 @@ class SymmetryOptimizer(ps.BaseOptimizer):
         ``pysindy.PolynomialLibrary(2)``, the default of ``pysindy.SINDy``.
     alpha : float, default=0.01
         Strength of the promotion.
-    threshold : float, default=0.1
-        Smallest coefficient that is kept, in units of the equations.
+    threshold : float, default=0.05
+        Smallest share of a derivative that a term has and is kept: the root mean square of the
+        term relative to that of the derivative, the same in all units.
     l1 : float, default=0.0
         Weight of the l1 penalty.
     ridge : float, default=0.0
@@ -92,6 +94,10 @@ class SymmetryOptimizer(ps.BaseOptimizer):
         Iterations of all convex problems before the refit, at least 1.
     n_free_ : int
         Free coefficients before step 3.
+    vanishing_ : list of str
+        Functions of the library that are zero on the data, to their accuracy: conserved quantities
+        of these trajectories, for example. Equations that differ by multiples of them fit alike;
+        those with the fewest terms are chosen.
     states_, controls_ : ndarray of int
         Inputs of the library that are states, and those that are controls.
     coordinates_ : ndarray of int
@@ -151,7 +157,7 @@ class SymmetryOptimizer(ps.BaseOptimizer):
         symmetry=None,
         library=None,
         alpha=0.01,
-        threshold=0.1,
+        threshold=0.05,
         l1=0.0,
         ridge=0.0,
         discrete_time=False,

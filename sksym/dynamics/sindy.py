@@ -1,11 +1,11 @@
 """Sparse identification of dynamical systems, with symmetry enforced and promoted."""
 
 import numpy as np
-from sklearn.metrics import r2_score
 
 from sksym._estimator import checked_weights, on_copy, validate_data
-from sksym.dynamics.system import DynamicalSystem
-from sksym.dynamics.trajectories import differentiate
+from sksym.dynamics.differentiation import Differentiation, warn_of_few_samples
+from sksym.dynamics.system import DynamicalSystem, determination
+from sksym.dynamics.trajectories import derivatives
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 
 
@@ -22,8 +22,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
        and refit.
     3. In a sparse basis of the remaining space, coefficients are set to zero: by an l1 penalty,
        ``minimise |R w - y|^2 / (2n) + l1 |w|_1``, then by least squares without those below
-       `threshold`, repeated until all are above it. Symmetric functions are kept or dropped as a
-       whole, so that the result has the symmetry exactly.
+       `threshold`, repeated until all are above it. Both are in units in which every function and
+       every derivative has a mean square of one on the data. Symmetric functions are kept or
+       dropped as a whole, so that the result has the symmetry exactly.
 
     Parameters
     ----------
@@ -37,8 +38,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         unless they have a `center` or a symmetry moves the origin.
     alpha : float, default=0.01
         Strength of the promotion.
-    threshold : float, default=0.1
-        Smallest coefficient that is kept, in units of the equations (plain monomials).
+    threshold : float, default=0.05
+        Smallest share of a derivative that a term has and is kept: the root mean square of the
+        term relative to that of the derivative, the same in all units.
     l1 : float, default=0.0
         Weight of the l1 penalty.
     ridge : float, default=0.0
@@ -48,8 +50,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
     discrete_time : bool, default=False
         Fit a map, x_next = F(x), through its increments F(x) - x, which are equivariant when F is.
     differentiation_method : callable, default=None
-        A pysindy differentiation object or any function (x, t) -> x_dot; None: smoothed finite
-        differences, see `differentiate`.
+        A pysindy differentiation object or any function (x, t) -> x_dot; None: polynomials in time
+        that suit the samples and their noise, see `differentiate`. With 2 % noise or more, or
+        fewer than 12 samples in a period, use `WeakSymmetryPromotingSINDy`.
     dt : float, default=None
         Step between samples where `fit` is given no times. None: 1.
     adaptive : bool, default=True
@@ -74,6 +77,12 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         Iterations of all convex problems before the refit, at least 1.
     n_free_ : int
         Free coefficients before step 3.
+    vanishing_ : list of str
+        Functions of the library that are zero on the data, to their accuracy: conserved quantities
+        of these trajectories, for example. Equations that differ by multiples of them fit alike;
+        those with the fewest terms are chosen.
+    differentiation_ : str
+        How the states were differentiated, where ``fit`` was given no derivatives.
     states_, controls_ : ndarray of int
         Columns of X.
     library_ : fitted library
@@ -110,7 +119,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         symmetry=None,
         library=None,
         alpha=0.01,
-        threshold=0.1,
+        threshold=0.05,
         l1=0.0,
         ridge=0.0,
         controls=None,
@@ -151,7 +160,9 @@ class SymmetryPromotingSINDy(DynamicalSystem):
             Non-negative. A row of weight zero is not fitted; derivatives beside it are taken with
             it all the same.
         t : array-like of shape (n,), or float, default=None
-            Times, increasing within each trajectory, or the step. None: steps of `dt`.
+            Times, increasing within each trajectory, or the step. Dates and durations become
+            seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A trajectory
+            is split where a step is larger than three times the usual.
         trajectory : array-like of shape (n,), default=None
             The trajectory of every row. None: all rows belong to one.
 
@@ -179,7 +190,7 @@ class SymmetryPromotingSINDy(DynamicalSystem):
         if self._discrete:
             target = target + X[:, self.states_]
             predicted = predicted + X[:, self.states_]
-        return r2_score(target, predicted, sample_weight=rows.weight[counted])
+        return determination(target, predicted, rows.weight[counted])
 
     def _rows_of_derivatives(self, X, y, sample_weight):
         """Validate states and their derivatives, or next states: independent rows."""
@@ -199,15 +210,14 @@ class SymmetryPromotingSINDy(DynamicalSystem):
 
     def _rows_of_trajectories(self, X, sample_weight, t, trajectory, reset=False):
         """Take derivatives, or increments, within each trajectory."""
-        X, _, indices = self._validated_trajectories(X, t, trajectory, reset)
+        X, times, indices = self._validated_trajectories(X, t, trajectory, reset)
         states = X[:, self.states_]
         if self._discrete:
             Y = np.full_like(states, np.nan)
             for index in indices:
                 Y[index[:-1]] = np.diff(states[index], axis=0)
         else:
-            method = self.differentiation_method
-            Y = differentiate(states, t, trajectory, method=method, dt=self.dt)
+            Y = self._derivatives(states, times, indices, trajectory, reset)
         # The last row of a trajectory has no increment, and some methods drop endpoints.
         known = np.isfinite(Y).all(axis=1)
         weight = np.where(known, checked_weights(sample_weight, len(X)), 0.0)
@@ -217,4 +227,19 @@ class SymmetryPromotingSINDy(DynamicalSystem):
                 "another `differentiation_method`."
             )
         Y = np.where(known[:, None], Y, 0.0)
-        return FieldRows(X, Y, weight, indices)
+        noise = None if self._discrete else self._noise(X, times, indices)
+        return FieldRows(X, Y, weight, indices, noise=noise)
+
+    def _derivatives(self, states, t, indices, trajectory, reset):
+        """Differentiate states (n, q), by default as fits their samples and noise."""
+        method = self.differentiation_method
+        if method is not None:
+            if reset:
+                self.differentiation_ = f"{method!r}"
+            return derivatives(states, t, indices, trajectory, method)
+        chosen = Differentiation.of(states, t, indices)
+        slopes = chosen(states, t, indices)
+        if reset:
+            self.differentiation_ = str(chosen)
+            warn_of_few_samples(states, slopes, t, indices, chosen.noise)
+        return slopes

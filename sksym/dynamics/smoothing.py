@@ -33,6 +33,8 @@ class SmoothedStates:
         From 1, this is noise, to 0: it may be motion between the samples.
     window : ndarray of int, shape (d,)
         Samples that were smoothed at a time; 1: the states are those given.
+    degree : ndarray of int, shape (d,)
+        Of the polynomials; 0 where nothing was smoothed.
     """
 
     X: np.ndarray
@@ -41,6 +43,7 @@ class SmoothedStates:
     noise: np.ndarray
     is_sure: float
     window: np.ndarray
+    degree: np.ndarray
 
 
 def local_polynomials(x, t, window, degree):
@@ -134,6 +137,7 @@ def smoothed_states(X, t, indices):
     noise_square = noise**2
     least = noise_square.copy()
     chosen_window = np.ones(X.shape[1], dtype=int)
+    chosen_degree = np.zeros(X.shape[1], dtype=int)
     for degree, window in product(_DEGREES, _WINDOWS):
         if window > shortest or window < degree + 2:
             continue
@@ -148,6 +152,7 @@ def smoothed_states(X, t, indices):
         slopes[:, better] = slope[:, better]
         least[better] = square[better]
         chosen_window[better] = window
+        chosen_degree[better] = degree
     return SmoothedStates(
         X=values,
         X_dot=slopes,
@@ -155,6 +160,7 @@ def smoothed_states(X, t, indices):
         noise=noise,
         is_sure=is_sure,
         window=chosen_window,
+        degree=chosen_degree,
     )
 
 

@@ -19,6 +19,11 @@ from sksym._estimator import warn
 _LARGEST_BLOCK = 40  # dimension up to which sparsest vectors are looked for
 _ZERO = 1e-9  # entry relative to the largest of its row
 _DEPENDENT = 1e-6  # length of a row outside the span of the others, relative to its length
+_RANK = 1e-12  # singular value of unit columns relative to the largest that is round-off
+_RIDGE = 1e-13  # relative to a diagonal of one
+_AS_GOOD = 1.2  # residual sum of squares relative to the least one
+_ACCURACY = 1e-4  # of derivatives relative to their size, where nothing else shows it
+_BEST_SUBSETS = 50  # of each number of columns, to which further columns are added
 _MAX_ROUNDS = 50  # of thresholding
 _MAX_SWEEPS = 100_000  # of coordinate descent
 
@@ -159,36 +164,117 @@ def _lasso(R, y, l1):
     return lasso.coef_
 
 
-def sparse_least_squares(R, y, threshold, l1):
+def sparse_least_squares(R, y, threshold, l1, total=None, is_dependent=False):
     """Minimise ``|R w - y|^2 / 2 + l1 |w|_1``, then choose and estimate by least squares.
 
-    The l1 penalty only decides which unknowns stay. Those that do are estimated by least squares;
-    the ones below the threshold are dropped, and the rest estimated again, until none is dropped
-    (sequential thresholding; Brunton, Proctor, Kutz 2016).
+    All decisions are taken in units in which the columns of R and y have length one: there a
+    coefficient is the share of its term in y. The l1 penalty only decides which unknowns stay.
+    Those that do are estimated by least squares; the ones below the threshold are dropped, and the
+    rest estimated again, until none is dropped (sequential thresholding; Brunton, Proctor, Kutz
+    2016).
 
     Parameters
     ----------
     R : ndarray of shape (k, k)
     y : ndarray of shape (k,)
     threshold : float
-        Smallest coefficient that stays.
+        Smallest share that stays.
     l1 : float
         0: no penalty.
+    total : float, default=None
+        Length of all targets, of which y is the part that columns can explain. None: that of y.
+    is_dependent : bool
+        Whether columns depend on others to the accuracy of the data. Then the start is the fit
+        with the fewest columns among those that are as good as least squares.
 
     Returns
     -------
     ndarray of shape (k,)
     """
-    active = np.full(R.shape[1], True)
+    length = np.linalg.norm(y) if total is None else total
+    size = np.linalg.norm(R, axis=0)
+    if not length > 0 or not size.any():
+        return np.zeros(R.shape[1])
+    active = size > 0
+    size[~active] = 1.0
+    unit_R = R / size
+    unit_y = y / length
+    if is_dependent:
+        unexplained = max(1 - unit_y @ unit_y, 0.0)
+        active = fewest_columns(unit_R, unit_y, unexplained)
     if l1 > 0:
-        active = _lasso(R, y, l1) != 0
+        active &= _lasso(unit_R, unit_y, l1) != 0
+    w = np.zeros(R.shape[1])
     for _ in range(_MAX_ROUNDS):
         w = np.zeros(R.shape[1])
         if active.any():
-            solution, *_ = np.linalg.lstsq(R[:, active], y, rcond=1e-12)
+            solution, *_ = np.linalg.lstsq(unit_R[:, active], unit_y, rcond=_RANK)
             w[active] = solution
         large = active & (np.abs(w) >= threshold)
         if (large == active).all():
             break
         active = large
-    return w
+    return w * (length / size)
+
+
+def fewest_columns(R, y, unexplained=0.0):
+    """Choose the fewest columns of R (k, k) that fit y (k,) as well as all of them.
+
+    As well is a residual sum of squares of at most 1.2 times the least one, up to the accuracy
+    of derivatives. The subsets of one column are extended by further ones, of which the best are
+    extended in turn.
+
+    Parameters
+    ----------
+    R : ndarray of shape (k, p)
+        Columns of length one.
+    y : ndarray of shape (k,)
+    unexplained : float
+        Sum of squares that no column changes.
+
+    Returns
+    -------
+    ndarray of bool, shape (p,)
+    """
+    p = R.shape[1]
+    solution, *_ = np.linalg.lstsq(R, y, rcond=_RANK)
+    residual = y - R @ solution
+    enough = _AS_GOOD * (residual @ residual + unexplained) + _ACCURACY**2
+    enough -= unexplained
+    chosen = np.full(p, False)
+    if y @ y <= enough:
+        return chosen
+    subsets = np.zeros((1, 0), dtype=int)
+    for _ in range(p):
+        subsets = _extended(subsets, p)
+        rss = _residuals_of(R, y, subsets)
+        order = np.argsort(rss, kind="stable")[:_BEST_SUBSETS]
+        subsets = subsets[order]
+        if rss[order[0]] <= enough:
+            break
+    chosen[subsets[0]] = True
+    return chosen
+
+
+def _extended(subsets, p):
+    """Return all different subsets (m', k + 1) of p columns with one more than some (m, k)."""
+    m = len(subsets)
+    every = np.tile(np.arange(p), m)
+    before = np.repeat(subsets, p, axis=0)
+    is_new = (before != every[:, None]).all(axis=1)
+    extended = np.column_stack([before, every])[is_new]
+    return np.unique(np.sort(extended, axis=1), axis=0)
+
+
+def _residuals_of(R, y, subsets):
+    """Return the residual sums of squares (m,) of least squares on subsets (m, k) of columns."""
+    gram = R.T @ R
+    products = R.T @ y
+    k = subsets.shape[1]
+    grams = gram[subsets[:, :, None], subsets[:, None, :]]
+    # A ridge of round-off, for subsets of dependent columns.
+    grams = grams + _RIDGE * np.eye(k)
+    right = products[subsets]
+    w = np.linalg.solve(grams, right[..., None])[..., 0]
+    fitted = np.einsum("rmk,mk->mr", R[:, subsets], w)
+    return np.sum((fitted - y) ** 2, axis=1)

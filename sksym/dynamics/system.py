@@ -1,23 +1,23 @@
 """Fitted dynamical systems: prediction, simulation and equations."""
 
-import warnings
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from scipy.integrate import solve_ivp
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from sksym._estimator import validate_data
 from sksym._linalg import column_indices, one_thread
+from sksym.dynamics.clock import split_at_gaps, times_of_index
+from sksym.dynamics.simulation import controls_as_function, integrate, iterate
+from sksym.dynamics.smoothing import noise_of_states
 from sksym.dynamics.trajectories import checked_times, refuse_lists
 from sksym.groups import linear_combination
 from sksym.libraries import PolynomialLibrary, evaluate, input_names, needs_no_validation
 
-_FAR = 1e8  # times the first state, where a simulation ends
-_SHOWN = 1e-10  # a coefficient that is printed, relative to the largest
+_ROUND_OFF = 1e-10  # coefficient relative to what it is the sum of, and share of an equation
+_STEADY = 1e-6  # variance relative to the mean square of slopes that count as constant
 
 
 class DynamicalSystem(RegressorMixin, BaseEstimator):
@@ -56,11 +56,15 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         return values
 
     def score(self, X, y=None, sample_weight=None, *, t=None, trajectory=None):
-        """Return the coefficient of determination of the derivatives; parameters as in `fit`."""
+        """Return the coefficient of determination of the derivatives; parameters as in `fit`.
+
+        It is ``1 - |y - predicted|^2 / |y - mean|^2``, the mean over the states. Where the slopes
+        of a state are constant the denominator is ``|y|^2``.
+        """
         check_is_fitted(self)
         if y is None:
             return self._score_on_trajectories(X, sample_weight, t, trajectory)
-        return r2_score(y, self.predict(X), sample_weight=sample_weight)
+        return determination(y, self.predict(X), sample_weight)
 
     def simulate(self, x0, t, u=None, **options):
         """Integrate the fitted system from one state.
@@ -72,13 +76,15 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
             Times at which the states are wanted, the first that of x0; in discrete time also the
             number of states, an integer.
         u : callable, or array-like of shape (m, n_controls), default=None
-            Controls as a function of time, or at the times `t` (linear in between).
+            Controls as a function of time, or at the times `t` (linear in between). The columns of
+            a data frame are found by name.
         **options
             For `scipy.integrate.solve_ivp`; by default LSODA with tolerances of 1e-8.
 
         Returns
         -------
         ndarray of shape (m, n_states)
+            Fewer rows where a terminal event in `events` ends the simulation: up to the event.
 
         Raises
         ------
@@ -91,7 +97,8 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         if x0.shape != (n_states,):
             raise ValueError(f"`x0` must have shape ({n_states},), got {x0.shape}.")
         times = _increasing_times(t)
-        controls = self._controls_as_function(u, times)
+        names = np.asarray(input_names(self))[self.controls_].tolist()
+        controls = controls_as_function(u, times, names)
         # One row for all steps of the solver, which asks for one state at a time.
         row = np.empty((1, self.n_features_in_))
 
@@ -102,8 +109,8 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
 
         with one_thread():
             if self._discrete:
-                return _iterate(rate, x0, times)
-            return _integrate(rate, x0, times, options)
+                return iterate(rate, x0, times)
+            return integrate(rate, x0, times, options)
 
     def equations(self, precision=3):
         """Return the system as formulas.
@@ -121,16 +128,14 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         features = input_names(self)
         functions = np.asarray(self.library_.get_feature_names_out(features))
-        coef = self.library_.monomial_coef(self.coef_)
-        smallest = _SHOWN * np.abs(coef).max(initial=0)
+        coef = self._shown_coef()
         equations = []
         for state, row in zip(self.states_, coef, strict=True):
             name = features[state]
             change = f"{name}'"
             if self._discrete:
                 change = f"{name}[k+1] - {name}[k]"
-            shown = np.where(np.abs(row) > smallest, row, 0.0)
-            formula = linear_combination(shown, functions, precision, most=None, ones=True)
+            formula = linear_combination(row, functions, precision, most=None, ones=True)
             equations.append(f"{change} = {formula}")
         return equations
 
@@ -140,11 +145,24 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
 
     # -------------------------------------------------------------------------- for subclasses
 
+    _timed_ = False  # whether `fit` was given times
     _discrete = False  # whether `coef_` gives increments of a map
 
     def _score_on_trajectories(self, X, sample_weight, t, trajectory):
         """Return the score where no derivatives are given."""
         raise NotImplementedError
+
+    def _shown_coef(self):
+        """Return coefficients (q, p) of the named functions, without what is round-off."""
+        coef = self.coef_
+        share = np.abs(coef) * self._sizes_
+        largest = share.max(axis=1, keepdims=True, initial=0)
+        coef = np.where(share > _ROUND_OFF * largest, coef, 0.0)
+        change = self.library_.monomial_coef(np.eye(coef.shape[1]))
+        named = coef @ change
+        # Where functions are expanded about another point, what cancels leaves round-off.
+        size_of_terms = np.abs(coef) @ np.abs(change)
+        return np.where(np.abs(named) > _ROUND_OFF * size_of_terms, named, 0.0)
 
     def _rates(self, X):
         """Return ``coef phi(x)`` for validated rows X (n, d): shape (n, n_states)."""
@@ -192,25 +210,28 @@ class DynamicalSystem(RegressorMixin, BaseEstimator):
         if reset:
             self._split_columns()
         # Of X as it was given, whose columns have names: errors name the place of what is wrong.
+        if reset:
+            self._timed_ = t is not None
+        elif self._timed_ and not self._discrete and not _has_times(X, t, self.dt):
+            raise ValueError(
+                "The model was fitted to given times, but there are none for these rows: pass `t`. "
+                "In cross-validation switch on metadata routing "
+                "(sklearn.set_config(enable_metadata_routing=True)), or fit to derivatives, "
+                "y = differentiate(X, t, trajectory)."
+            )
         times, indices = checked_times(X, t, trajectory, self.dt)
-        return rows, times, indices
+        return rows, times, split_at_gaps(times, indices, say=reset)
 
-    def _controls_as_function(self, u, times):
-        """Return a function of time that gives the controls (n_controls,)."""
-        n = len(self.controls_)
-        if (u is None) != (n == 0):
-            what = f"{n} controls, but got none" if n else "no controls, but got `u`"
-            raise ValueError(f"The system has {what}: `u` holds the controls at the times `t`.")
-        if u is None:
-            return lambda time: ()
-        if callable(u):
-            return u
-        # Linear in between: a spline could leave the range that an actuator has.
-        m = len(times)
-        u = np.asarray(u, dtype=float).reshape(m, -1)
-        if u.shape[1] != n:
-            raise ValueError(f"`u` must have shape ({m}, {n}), got {u.shape}.")
-        return lambda time: [np.interp(time, times, column) for column in u.T]
+    def _noise(self, X, times, indices):
+        """Estimate the noise (d,) of the states in X (n, d); that of controls, which jump, is 0."""
+        noise = np.zeros(X.shape[1])
+        noise[self.states_], _ = noise_of_states(X[:, self.states_], times, indices)
+        return noise
+
+
+def _has_times(X, t, dt):
+    """Tell whether there are times or a step for rows X."""
+    return t is not None or dt is not None or times_of_index(X) is not None
 
 
 def _increasing_times(t):
@@ -223,42 +244,24 @@ def _increasing_times(t):
     return times
 
 
-def _iterate(increment, x0, times):
-    """Iterate a map: states (m, q) at consecutive times (m,)."""
-    x = x0
-    path = [x]
-    for time in times[:-1]:
-        x = x + increment(time, x)
-        if not np.isfinite(x).all():
-            raise RuntimeError(f"The fitted map blows up after step {time:g}: iterate less.")
-        path.append(x)
-    return np.array(path)
+def determination(y, predicted, sample_weight=None):
+    """Return the mean over the columns of 1 - |y - predicted|^2 / |y - mean|^2, weighted.
 
-
-def _integrate(rate, x0, times, options):
-    """Integrate x' = rate(t, x): states (m, q) at the times (m,)."""
-    far = _FAR * (1 + np.abs(x0).max())
-
-    def distance_to_bound(time, x):
-        return far - np.abs(x).max()
-
-    # Without an end, steps shrink for ever where the solution blows up in finite time.
-    distance_to_bound.terminal = True
-    defaults = {
-        "method": "LSODA",
-        "rtol": 1e-8,
-        "atol": 1e-8,
-        "events": distance_to_bound,
-    }
-    span = (times[0], times[-1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # failures are reported below, with the time reached
-        path = solve_ivp(rate, span, x0, t_eval=times, **{**defaults, **options})
-    complete = path.success and len(path.t) == len(times)
-    if not complete or not np.isfinite(path.y).all():
-        reached = path.t[-1] if len(path.t) else times[0]
-        raise RuntimeError(
-            f"The fitted system cannot be integrated beyond t = {reached:.6g} "
-            f"({path.message}): it may blow up there; ask for shorter times."
-        )
-    return path.y.T
+    Parameters
+    ----------
+    y, predicted : array-like of shape (n, q) or (n,)
+    sample_weight : array-like of shape (n,), default=None
+    """
+    y = np.asarray(y, dtype=float)
+    y = y.reshape(len(y), -1)
+    predicted = np.reshape(predicted, y.shape)
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, dtype=float)
+    mean = np.average(y, axis=0, weights=weight)
+    square = weight @ y**2
+    variation = weight @ (y - mean) ** 2
+    # The noise of slopes that do not change is nothing that a system could explain.
+    variation = np.where(variation > _STEADY * square, variation, square)
+    residual = weight @ (y - predicted) ** 2
+    unexplained = np.where(residual > 0, np.inf, 0.0)
+    np.divide(residual, variation, out=unexplained, where=variation > 0)
+    return 1.0 - float(np.mean(np.where(np.isinf(unexplained), 1.0, unexplained)))

@@ -10,10 +10,9 @@ from copy import deepcopy
 import numpy as np
 
 from sksym._estimator import check_range
-from sksym.dynamics.smoothing import EQUAL_STEPS, local_polynomials
+from sksym.dynamics.clock import duration_in_seconds, in_seconds, split_at_gaps, times_of_index
+from sksym.dynamics.differentiation import Differentiation
 
-_WINDOW = 11  # samples that are smoothed at a time, before differences are taken
-_DEGREE = 3  # of the polynomials that smooth them
 _STACK = "X, t, trajectory = stack_trajectories(list_X, list_t)"
 
 
@@ -87,14 +86,15 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
     ----------
     X : array-like of shape (n, d)
     t : array-like of shape (n,), or float, default=None
-        Times, increasing within each trajectory, or the step between samples. None: `dt`.
+        Times, increasing within each trajectory, or the step between samples. Dates and durations
+        become seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A
+        trajectory is split where a step is larger than three times the usual.
     trajectory : array-like of shape (n,), default=None
         The trajectory of every row. None: all rows are one.
     method : pysindy differentiation method, or function (x, t) -> x_dot, default=None
-        None: smoothed finite differences. Eleven samples at a time are smoothed by a cubic (in
-        time, also where the steps are unequal), then central differences are taken. Trajectories
-        of less than eleven samples have shorter windows, and less than five are not smoothed.
-        The object is copied, never changed.
+        None: by polynomials in time through some neighbouring samples (also where the steps are
+        unequal), whose number and degree have the least estimated error on these data; seven
+        samples and degree six where there is no noise. The object is copied, never changed.
     dt : float, default=None
         Step between samples where there is no `t`. None: 1.
 
@@ -104,16 +104,35 @@ def differentiate(X, t=None, trajectory=None, *, method=None, dt=None):
         NaN where the method gives NaN (``drop_endpoints=True``): leave those rows out of a fit.
     """
     t, indices = checked_times(X, t, trajectory, dt)
+    # Across missing samples no polynomial in time follows the motion.
+    pieces = split_at_gaps(t, indices)
     rows = np.asarray(X, dtype=float)
+    return derivatives(rows, t, pieces, trajectory, method)
+
+
+def derivatives(rows, t, indices, trajectory=None, method=None):
+    """Differentiate states (n, d) at times (n,) within each trajectory, NaN for single samples.
+
+    Parameters
+    ----------
+    rows, t, indices : as `checked_times` and `split_at_gaps` give them
+    trajectory, method : see `differentiate`
+    """
     if method is not None and not callable(method):
         raise TypeError(
             "`method` must be a pysindy differentiation object or a function (x, t) -> x_dot, "
             f"got {method!r}."
         )
+    if method is None:
+        return Differentiation.of(rows, t, indices)(rows, t, indices)
     # A copy: differentiation objects of pysindy remember the data that they have seen.
-    derivative = _smoothed_differences if method is None else deepcopy(method)
-    X_dot = np.empty_like(rows)
+    derivative = deepcopy(method)
+    # Rows without a derivative stay NaN: `fit` leaves them out.
+    X_dot = np.full_like(rows, np.nan)
     for index in indices:
+        # A single sample, between two gaps, has no derivative.
+        if len(index) < 2:
+            continue
         try:
             X_dot[index] = derivative(rows[index], t[index])
         except (ValueError, IndexError, np.linalg.LinAlgError) as error:
@@ -150,6 +169,9 @@ def checked_times(X, t=None, trajectory=None, dt=None):
         )
     ids = _checked_ids(trajectory, len(rows))
     indices = _grouped(ids)
+    # An index of dates is meant as times; one of integers may be row numbers.
+    if t is None and dt is None:
+        t = times_of_index(X)
     t = _times_of_rows(t, dt, len(rows), indices)
     for index in indices:
         row = index[0]
@@ -239,21 +261,15 @@ def _times_of_rows(t, dt, n, indices):
 def _checked_step(dt):
     """Return the time between samples."""
     # As an array, for numpy's scalars, and so that truth values and strings are refused.
-    step = np.asarray(dt)
+    step = np.asarray(duration_in_seconds(dt))
     if step.dtype.kind not in "fiu" or not 0 < step < np.inf:
         raise ValueError(f"The time between samples must be positive and finite, got {dt!r}.")
     return step.astype(float)
 
 
 def _as_numbers(t):
-    """Return times as floats; dates have no unit of time."""
-    t = np.asarray(t)
-    if t.dtype.kind in "mM":
-        raise ValueError(
-            f"t must be numbers, got {t.dtype}: choose a unit, for example "
-            "(t - t[0]) / numpy.timedelta64(1, 's')."
-        )
-    return t.astype(float)
+    """Return times as floats; of dates and durations, seconds since the first."""
+    return in_seconds(t)
 
 
 def _named(identity):
@@ -270,7 +286,7 @@ def _require_finite_times(t, ids):
 
 def _require_increasing(t, ids, indices):
     """Raise where times do not increase within a trajectory."""
-    # All steps at once; those from one trajectory to the next do not count.
+    # All steps at once, for speed; those from one trajectory to the next do not count.
     rows = np.concatenate(indices)
     same_trajectory = np.diff(_positions(indices)) == 0
     wrong = same_trajectory & (np.diff(t[rows]) <= 0)
@@ -298,8 +314,10 @@ def _require_finite_rows(X, rows, t, ids):
         value = rows[row, column]
         name = f"{X.columns[column]!r}" if hasattr(X, "iloc") else column
         raise ValueError(
-            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}): X "
-            "must have neither NaN nor inf, drop that row, or split the trajectory there."
+            f"{_named(ids[row])} is {value} at t = {t[row]:.10g} (row {row}, column {name}); "
+            f"{not_finite.any(axis=1).sum()} rows of X have NaN or inf. Drop them, and split the "
+            "trajectory there with ids in `trajectory` (gaps of more than three steps are split "
+            "without), or use WeakSymmetryPromotingSINDy on the pieces."
         )
 
 
@@ -384,29 +402,6 @@ def _float_indices(paths):
     if not hasattr(paths[0], "iloc"):
         return 1.0
     indices = [path.index for path in paths]
-    if all(index.dtype.kind == "f" for index in indices):
+    if all(index.dtype.kind in "fmM" for index in indices):
         return indices
     return 1.0
-
-
-def _smoothed_differences(x, t):
-    """Return central differences of locally cubic smooths; one-sided differences at both ends."""
-    n = len(t)
-    window = min(_WINDOW, n - 1 + n % 2)  # odd
-    if window <= _DEGREE:  # a cubic would pass through all samples
-        return np.gradient(x, t, axis=0, edge_order=min(n - 1, 2))
-    from pysindy.differentiation import SmoothedFiniteDifference
-
-    steps = np.diff(t)
-    # The filter of pysindy supposes equal steps.
-    if np.ptp(steps) < EQUAL_STEPS * steps.mean():
-        options = {"smoother_kws": {"window_length": window, "polyorder": _DEGREE}}
-    else:
-        options = {"smoother": _local_cubics, "smoother_kws": {"t": t, "window": window}}
-    return SmoothedFiniteDifference(**options)(x, t)
-
-
-def _local_cubics(x, t, window):
-    """Smooth samples x (n, d) at unequal times by cubics in time through `window` samples."""
-    values, _, _ = local_polynomials(x, t, window, _DEGREE)
-    return values

@@ -21,12 +21,14 @@ from sksym._estimator import (
     check_number,
     check_range,
     moderate_weights,
+    warn,
 )
 from sksym._linalg import independent_rows, one_thread
 from sksym.dynamics.sparsify import sparse_least_squares, sparsest_rows
+from sksym.dynamics.vanishing import named, state_errors, vanishing_functions
 from sksym.evidence import readable
 from sksym.groups import Group, columns, resolve, vector
-from sksym.libraries import as_library, evaluate, library_values
+from sksym.libraries import as_library, evaluate, input_names, library_values
 from sksym.promote import (
     PromotionProblem,
     PromotionSamples,
@@ -36,6 +38,9 @@ from sksym.promote import (
 )
 
 _EXACT = 1e-6  # change along a symmetry relative to the function, where it was enforced
+_LOOKED_AT = 500  # rows that tell functions from round-off
+_ROUND_OFF = 1e-12  # size of a function relative to that of its terms
+_NAMED = 3  # functions that vanish, in a warning
 _MAX_LAG = 200  # rows over which autocorrelations are summed
 
 
@@ -57,6 +62,8 @@ class FieldRows:
         the errors of all rows are independent.
     operator : callable, default=None
         Linear map from values (n, p) to (m, p). None: the values themselves, m = n.
+    noise : ndarray of shape (d,), default=None
+        Standard deviation of the noise in X, as far as it is known.
     """
 
     X: np.ndarray
@@ -64,6 +71,7 @@ class FieldRows:
     weight: np.ndarray
     trajectories: list | None = None
     operator: Callable | None = None
+    noise: np.ndarray | None = None
 
     @property
     def counted_inputs(self):
@@ -71,6 +79,16 @@ class FieldRows:
         if self.operator is not None or self.weight.all():
             return self.X
         return self.X[self.weight > 0]
+
+    @property
+    def size_of_targets(self):
+        """Root mean square of Y over the rows that count; 1 where all are zero."""
+        counted = self.Y[self.weight > 0]
+        largest = np.abs(counted).max(initial=0)
+        if not 0 < largest < np.inf:
+            return 1.0
+        # Relative to the largest entry, whose square may overflow.
+        return largest * np.sqrt(np.mean((counted / largest) ** 2))
 
     def residual(self, library, coef):
         """Return weighted residuals (m, q), zero for the rows that are left out."""
@@ -116,7 +134,9 @@ def fit_vector_field(model, library, rows, options):
     X = rows.counted_inputs
     check_range(X, "X")
     check_range(rows.Y, "y, the rates of change,")
-    rows = replace(rows, weight=moderate_weights(rows.weight))
+    # In units of the derivatives, so that `alpha` and tolerances mean the same in all units.
+    unit = rows.size_of_targets
+    rows = replace(rows, Y=rows.Y / unit, weight=moderate_weights(rows.weight))
     symmetry = on_states(model.symmetry, model.states_, X, "symmetry")
     candidates = on_states(model.candidates, model.states_, X, "candidates")
     problem = PromotionProblem.of(
@@ -132,19 +152,22 @@ def fit_vector_field(model, library, rows, options):
     with one_thread():
         fit = fit_promoted(samples, model.alpha, model.ridge, options, refit=True)
         coef = fit.coef
+        is_dependent = _vanishing(model, fit, rows, X)
         # A threshold leaves out whole symmetric functions, so that the symmetry stays exact.
-        if model.threshold > 0 or model.l1 > 0:
-            coef = _sparse_coef(fit.samples, model.threshold, model.l1, model.ridge)
+        if model.threshold > 0 or model.l1 > 0 or is_dependent:
+            coef = _sparse_coef(fit.samples, model.threshold, model.l1, model.ridge, is_dependent)
     if not np.isfinite(coef).all():
         raise ValueError("The solution overflows: rescale the data, or increase `ridge`.")
     fit.warn_of_gap(options.tol)
     model.library_ = fit.library
-    model.coef_ = coef
+    model.coef_ = coef * unit
+    model._sizes_ = np.sqrt(np.mean(library_values(fit.library, X[:_LOOKED_AT]) ** 2, axis=0))
+    _warn_of_empty_equations(model, rows, X)
     model.algebra_ = _symmetries(symmetry.algebra, fit, coef)
     model.n_symmetries_ = model.algebra_.dim
     model.n_free_ = fit.problem.space.n_free
-    model.singular_values_ = fit.singular_values
-    model.dual_gap_ = fit.final.gap
+    model.singular_values_ = fit.singular_values * unit
+    model.dual_gap_ = fit.final.gap * unit**2
     model.n_iter_ = max(fit.n_iter, 1)
 
 
@@ -274,24 +297,72 @@ def autocorrelation_time(residual, trajectories):
 # ------------------------------------------------------------------------------------- sparsity
 
 
-def _sparse_coef(samples, threshold, l1, ridge):
+def _sparse_coef(samples, threshold, l1, ridge, is_dependent):
     """Return coefficients (q, p), exactly zero outside a few functions with the symmetry."""
     space = samples.problem.space
-    p = space.library.n_output_features_
-    # The basis is scaled to plain monomials, in whose units the threshold is given.
-    unit = np.tile(_monomial_units(space.library), space.basis.shape[1] // p)
-    sparse_basis = sparsest_rows(space.basis @ sparse.diags_array(unit))
-    basis = sparse.csr_array(sparse_basis @ sparse.diags_array(1 / unit))
+    # In the library's units, those of the data: entries that are round-off are told by size.
+    basis = sparsest_rows(space.basis)
+    basis = basis[_is_more_than_round_off(basis, space.library, samples.X)]
     problem = replace(samples.problem, space=replace(space, basis=basis))
-    data = samples.seen_by(problem).least_squares(ridge)
-    w = [sparse_least_squares(data.R, y, float(threshold), float(l1)) for y in data.Y.T]
+    seen = samples.seen_by(problem)
+    data = seen.least_squares(ridge)
+    targets = seen.statistics.targets
+    total = np.linalg.norm(targets, axis=0) / np.sqrt(seen.statistics.weight)
+    w = [
+        sparse_least_squares(data.R, y, float(threshold), float(l1), length, is_dependent)
+        for y, length in zip(data.Y.T, total, strict=True)
+    ]
     return problem.coef(np.array(w))
 
 
-def _monomial_units(library):
-    """Return factors (p,) that take coefficients in a library to those of plain monomials."""
+def _is_more_than_round_off(basis, library, X):
+    """Tell which rows of a basis (k, q p) are functions that differ from zero on X (n, d).
+
+    Of functions that a library has twice, differences are zero.
+    """
+    k = basis.shape[0]
+    if (np.diff(basis.indptr) == 1).all():
+        return np.full(k, True)
     p = library.n_output_features_
-    # About another point every function is a sum of monomials: its own units stay.
-    if library.name_center().any():
-        return np.ones(p)
-    return np.diag(library.monomial_coef(np.eye(p)))
+    by_output = sparse.csr_array(basis.reshape(-1, p))
+    values = library_values(library, X[:_LOOKED_AT])
+    size = np.linalg.norm(values @ by_output.T, axis=0)
+    size_of_terms = np.linalg.norm(np.abs(values) @ np.abs(by_output).T, axis=0)
+    is_function = size > _ROUND_OFF * size_of_terms
+    return is_function.reshape(k, -1).any(axis=1)
+
+
+def _warn_of_empty_equations(model, rows, X):
+    """Warn of states that change although nothing is left of their equations."""
+    moves = np.ptp(X[:, model.states_], axis=0) > 0
+    moves &= np.abs(rows.Y[rows.weight > 0]).max(axis=0, initial=0) > 0
+    is_empty = moves & ~model.coef_.any(axis=1)
+    if model.threshold > 0 and is_empty.any():
+        empty = ", ".join(f"state {column}" for column in model.states_[is_empty])
+        warn(
+            f"Nothing is left in the equations of {empty}: every term is below `threshold`="
+            f"{model.threshold:g} of the derivative. Lower `threshold`, give a library that can "
+            "express the motion, or less noisy data."
+        )
+
+
+def _vanishing(model, fit, rows, X):
+    """Set the functions that vanish on the data X (n, d); warn of them, and return whether any."""
+    library = fit.library
+    errors = state_errors(X, rows.noise)
+    relations = vanishing_functions(library, X, errors)
+    # The columns that an optimizer of pysindy sees are functions, not coordinates.
+    features = input_names(model) if model.n_features_in_ == X.shape[1] else None
+    formulas = named(library, relations, features)
+    model.vanishing_ = formulas
+    if not formulas:
+        return False
+    listed = "; ".join(f"{formula} = 0" for formula in formulas[:_NAMED])
+    others = len(formulas) - _NAMED
+    more = f"; and {others} more, see `vanishing_`" if others > 0 else ""
+    warn(
+        f"Functions of the library vanish on the data, up to their accuracy: {listed}{more}. "
+        "Equations that differ by multiples of them fit alike. The ones with the fewest terms are "
+        "given; other trajectories, from initial states where these functions differ, decide."
+    )
+    return True

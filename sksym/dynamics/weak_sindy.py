@@ -1,10 +1,9 @@
 """Identification without differentiation: the weak form, for strong noise."""
 
 import numpy as np
-from sklearn.metrics import r2_score
 
 from sksym._estimator import on_copy
-from sksym.dynamics.system import DynamicalSystem
+from sksym.dynamics.system import DynamicalSystem, determination
 from sksym.dynamics.vector_field import FieldRows, fit_vector_field, solver_options
 from sksym.dynamics.weak import WeakForm
 from sksym.libraries import library_values
@@ -34,7 +33,8 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
 
     Attributes
     ----------
-    coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
+    coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_,
+    vanishing_
         As in `SymmetryPromotingSINDy`.
     states_, controls_ : ndarray of int
         Columns of X.
@@ -70,7 +70,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         symmetry=None,
         library=None,
         alpha=0.01,
-        threshold=0.1,
+        threshold=0.05,
         l1=0.0,
         ridge=0.0,
         controls=None,
@@ -109,7 +109,9 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         y, sample_weight : None
             Refused: the rows of the regression are windows, whose left sides come from X.
         t : array-like of shape (n,), or float, default=None
-            Times, increasing within each trajectory, or the step. None: steps of `dt`.
+            Times, increasing within each trajectory, or the step. Dates and durations become
+            seconds. None: the dates in the index of a DataFrame, else steps of `dt`. A trajectory
+            is split where a step is larger than three times the usual.
         trajectory : array-like of shape (n,), default=None
             The trajectory of every row. None: all rows belong to one.
 
@@ -130,7 +132,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         """Return the coefficient of determination of the weak form."""
         rows = self._rows_of_windows(X, sample_weight, t, trajectory)
         values = rows.operator(library_values(self.library_, rows.X))
-        return r2_score(rows.Y, values @ self.coef_.T)
+        return determination(rows.Y, values @ self.coef_.T)
 
     def _rows_of_windows(self, X, sample_weight, t, trajectory, reset=False):
         """Place windows on the trajectories; each gives a row."""
@@ -141,6 +143,7 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
             )
         X, t, indices = self._validated_trajectories(X, t, trajectory, reset)
         states = X[:, self.states_]
+        indices = [index for index in indices if len(index) > 1]  # a sample between two gaps
         form = WeakForm.of(
             states, t, indices, width=self.width, n_windows=self.n_windows, order=self.order
         )
@@ -148,4 +151,5 @@ class WeakSymmetryPromotingSINDy(DynamicalSystem):
         # Whitening is for noise of the states; what correlation is left between windows that
         # overlap is estimated from residuals, along `form.windows`.
         weight = np.ones(len(Y))
-        return FieldRows(X, Y, weight, form.windows, form.integrals)
+        noise = self._noise(X, t, indices)
+        return FieldRows(X, Y, weight, form.windows, form.integrals, noise)

@@ -5,6 +5,7 @@ Index legend: a, b, c generators (r of them), i, j coordinates (d of them), n sa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import block_diag, expm, solve_triangular
@@ -208,8 +209,13 @@ class LieAlgebra:
 
     def is_closed(self, rtol=1e-10):
         """Tell whether all brackets stay in the span, to `rtol` of the largest bracket."""
-        _, residual = self._brackets()
-        return bool(residual <= rtol)
+        return bool(self._misfit <= rtol)
+
+    @cached_property
+    def _misfit(self):
+        """The largest relative misfit of the brackets, which is asked for again and again."""
+        _, misfit = self._brackets()
+        return misfit
 
     def repeat(self, k):
         """Return the same motion of `k` points stored side by side.

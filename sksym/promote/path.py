@@ -15,13 +15,13 @@ from sksym._estimator import (
     weighted_splits,
 )
 from sksym._linalg import one_thread, require_memory
-from sksym.libraries import evaluate
+from sksym.promote.cross_validation import Fold, Path, held_out_errors
 from sksym.promote.refit import PromotionSamples, fit_promoted
 from sksym.promote.regressor import PromotingRegressor, SymmetryPromotingRegressor
 from sksym.solvers import largest_alpha
 
 _RIDGES = np.logspace(-10, 2, 13)
-_ROUGH = 1e-4  # gap while comparing penalties
+_ROUGH = 1e-3  # gap while comparing penalties
 _EQUAL = 1e-9  # difference of errors that is none
 _RANGE = 1e-4  # of a grid: from the largest alpha to this fraction of it
 
@@ -65,8 +65,8 @@ def symmetry_path(X, y, candidates=None, *, sample_weight=None, alphas=20, **par
     with one_thread():
         samples = PromotionSamples(model._problem(data), data.X, data.Y, data.weight)
         alphas = _grid(alphas, samples, model.ridge)
-        penalties = [(alpha, model.ridge) for alpha in alphas]
-        fits = list(_along(samples, penalties, options, model.refit))
+        path = Path(samples, options, model.refit)
+        fits = [path.fit(alpha, model.ridge) for alpha in alphas]
     n_numbers = samples.n * samples.Y.shape[1]
     errors = [fit.samples.rss(fit.w) / n_numbers for fit in fits]
     return Bunch(
@@ -87,7 +87,9 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     For every fold a path of alphas is solved from strong to weak, with the rounds and the refit
     of the regressor itself; and one of ridge penalties with alpha = 0, for functions that have no
     symmetry. The penalties chosen have the least mean squared error over the folds, the first of
-    equals.
+    equals. The path ends early where weaker promotion has lost: where four alphas in a row were
+    worse than the best penalty by more than a standard error, without falling, and the smallest
+    alpha is worse too.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     alpha_, ridge_ : float
     cv_results_ : dict
         ``alpha`` (a,), ``ridge`` (a,), ``mean_squared_error`` (a, n_folds), ``mean_test_error``
-        (a,).
+        (a,). The errors of alphas that were not tried, beyond the end of the path, are NaN.
     best_score_ : float
         Minus the least mean test error.
     coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
@@ -158,13 +160,23 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
         # Ridge penalties without promotion last: for functions that have no symmetry.
         penalties = [(alpha, 0.0) for alpha in alphas]
         penalties += [(0.0, ridge) for ridge in ridges]
-        rough = replace(options, tol=max(options.tol, _ROUGH))
-        errors = self._cross_validate(problem, data, penalties, rough, task)
+        tol = max(options.tol, _ROUGH)
+        rough = replace(options, tol=tol, rough=tol, check_start=True)
+        may_be_exact = self._may_be_exact(samples, alphas[0], rough)
+        folds = self._folds(problem, data, replace(rough, recovery=may_be_exact))
+
+        def report(k):
+            if self.verbose:
+                print(f"fold {k + 1} of {len(folds)}: {len(folds[k].path.samples.Y)} samples")
+
+        errors = held_out_errors(folds, alphas, ridges, task, report)
         mean_error = errors.mean(axis=1)
         # The first of equals: the strongest promotion.
-        least = mean_error.min() * (1 + _EQUAL)
+        least = np.nanmin(mean_error) * (1 + _EQUAL)
         best = int(np.flatnonzero(mean_error <= least)[0])
         alpha, ridge = penalties[best]
+        if alpha < alphas[0] and not may_be_exact:
+            samples = samples.seen_by(problem)  # the search has other starts now
         fit = fit_promoted(samples, alpha, ridge, options, self.refit)
         self._set_fit(fit, samples, data)
         self.alpha_ = float(alpha)
@@ -177,46 +189,36 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
             "mean_test_error": mean_error,
         }
 
-    def _cross_validate(self, problem, data, penalties, options, task):
-        """Compute mean squared test errors, (penalties, folds).
+    def _may_be_exact(self, samples, alpha, options):
+        """Whether folds should search for a function of low rank through their rows.
+
+        One that passes through all rows is the right one in the folds too; where none is found,
+        one through the rows of a fold would fail on the others. Not where it would take long.
+        """
+        if not samples.recovery.is_cheap:
+            return False
+        if self.refit and samples.interpolants.are_many:
+            fit_promoted(samples, alpha, 0.0, options, self.refit)
+            return samples.recovery.found is not None
+        return samples.interpolants.exist
+
+    def _folds(self, problem, data, options):
+        """Split the data: a list of `Fold`.
 
         The problem is placed on all rows once, so that alphas mean the same in every fold.
         """
-        splits = weighted_splits(self.cv, data.X, data.Y, data.weight)
-        errors = np.empty((len(penalties), len(splits)))
-        for k, (train, test) in enumerate(splits):
-            if self.verbose:
-                print(f"fold {k + 1} of {len(splits)}: {len(train)} samples")
+        folds = []
+        for k, (train, test) in enumerate(weighted_splits(self.cv, data.X, data.Y, data.weight)):
             training = data.take(train)
-            held_out = data.take(test).counted()
             if training.n_counted < 2:
                 raise ValueError(
                     f"Fold {k} trains on fewer than 2 rows of positive weight: use fewer folds in "
                     "`cv`."
                 )
-            with task(f"fold {k}"):
-                samples = PromotionSamples(problem, training.X, training.Y, training.weight)
-                fits = _along(samples, penalties, options, self.refit)
-                for i, fit in enumerate(fits):
-                    predicted = evaluate(fit.library, fit.coef, held_out.X)
-                    residual = held_out.Y - predicted
-                    square = np.mean(residual**2, axis=1)
-                    errors[i, k] = square @ held_out.weight / held_out.weight.sum()
-        return errors
-
-
-def _along(samples, penalties, options, refit):
-    """Yield fits for pairs (alpha, ridge), each started from the convex solution before."""
-    fit = None
-    last_ridge = None
-    for alpha, ridge in penalties:
-        is_same_ridge = fit is not None and ridge == last_ridge
-        # What the data decide does not depend on alpha.
-        if not is_same_ridge or not fit.by_data:
-            start = fit.solutions[0] if is_same_ridge and alpha > 0 else None
-            fit = fit_promoted(samples, alpha, ridge, options, refit, start)
-        last_ridge = ridge
-        yield fit
+            samples = PromotionSamples(problem, training.X, training.Y, training.weight)
+            path = Path(samples, options, self.refit)
+            folds.append(Fold(path, data.take(test).counted()))
+        return folds
 
 
 def _grid(alphas, samples, ridge):

@@ -6,6 +6,7 @@ functions of the enforced space, m tests. The symmetry matrix is the transpose o
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -96,6 +97,11 @@ class PromotionProblem:
         problem = cls(space, candidates, output, L, [])
         return replace(problem, terms=problem._terms(X))
 
+    @cached_property
+    def _leaving_constants(self):
+        """Candidates under which only constants are left: found again in every fold of a path."""
+        return set()
+
     @property
     def shape(self):
         """The shape of the unknowns."""
@@ -121,8 +127,11 @@ class PromotionProblem:
         """Return the same problem with the candidates C (k, r) enforced too.
 
         The library is placed anew, at the fixed point of both symmetries. None where nothing but
-        constants is left.
+        constants is left, on these X or on those of an earlier call.
         """
+        key = C.tobytes()
+        if key in self._leaving_constants:
+            return None
         candidates = self.candidates.algebra
         group = Group(candidates.combine(C)) + self.space.group
         space = EquivariantSpace.of(
@@ -133,6 +142,7 @@ class PromotionProblem:
             self.space.n_outputs,
         )
         if not space.varies():
+            self._leaving_constants.add(key)
             return None
         L = _lie_derivative(space.library, candidates, self.output, X)
         problem = replace(self, space=space, L=L, terms=[])

@@ -34,7 +34,9 @@ from sksym.solvers import NuclearNorm
 
 _LARGEST = 2000  # unknowns, above which the matrices would be too large
 _BUDGET = 5e10  # floating-point operations, after which no further start is tried
+_STEPS = 80  # of a search from one start that fails, about
 _N_RANDOM = 40  # starts, once those of the convex problems have failed
+_AT_ONCE = 500_000  # numbers of a step that are formed together
 _MAX_ITER = 40
 _PATIENCE = 5  # steps
 _SLOW = 0.025  # relative decrease of the tail within them, below which it has stalled
@@ -109,14 +111,17 @@ class SymmetryRank:
         r, m = self.shape
         p = len(self.gram)
         H = self.gram.copy()
-        # One singular vector after the other: all at once would take R (r + m) p numbers.
+        # A few singular vectors at a time: all at once would take R (r + m) p numbers.
+        n_at_once = 1 + _AT_ONCE // ((r + m) * p)
         U = U[:, :R]
-        for i in range(R):
-            along_U = (U[:, i] @ self._by_candidate).reshape(m, p)
+        for first in range(0, R, n_at_once):
+            some = slice(first, min(first + n_at_once, R))
+            along_U = (U[:, some].T @ self._by_candidate).reshape(-1, p)
             H -= along_U.T @ along_U
-            along_V = (Vt[i] @ self._by_test).reshape(r, p)
+            along_V = (Vt[some] @ self._by_test).reshape(-1, r, p)
             # What lies in both was taken away twice.
             off_U = along_V - U @ (U.T @ along_V)
+            off_U = off_U.reshape(-1, p)
             H -= off_U.T @ off_U
         return H
 
@@ -242,6 +247,9 @@ class Interpolants:
 class NoSearch:
     """The search where there is nothing to search for."""
 
+    found = None
+    is_cheap = True
+
     def succeeds_from(self, u):
         """Return False."""
         return False
@@ -283,10 +291,16 @@ class RecoverySearch:
         `NO_SEARCH` without continuous candidates, where least squares has one solution or leaves
         a residual, and where the problem is too large.
         """
-        term = _symmetry_term(problem)
+        term = symmetry_term(problem)
         if term is None or not interpolants.are_many:
             return NO_SEARCH
         return cls(term, interpolants)
+
+    @property
+    def is_cheap(self):
+        """Whether a search from one start may be repeated in every fold."""
+        cost = self.map.step_cost(self.map.shape[0] // 2)
+        return _STEPS * cost <= _BUDGET
 
     def succeeds_from(self, u):
         """Search from one more function, unless it is over; tell whether one was found."""
@@ -413,7 +427,7 @@ def determination_of(problem, fit, interpolants, n_distinct):
     """
     n_unknowns = interpolants.design.shape[1]
     is_full = interpolants.rank == n_unknowns
-    term = _symmetry_term(problem)
+    term = symmetry_term(problem)
     of_fit = None
     if term is not None and len(fit.C):
         symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
@@ -433,7 +447,7 @@ def determination_of(problem, fit, interpolants, n_distinct):
     return replace(of_fit, n_equations=interpolants.n_outputs * max(n_distinct, n_unknowns))
 
 
-def _symmetry_term(problem):
+def symmetry_term(problem):
     """Return the nuclear norm of a problem, or None: without it, or where it is too large."""
     for term in problem.terms:
         if isinstance(term.penalty, NuclearNorm) and term.K.shape[1] <= _LARGEST:

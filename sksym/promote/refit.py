@@ -21,6 +21,8 @@ from sksym.evidence import (
     readable,
     symmetries_of_function,
 )
+from sksym.evidence.coefficients import REFIT_REJECT
+from sksym.promote.low_rank import LowRankSearch
 from sksym.promote.problem import PromotionProblem, without_dependent
 from sksym.promote.recovery import (
     NO_SEARCH,
@@ -28,6 +30,7 @@ from sksym.promote.recovery import (
     Interpolants,
     RecoverySearch,
     determination_of,
+    symmetry_term,
 )
 from sksym.promote.reweighting import promote
 from sksym.solvers import Solution
@@ -40,7 +43,9 @@ _GAP = 0.4  # of a singular value to the next, where the fit will judge
 _ROUNDING = 1e-3  # of the entries of generators, where the fit will judge
 _LEAST_ERROR = 1e-7  # of generators that are read from singular vectors
 _AS_GOOD = 1.2  # residual sum of squares of a refit relative to that of the promoted fit
+_EVERY = 4  # round of reweighting gives a start
 _ROUND_OFF = 1e-6  # residual relative to y that counts as none
+_REMEMBERED = 16  # problems with enforced candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,9 @@ class PromotedFit:
         Whether the data alone decided for C.
     determination : Determination, default=None
         Known where the function was recovered.
+    spread : ndarray of shape (t, q, p), default=None
+        The covariance of the coefficients is the Gram matrix of these. Known where the function was
+        fitted without shrinkage.
     """
 
     samples: "PromotionSamples"
@@ -68,6 +76,7 @@ class PromotedFit:
     solutions: list[Solution]
     by_data: bool = False
     determination: Determination | None = None
+    spread: np.ndarray | None = None
 
     @property
     def problem(self):
@@ -147,10 +156,25 @@ class PromotionSamples:
         self.operator = operator
         self.statistics = problem.space.statistics(X, Y, weight, operator)
         self._least_squares = {}
+        self._enforced = {}
 
     def seen_by(self, problem):
         """Return the same rows for another problem, whose basis the statistics are in."""
         return PromotionSamples(problem, self.X, self.Y, self.weight, self.operator)
+
+    def enforcing(self, C):
+        """Return the same rows for the problem that enforces candidates C (k, r) too, or None.
+
+        Fits along a path ask for the same ones again and again.
+        """
+        key = C.tobytes()
+        if key not in self._enforced:
+            if len(self._enforced) == _REMEMBERED:
+                oldest = next(iter(self._enforced))
+                del self._enforced[oldest]
+            problem = self.problem.enforcing(C, self.X)
+            self._enforced[key] = None if problem is None else self.seen_by(problem)
+        return self._enforced[key]
 
     def least_squares(self, ridge):
         """Return the quadratic part of the objective; paths ask for it again and again.
@@ -173,6 +197,11 @@ class PromotionSamples:
         residual = predicted - self.statistics.targets
         return np.sum(residual**2)
 
+    @cached_property
+    def candidates_in_units(self):
+        """The continuous candidates, in coordinates in which the box of the data is a cube."""
+        return in_units_of(self.X, self.problem.candidates.algebra)
+
     @property
     def n(self):
         """Sum of the weights."""
@@ -187,6 +216,14 @@ class PromotionSamples:
     def recovery(self):
         """The search for an exact function of low rank; the same along a whole path."""
         return RecoverySearch.of(self.problem, self.interpolants)
+
+    @cached_property
+    def low_rank(self):
+        """The search for a function of low rank beyond noise; None: there is nothing to search."""
+        # Neighbouring rows of an operator share their noise.
+        if self.operator is not None:
+            return None
+        return LowRankSearch.of(symmetry_term(self.problem), self.statistics, self.Y.size)
 
     def determination(self, fit):
         """Return how far the rows determine a fit to them: a Determination."""
@@ -249,15 +286,15 @@ class PromotionSamples:
         return _AS_GOOD * self.rss(w) + round_off
 
 
-def fit_promoted(samples, alpha, ridge, options, refit, start=None):
+def fit_promoted(samples, alpha, ridge, options, refit, starts=()):
     """Promote at one alpha; with `refit` decide which symmetries hold, and enforce them.
 
-    Where the samples determine a function of low rank that passes through all of them, it is the
-    fit. Else first those that the least-squares fit shows beyond its noise, as
-    `SymmetryDiscoverer` does. Else those that the promoted function has, in the first exact form
-    under which the enforced function fits as well: by BIC and an F test where least squares leaves
-    residuals, and by the residuals themselves where it leaves none, if there are more of them than
-    free coefficients.
+    Where the samples determine a function of low rank that passes through all of them, or explains
+    all but their noise though they are few, it is the fit. Else first those that
+    the least-squares fit shows beyond its noise, as `SymmetryDiscoverer` does. Else those that the
+    promoted function has, in the first exact form under which the enforced function fits as well:
+    by BIC and an F test where least squares leaves residuals, and by the residuals themselves where
+    it leaves none, if there are more of them than free coefficients.
 
     Parameters
     ----------
@@ -265,8 +302,8 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     alpha, ridge : float
     options : SolverOptions
     refit : bool
-    start : Solution, default=None
-        Of a similar convex problem.
+    starts : sequence of Solution
+        Of the rounds of a similar problem, as many as there are.
 
     Returns
     -------
@@ -278,13 +315,14 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
         if len(found.generators):
             options = replace(options, adaptive=False)  # the refit is known already
     least_squares = samples.least_squares(ridge)
-    search = samples.recovery if can_refit and not ridge else NO_SEARCH
+    may_search = can_refit and not ridge and options.recovery
+    search = samples.recovery if may_search else NO_SEARCH
     solutions = promote(
         samples.problem,
         least_squares,
         alpha,
         options,
-        start,
+        starts,
         is_enough=search.succeeds_from,
     )
     # Random starts are for samples that are said to be exact.
@@ -293,14 +331,24 @@ def fit_promoted(samples, alpha, ridge, options, refit, start=None):
     if recovered is not None:
         fit = _recovered_fit(samples, recovered, options)
     elif can_refit:
-        fit = _refitted(samples, w, ridge, options)
+        fit = _refitted(samples, solutions, ridge, options)
     else:
         fit = _unchanged(samples, w)
     return replace(fit, solutions=solutions)
 
 
-def _refitted(samples, w, ridge, options):
-    """Return the first fit with enforced candidates that explains the data, else w itself."""
+def _refitted(samples, solutions, ridge, options):
+    """Return the first fit with enforced candidates that explains the data, else the last of all.
+
+    Before them that of low rank, if the samples support one.
+    """
+    # With a ridge penalty the function is not that of least misfit.
+    if samples.low_rank is not None and not ridge:
+        starts = [solution.coef.ravel() for solution in solutions[::_EVERY]]
+        low_rank = samples.low_rank.best_from(starts)
+        if low_rank is not None:
+            return _low_rank_fit(samples, low_rank, options)
+    w = solutions[-1].coef
     for C, by_data in _worth_enforcing(samples, w):
         fit = _enforced_fit(samples, w, C, by_data, ridge, options)
         if fit is not None:
@@ -332,6 +380,59 @@ def _recovered_fit(samples, recovery, options):
     return replace(fit, by_data=True, determination=recovery.determination)
 
 
+def _low_rank_fit(samples, low_rank, options):
+    """Return the fit of low rank, in the simplest generators that its errors allow.
+
+    Parameters
+    ----------
+    samples : PromotionSamples
+    low_rank : LowRankFit
+    options : SolverOptions
+    """
+    problem = samples.problem
+    search = samples.low_rank
+    kernel = search.problem.map.kernel(low_rank.u)
+    C, pivots = pivoted_echelon(problem.L.coordinates(kernel))
+    determination = Determination(
+        n_parameters=low_rank.n_parameters,
+        n_equations=low_rank.dof + low_rank.n_parameters,
+        is_unique=True,
+    )
+    from_candidates = np.linalg.inv(problem.L.generators)
+    errors = search.generator_errors(low_rank, C, from_candidates, pivots)
+    for form in exact_forms(in_units_of(samples.X, problem.candidates.algebra), C, errors):
+        enforced = _enforced_fit(samples, low_rank.u, form, True, 0.0, options)
+        if enforced is not None and _is_as_good(enforced, low_rank):
+            spread = _spread_of_least_squares(enforced)
+            return replace(enforced, determination=determination, spread=spread)
+    shrunk = search.problem.shrunk(low_rank)
+    functions = low_rank.spread().T.reshape(-1, *problem.shape)
+    spread = np.array([problem.coef(w) for w in functions])
+    w = shrunk.u.reshape(problem.shape)
+    return PromotedFit(samples, w, C, [], True, determination, spread)
+
+
+def _is_as_good(enforced, low_rank):
+    """Tell by an F test whether rounding the generators contradicts the samples."""
+    problem = enforced.problem
+    n_free = problem.space.n_free
+    rss = enforced.samples.rss(enforced.w)
+    return low_rank.n_parameters > n_free and low_rank.p_value_against(rss, n_free) > REFIT_REJECT
+
+
+def _spread_of_least_squares(fit):
+    """Return the spread of coefficients (t, q, p) that least squares determines."""
+    statistics = fit.samples.statistics
+    n, k = statistics.design.shape
+    n_outputs = statistics.targets.shape[1]
+    variance = fit.samples.rss(fit.w) / (n_outputs * (n - k))
+    R = np.linalg.qr(statistics.design, mode="r")
+    # Every output alike, unless they are tied.
+    functions = np.sqrt(variance) * np.linalg.inv(R).T
+    spread = np.kron(np.eye(n_outputs), functions)
+    return np.array([fit.problem.coef(row.reshape(n_outputs, k)) for row in spread])
+
+
 def _enforced_fit(samples, w, C, by_data, ridge, options):
     """Fit with the candidates C (k, r) enforced; None where that does not explain the data.
 
@@ -350,15 +451,15 @@ def _enforced_fit(samples, w, C, by_data, ridge, options):
     -------
     PromotedFit or None
     """
-    problem = samples.problem.enforcing(C, samples.X)
-    if problem is None:
+    enforced = samples.enforcing(C)
+    if enforced is None:
         return None
+    problem = enforced.problem
     # With as many unknowns as numbers the fit could not fail.
     n_numbers = samples.n * samples.Y.shape[1]
     may_fail = problem.space.n_free < n_numbers
     if not by_data and not may_fail:
         return None
-    enforced = samples.seen_by(problem)
     with options.task("refit"):
         quiet = replace(options, task=nullcontext)
         solutions = promote(
@@ -437,7 +538,7 @@ def _forms(samples, w, judged=False, guess=False):
             if s[k - 1] <= _GAP * s[k]:
                 counts.append(k)
     roundings = [0.0, _ROUNDING] if judged else [0.0]
-    candidates = in_units_of(samples.X, algebra)
+    candidates = samples.candidates_in_units
     for k in counts:
         generators = problem.L.coordinates(U[:, :k].T)
         form, _ = pivoted_echelon(generators)

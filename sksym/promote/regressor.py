@@ -57,12 +57,31 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             fresh._fit(X, y, sample_weight, task)
             return adopt(self, fresh)
 
-    def predict(self, X):
-        """Predict targets, shape (n,) or (n, q)."""
+    def predict(self, X, return_std=False):
+        """Predict targets, shape (n,) or (n, q).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        return_std : bool, default=False
+            Whether to return standard errors of the fitted function too, of the same shape: those
+            of the coefficients along the functions with as many symmetries.
+        """
         check_is_fitted(self)
         # Single precision is kept, so that predictions take no more memory than the data.
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return fitted_values(self.library_, self.coef_, X)
+        predicted = fitted_values(self.library_, self.coef_, X)
+        if not return_std:
+            return predicted
+        if self.coef_spread_ is None:
+            raise ValueError(
+                "This function has no standard errors, because the samples are exact, or do not "
+                "show its symmetries beyond their noise: got return_std=True, pass False."
+            )
+        variance = np.zeros_like(predicted)
+        for coef in self.coef_spread_:
+            variance += fitted_values(self.library_, coef.reshape(self.coef_.shape), X) ** 2
+        return predicted, np.sqrt(variance)
 
     def _solver_options(self, task, verbose):
         """Check the parameters of the solver, and return them."""
@@ -135,6 +154,7 @@ class PromotingRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.n_parameters_ = determination.n_parameters
         self.n_checks_ = determination.n_checks
         self.determined_ = determination.is_determined
+        self.coef_spread_ = fit.spread
         self.coef_ = data.shaped(fit.coef)
 
 
@@ -196,6 +216,9 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     ----------
     coef_ : ndarray of shape (p,) or (q, p)
         ``F(x) = coef @ phi(x)``; (p,) for one-dimensional y.
+    coef_spread_ : ndarray of shape (t, q, p) or None
+        The covariance of the coefficients is the sum of ``outer(c, c)`` over these; None where the
+        function was not fitted on the variety (see Notes) beyond noise.
     algebra_ : LieAlgebra
         The symmetries of the fitted function: those enforced, and the candidates that hold.
     n_symmetries_ : int
@@ -227,6 +250,12 @@ class SymmetryPromotingRegressor(PromotingRegressor):
     the convex solutions in turn. It needs about as many samples as the symmetric functions have
     parameters, some half of what the convex penalty needs. With fewer samples another function
     through them breaks no more symmetries than the true one, and a warning tells.
+
+    With noise, and fewer samples than twice the unknowns, the misfit is minimised over the
+    functions with as many symmetries in the same way (`ridge` being 0), and alpha only gives the
+    starts. The number of symmetries is chosen by F tests, and the function is taken if the samples
+    are at least twice its parameters, if no other function of the library explains its residuals,
+    and if fits to four fifths of the samples predict the others.
 
     Solved by the alternating direction method of multipliers with a certificate of the gap, from
     a streamed R factor of the data: O(n p^2) once, then O((q p)^3) for one inverse and O((q p)^2)

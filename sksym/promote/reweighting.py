@@ -4,12 +4,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from sksym.solvers import penalised_least_squares, solve_with_cvxpy
+from sksym.solvers.terms import Penalty
 
 _FIRST = 0.3  # eps of the first round relative to the largest singular value
 _SHRINK = 0.6  # of eps from round to round
 _ROUNDS = 8
-_ROUGH = 1e-2  # gap of all but the last problem
 _ZERO = 1e-6  # singular value relative to eps that is not reweighted
 
 
@@ -24,20 +26,31 @@ class SolverOptions:
     solver : {"auto", "admm", "cvxpy"}
     tol : float
         Relative duality gap.
+    rough : float
+        The same for all rounds but the last, which only choose weights.
     max_iter : int
         Iterations of each problem.
     callback : callable or None
         Called with the iteration, the objective and the gap.
     task : callable
         ``task(name)`` gives the context of one convex problem.
+    check_start : bool
+        Whether a start that is accurate enough is a solution, and the first gap is computed after
+        few iterations. Else a problem takes 25 iterations at least, and is more accurate than
+        `tol`.
+    recovery : bool
+        Whether a refit searches for a function of low rank through all samples.
     """
 
     adaptive: bool = True
     solver: str = "auto"
     tol: float = 1e-6
+    rough: float = 1e-2
     max_iter: int = 10_000
     callback: Callable | None = None
     task: Callable = nullcontext
+    check_start: bool = False
+    recovery: bool = True
 
 
 def _never(w):
@@ -45,7 +58,7 @@ def _never(w):
     return False
 
 
-def promote(problem, least_squares, alpha, options, start=None, is_enough=_never):
+def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never):
     """Solve the convex problem, and the reweighted ones after it.
 
     Round k replaces the penalty ``sum_i s_i`` by ``eps sum_i log(1 + s_i / eps)`` linearised at
@@ -59,8 +72,8 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
     least_squares : LeastSquares
     alpha : float
     options : SolverOptions
-    start : Solution, default=None
-        Of a similar problem.
+    starts : sequence of Solution
+        Of the rounds of a similar problem. A round without one starts from the round before.
     is_enough : callable
         Called with the unknowns of each solution; the rounds end where it is true.
 
@@ -72,10 +85,12 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
     solutions = []
     terms = problem.terms
     n_rounds = _ROUNDS if options.adaptive and terms else 0
+    start = None
     for k in range(n_rounds + 1):
+        if k < len(starts):
+            start = _nearer(starts[k], start, least_squares, terms, alpha)
         is_last = k == n_rounds
-        # All rounds but the last only choose weights, which need no precision.
-        tol = options.tol if is_last else max(options.tol, _ROUGH)
+        tol = options.tol if is_last else max(options.tol, options.rough)
         with options.task(f"round {k}"):
             of_round = replace(options, tol=tol)
             start = _solve(least_squares, terms, alpha, of_round, start)
@@ -85,8 +100,25 @@ def promote(problem, least_squares, alpha, options, start=None, is_enough=_never
         solutions.append(start)
         if all_zero or is_enough(start.coef):
             break
+        is_least_squares = options.solver != "cvxpy" and not start.state
+        if is_least_squares:  # nothing is left to choose, however the terms are weighted
+            break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions
+
+
+def _nearer(first, second, least_squares, terms, alpha):
+    """Return the start, of two, at which the objective is smaller; the second may be None."""
+    if second is None or not second.state:
+        return first
+    axes, curvature, w_ls = least_squares.parts(alpha)
+    penalty = Penalty(terms)
+    objectives = []
+    for start in (first, second):
+        along = (start.coef - w_ls) @ axes
+        misfit = 0.5 * np.sum(curvature * along**2)
+        objectives.append(misfit + alpha * penalty.value(start.coef))
+    return first if objectives[0] <= objectives[1] else second
 
 
 def _solve(least_squares, terms, alpha, options, start):
@@ -101,6 +133,7 @@ def _solve(least_squares, terms, alpha, options, start):
         max_iter=options.max_iter,
         start=start,
         callback=options.callback,
+        check_start=options.check_start,
     )
 
 

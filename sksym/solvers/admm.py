@@ -23,6 +23,8 @@ from sksym.solvers.terms import Penalty
 
 _RELAX = 1.6  # over-relaxation of K w
 _CHECK = 25  # iterations between two computations of the gap
+_FIRST_CHECK = 6  # iterations from a start that was checked
+_SOONEST = 4  # iterations between two computations of the gap from there
 _BALANCE = 10  # iterations between two looks at rho
 _ROUGHEST = 1e-3  # relative accuracy of an iterative first step, at most
 _FINEST = 1e-12  # and at least
@@ -33,7 +35,15 @@ _TINY = 1e-300
 
 
 def penalised_least_squares(
-    data, terms, alpha, *, tol=1e-6, max_iter=10_000, start=None, callback=None
+    data,
+    terms,
+    alpha,
+    *,
+    tol=1e-6,
+    max_iter=10_000,
+    start=None,
+    callback=None,
+    check_start=False,
 ):
     """Minimise ``f(w) + alpha sum_t norm_t(K_t w)``; alpha = 0: the limit from above.
 
@@ -49,6 +59,9 @@ def penalised_least_squares(
         Of a similar problem with the same terms.
     callback : callable, default=None
         ``callback(n_iter, objective, gap)`` whenever the gap has been computed.
+    check_start : bool
+        Whether the gap of `start` is computed first, and soon again. It is the result where it is
+        accurate enough.
 
     Returns
     -------
@@ -70,6 +83,11 @@ def penalised_least_squares(
         )
     with one_thread():
         iteration = _Iteration(data, terms, alpha, start)
+        if check_start and start is not None and start.state:
+            solution = iteration.certified(0)
+            if solution.relative_gap <= tol:
+                return solution
+            return iteration.run(tol, max_iter, callback, _FIRST_CHECK, _SOONEST)
         return iteration.run(tol, max_iter, callback)
 
 
@@ -110,9 +128,12 @@ class _Iteration:
         sizes = [np.linalg.norm(Z) / np.sqrt(min(Z.shape)) for Z in self.Z]
         self.rho = 1.0 / sum(sizes)
 
-    def run(self, tol, max_iter, callback):
-        """Iterate until the gap is small, and return a `Solution`."""
-        next_check = _CHECK
+    def run(self, tol, max_iter, callback, first_check=_CHECK, soonest=10):
+        """Iterate until the gap is small, and return a `Solution`.
+
+        The gap is computed after `first_check` iterations, and then `soonest` apart at least.
+        """
+        next_check = first_check
         next_balance = _BALANCE
         accuracy = _ROUGHEST
         for n_iter in count(1):
@@ -120,7 +141,7 @@ class _Iteration:
             residual = max(primal, change)
             last = n_iter >= max_iter
             if n_iter >= next_check or last or residual <= _STATIONARY * size:
-                solution = self._certified(n_iter)
+                solution = self.certified(n_iter)
                 if callback is not None:
                     callback(n_iter, solution.objective, solution.gap)
                 relative_gap = solution.relative_gap
@@ -128,7 +149,7 @@ class _Iteration:
                     return solution
                 # The gap falls geometrically: compute it again when it may be small enough.
                 wait = _CHECK * np.log10(relative_gap / tol) / 2
-                next_check = n_iter + int(np.clip(wait, 10, 4 * _CHECK))
+                next_check = n_iter + int(np.clip(wait, soonest, 4 * _CHECK))
             if n_iter >= next_balance:
                 next_balance = n_iter + _BALANCE
                 if self._balance(primal, change):
@@ -147,7 +168,7 @@ class _Iteration:
         b = b.reshape(self.w_ls.shape)
         return self.step(b, accuracy)
 
-    def _certified(self, n_iter):
+    def certified(self, n_iter):
         """Return the present point as a `Solution`."""
         w = self._minimise_over_w(_FINEST)
         images = self.penalty.images(w)

@@ -1,6 +1,6 @@
 """Norms of linear maps, and their sum: the penalty of `least_squares`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +9,7 @@ from scipy import sparse
 from sksym.solvers.norms import GroupNorm, NuclearNorm
 
 _EPS = np.finfo(float).eps
+_KEPT = 1_000_000  # numbers of a map in dense columns, up to which these are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,8 @@ class Term:
     damping : ndarray of shape (s,), default=None
         Below 1. The matrix is multiplied from the left by ``I - axes diag(damping) axes^T``, which
         keeps K sparse where a weight has low rank.
+    structure : _Structure
+        Products of K, which weighted copies share; made where it is not given.
     """
 
     K: sparse.csr_array
@@ -31,6 +34,11 @@ class Term:
     penalty: GroupNorm | NuclearNorm
     axes: np.ndarray | None = None
     damping: np.ndarray | None = None
+    structure: "_Structure" = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if self.structure is None or self.structure.K is not self.K:
+            object.__setattr__(self, "structure", _Structure(self.K, self.shape))
 
     def __call__(self, w):
         """Return ``K w`` as a matrix."""
@@ -56,25 +64,55 @@ class Term:
         damped = self.damping[:, None] * along
         return Z - self.axes @ damped
 
-    @cached_property
+    @property
     def _transposed(self):
-        return sparse.csr_array(self.K.T)
+        return self.structure.transposed
 
     @cached_property
     def gram(self):
         """``K^T K`` with the weight, dense."""
-        G = (self._transposed @ self.K).toarray()
         if self.axes is None:
-            return G
+            return self.structure.gram
         # The square of the weight is I - axes diag(loss) axes^T, the same for every column.
         loss = self.damping * (2 - self.damping)
         root = np.sqrt(np.maximum(loss, 0))
         half = (self.axes * root).T
-        for unknowns, block in self._columns():
+        G = self.structure.gram.copy()
+        for places, block in self.structure.columns:
             along = half @ block
-            places = np.ix_(unknowns, unknowns)
             G[places] -= along.T @ along
         return G
+
+
+class _Structure:
+    """What depends on the map of a term alone, and is shared by its weighted copies."""
+
+    def __init__(self, K, shape):
+        self.K = K
+        self.shape = shape
+
+    @cached_property
+    def transposed(self):
+        """``K^T``."""
+        return sparse.csr_array(self.K.T)
+
+    @cached_property
+    def gram(self):
+        """``K^T K``, dense."""
+        return (self.transposed @ self.K).toarray()
+
+    @property
+    def columns(self):
+        """For each column of ``K w``, where its unknowns are in a Gram matrix, and `_columns`."""
+        r = self.shape[0]
+        # A column has no more unknowns than entries.
+        if r * self.K.nnz > _KEPT:
+            return self._columns()
+        return self._kept_columns
+
+    @cached_property
+    def _kept_columns(self):
+        return list(self._columns())
 
     def _columns(self):
         """Yield, for each column of ``K w``, its unknowns and the dense rows of K on these."""
@@ -91,7 +129,7 @@ class Term:
             # Dense, but on the unknowns of this column only, which are few.
             block = np.zeros((r, len(unknowns)))
             block[row, place] = K.data[entries]
-            yield unknowns, block
+            yield np.ix_(unknowns, unknowns), block
 
 
 @dataclass(frozen=True, eq=False)

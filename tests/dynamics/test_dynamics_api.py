@@ -76,6 +76,7 @@ class FlatOptimizer(SymmetryOptimizer):
 COORDINATES = ps.IdentityLibrary()
 
 
+@pytest.mark.filterwarnings("ignore:Nothing is left")  # of data that are noise
 @parametrize_with_checks(
     [
         FirstColumns(),

@@ -226,7 +226,6 @@ IDS = np.array(["a", "a", "a", "b", "b", "b"])
         ),
         (ROWS, None, IDS, 0.0, "must be positive and finite, got 0.0"),
         (ROWS, np.nan, IDS, None, "must be positive and finite, got nan"),
-        (ROWS, np.arange(6).astype("datetime64[s]"), None, None, "t must be numbers.*timedelta64"),
     ],
 )
 def test_bad_rows_are_named(X, t, trajectory, dt, message):

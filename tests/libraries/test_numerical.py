@@ -60,8 +60,8 @@ def test_what_is_no_continuation_is_not_believed(function, rng):
 
 
 STEPS = [
-    KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"),
-    KBinsDiscretizer(4, encode="ordinal", quantile_method="averaged_inverted_cdf"),
+    KBinsDiscretizer(4, strategy="uniform"),
+    KBinsDiscretizer(4, encode="ordinal", strategy="uniform"),
     FunctionTransformer(np.round),
     FunctionTransformer(lambda X: np.column_stack([X, X > 0])),
     OneHotEncoder(handle_unknown="ignore"),

@@ -222,8 +222,10 @@ def test_path_is_a_sequence_of_fits_and_cv_that_of_lasso(data):
         alone = MirrorSparseRegressor(labels, alpha=alpha, tol=1e-9).fit(X, y)
         assert np.abs(alone.coef_ - coef).max() < 1e-4
     model = MirrorSparseRegressorCV(alphas=20, tol=1e-10).fit(X, y)
-    lasso = LassoCV(alphas=20, tol=1e-12, max_iter=10**6).fit(X, y)
-    assert model.alphas_ == pytest.approx(lasso.alphas_)
+    largest = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / len(y)
+    alphas = np.geomspace(largest, 1e-3 * largest, 20)
+    assert model.alphas_ == pytest.approx(alphas)
+    lasso = LassoCV(alphas=alphas, tol=1e-12, max_iter=10**6).fit(X, y)
     assert model.mse_path_ == pytest.approx(lasso.mse_path_, rel=1e-5)
     assert model.alpha_ == pytest.approx(lasso.alpha_)
     assert np.abs(model.coef_ - lasso.coef_).max() < 1e-4
