@@ -11,10 +11,11 @@ from scipy import stats
 from scipy.fft import dct
 from scipy.linalg import eigh
 
-from sksym._linalg import EPS
 from sksym.evidence import SampledEvidence
 from sksym.evidence.spectrum import BEYOND, REJECT
 
+_RIDGE = 1e-12  # of correlations that may be singular
+_LEAST_VARIANCE = 1e-30  # relative to the largest, below which an error counts as none
 _FOLDS = 10
 _FEWEST_MODES = 2  # slow cosines of each trajectory, twice as many in every further test
 _MOST_MODES = 16
@@ -269,12 +270,14 @@ def _p_value(changes, variance, n, share):
         Of the noise that the choice of the k functions has left.
     """
     # In units of the errors; where one has none, or two are the same, up to round-off.
-    unit = np.sqrt(np.diag(variance))
+    square = np.diag(variance)
+    unit = np.sqrt(np.maximum(square, _LEAST_VARIANCE * square.max()))
     unit[unit == 0] = 1.0
     correlation = variance / unit / unit[:, None]
-    regular = correlation + EPS * len(unit) * np.eye(len(unit))
-    relative = changes / unit
-    largest = eigh(relative.T @ relative, regular, eigvals_only=True)[-1]
+    shares, axes = eigh(correlation)
+    shares = np.maximum(shares, _RIDGE * (shares.max() or 1.0))
+    relative = changes / unit @ axes / np.sqrt(shares)
+    largest = np.linalg.norm(relative, 2) ** 2
     k = len(variance)
     # The largest of k independent ones is larger by the edge of a Wishart spectrum.
     edge = (1 + np.sqrt((k - 1) / n)) ** 2
