@@ -97,7 +97,7 @@ def promote(problem, least_squares, alpha, options, starts=(), is_enough=_never)
             if _is_zero(start) and not is_last:
                 start = _solve(least_squares, terms, alpha, options, start)
         solutions.append(start)
-        if is_enough(start.coef) or _is_final(start, options):
+        if _is_zero(start) or is_enough(start.coef) or _is_least_squares(start, options):
             break
         terms = [_reweighted(term, start.coef, k) for term in problem.terms]
     return solutions
@@ -108,11 +108,9 @@ def _is_zero(solution):
     return bool(solution.state) and not any(Z.any() for Z in solution.state[0])
 
 
-def _is_final(solution, options):
-    """Whether reweighting would change nothing."""
-    # Without a state least squares left nothing to choose, however the terms are weighted.
-    is_least_squares = options.solver != "cvxpy" and not solution.state
-    return is_least_squares or _is_zero(solution)
+def _is_least_squares(solution, options):
+    """Whether least squares left nothing to choose, however the terms are weighted."""
+    return options.solver != "cvxpy" and not solution.state
 
 
 def _nearer(of_round, last, least_squares, terms, alpha):
