@@ -184,6 +184,7 @@ def checked_times(X, t=None, trajectory=None, dt=None):
     _require_finite_times(t, ids)
     _require_increasing(t, ids, indices)
     _require_finite_rows(X, rows, t, ids)
+    # Squares of states and of slopes must not overflow.
     check_range(rows, "X")
     steps = np.concatenate([np.diff(t[index]) for index in indices])
     check_range(steps[:, None], "`t`")

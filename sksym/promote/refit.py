@@ -119,8 +119,8 @@ class PromotedFit:
     def warn_of_gap(self, tol):
         """Warn where the last convex problem was not solved to the relative gap `tol`."""
         gap = self.final.relative_gap
-        # A recovered function is exact: the convex problem was only the way to a start.
-        if gap > tol and self.determination is None:
+        # Where the data decided, the convex problem was only the way to a start.
+        if gap > tol and not self.by_data:
             warn(
                 f"The duality gap is {gap:.2g} of the objective after {self.n_iter} iterations, "
                 f"more than tol={tol:.2g}: increase `max_iter` or `tol`.",
