@@ -114,7 +114,7 @@ class SymmetryPromotingRegressorCV(PromotingRegressor):
     best_score_ : float
         Minus the least mean test error.
     coef_, algebra_, n_symmetries_, singular_values_, dual_gap_, n_iter_, n_free_, library_
-    n_parameters_, n_checks_, determined_
+    n_parameters_, n_checks_, determined_, coef_spread_
         As in `SymmetryPromotingRegressor`, fitted to all samples with those penalties.
     """
 
