@@ -46,7 +46,6 @@ from sksym import PolynomialLibrary, SymmetryPromotingRegressor, se, translation
 from sksym.groups import Group
 from sksym.promote import PromotionProblem, PromotionSamples, SolverOptions, promote
 from sksym.promote.low_rank import LowRankLeastSquares
-from sksym.promote.recovery import SymmetryRank
 
 PUBLISHED = Path(__file__).with_name("recovery_published.csv")
 TOLERANCE = 5e-3  # largest error of a recovered coefficient relative to the largest coefficient
@@ -324,15 +323,14 @@ def fit_from_truth(row, X, y, exact):
     """Values elsewhere of the fit with as many symmetries as the truth, and their number."""
     candidates = Group.of(row.candidates)
     problem = PromotionProblem.of(candidates, Group.none(row.m), row.library, None, X, 1)
-    (term,) = problem.terms
+    symmetry_rank = problem.symmetry_rank
     everywhere, values = exact
     functions = problem.space.library.transform(everywhere) @ problem.space.basis.T.toarray()
     truth = np.linalg.lstsq(functions, values, rcond=None)[0]
-    symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
     k = len(symmetry_rank.kernel(truth))
     samples = PromotionSamples(problem, X, y[:, None], np.ones(len(X)))
     design, targets = samples.statistics.design, samples.statistics.targets
-    fit = LowRankLeastSquares(symmetry_rank, design, targets).fit(truth, term.shape[0] - k)
+    fit = LowRankLeastSquares(symmetry_rank, design, targets).fit(truth, symmetry_rank.shape[0] - k)
     return functions @ fit.u, k
 
 

@@ -37,9 +37,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy import stats
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import eigh
 
-from sksym.promote.recovery import SymmetryRank
+from sksym.promote.recovery import solve_shifted
 
 _LARGEST = 800  # unknowns, above which steps take too long
 _BUDGET = 2e10  # floating-point operations, after which no further rank is tried
@@ -267,7 +267,7 @@ class LowRankLeastSquares:
         slope = self.map.gradient(U, s, Vt, R)
         gradient = self.gram @ u - self.D.T @ self.y + penalty * slope
         # Directions that neither the samples nor the constraint see are damped.
-        step = -_solve(self.gram + penalty * H, gradient, _DAMPING * self.size)
+        step = -solve_shifted(self.gram + penalty * H, gradient, _DAMPING * self.size)
         return self._shortened(u, decomposed, np.zeros_like(u), step, R, penalty)
 
     def _shortened(self, u, decomposed, restoration, step, R, penalty):
@@ -299,7 +299,7 @@ class LowRankLeastSquares:
             H = self._curvature(decomposed, R)
             # One inverse iteration: the null space is of known dimension, and nearly known.
             slope = self.map.gradient(U, s, Vt, R)
-            inverse = _solve(H, np.column_stack([slope, tangent]), _SHIFT * largest)
+            inverse = solve_shifted(H, np.column_stack([slope, tangent]), _SHIFT * largest)
             tangent, _ = np.linalg.qr(inverse[:, 1:])
             restoration = tangent @ (tangent.T @ inverse[:, 0]) - inverse[:, 0]
             values = self.D @ tangent
@@ -324,20 +324,18 @@ class LowRankSearch:
 
     Parameters
     ----------
-    term : Term
-        The nuclear norm of the symmetry matrix.
+    symmetry_rank : SymmetryRank
     design : ndarray of shape (n, p / q)
     targets : ndarray of shape (n, q)
     """
 
-    def __init__(self, term, design, targets):
-        symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
+    def __init__(self, symmetry_rank, design, targets):
         self.problem = LowRankLeastSquares(symmetry_rank, design, targets)
-        self.n_candidates = term.shape[0]
+        self.n_candidates = symmetry_rank.shape[0]
         self._n_tries = 0
         self._fits = {}
         # Functions with all symmetries: constants, as a rule.
-        eigenvalues, vectors = eigh(term.gram)
+        eigenvalues, vectors = eigh(symmetry_rank.gram)
         constants = self.problem.D @ vectors[:, eigenvalues <= _FLAT * eigenvalues[-1]]
         y = self.problem.y
         of_constants, *_ = np.linalg.lstsq(constants, y, rcond=None)
@@ -345,17 +343,17 @@ class LowRankSearch:
         self._n_constants = np.linalg.matrix_rank(constants)
 
     @classmethod
-    def of(cls, term, statistics, n_numbers):
+    def of(cls, symmetry_rank, statistics, n_numbers):
         """Return the search, or None where there are samples enough to do without.
 
         Parameters
         ----------
-        term : Term or None
+        symmetry_rank : SymmetryRank or None
         statistics : Statistics
         n_numbers : int
             Number of targets, of all outputs.
         """
-        if term is None or term.K.shape[1] > _LARGEST:
+        if symmetry_rank is None or len(symmetry_rank.gram) > _LARGEST:
             return None
         n_unknowns = statistics.design.shape[1]
         n_outputs = statistics.targets.shape[1]
@@ -370,7 +368,7 @@ class LowRankSearch:
             norms = np.linalg.norm(statistics.targets[n_unknowns:], axis=0)
             design = np.vstack([design, np.zeros((n_more, n_unknowns))])
             targets = np.vstack([targets, np.tile(norms / np.sqrt(n_more), (n_more, 1))])
-        return cls(term, design, targets)
+        return cls(symmetry_rank, design, targets)
 
     def best_from(self, starts):
         """Return the LowRankFit that the samples support, or None.
@@ -529,17 +527,6 @@ class LowRankSearch:
                 return False
             of_ridge += [held_out.rss(u) for u in training.ridge_path()]
         return error < of_ridge.min()
-
-
-def _solve(A, b, shift):
-    """Return ``(A + shift I)^-1 b``."""
-    shifted = A + shift * np.eye(len(A))
-    try:
-        return cho_solve(cho_factor(shifted), b)
-    except LinAlgError:
-        # Positive but for round-off.
-        solution, *_ = np.linalg.lstsq(shifted, b, rcond=None)
-        return solution
 
 
 def _relative_tail(decomposed, R):

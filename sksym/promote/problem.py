@@ -17,6 +17,7 @@ from sksym.equivariant import EquivariantSpace, probe_points
 from sksym.groups import FiniteGroup, Group, represent, represent_elements
 from sksym.libraries import NotClosedError, library_values
 from sksym.lie_derivative import LieDerivative
+from sksym.promote.recovery import LARGEST_RANK_PROBLEM, SymmetryRank
 from sksym.solvers import GroupNorm, LeastSquares, NuclearNorm, Term
 
 _COMMON = 1e-8  # size of a combination relative to the largest entry that is not round-off
@@ -101,6 +102,16 @@ class PromotionProblem:
     def _leaving_constants(self):
         """Candidates under which only constants are left: found again in every fold of a path."""
         return set()
+
+    @cached_property
+    def symmetry_rank(self):
+        """The rank of the symmetry matrix; None without continuous candidates, or if too large."""
+        # Discrete candidates have a norm of their own, which counts elements.
+        for term in self.terms:
+            is_of_rank = isinstance(term.penalty, NuclearNorm)
+            if is_of_rank and term.K.shape[1] <= LARGEST_RANK_PROBLEM:
+                return SymmetryRank(term.K, term.shape, term.gram)
+        return None
 
     @property
     def shape(self):

@@ -30,9 +30,9 @@ from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from sksym._linalg import numerical_rank
-from sksym.solvers import NuclearNorm
+from sksym.solvers import LeastSquares
 
-_LARGEST = 2000  # unknowns, above which the matrices would be too large
+LARGEST_RANK_PROBLEM = 2000  # unknowns, above which the matrices would be too large
 _BUDGET = 5e10  # floating-point operations, after which no further start is tried
 _STEPS = 80  # of a search from one start that fails, about
 _N_RANDOM = 40  # starts, once those of the convex problems have failed
@@ -189,25 +189,28 @@ class Interpolants:
     def __init__(self, design, targets):
         self.design = design
         self.n_outputs = targets.shape[1]
-        U, s, Vt = np.linalg.svd(design, full_matrices=True)
-        self.rank = numerical_rank(s, design.shape)
-        coordinates = U[:, : self.rank].T @ targets
-        least = (coordinates.T / s[: self.rank]) @ Vt[: self.rank]
+        # Axes of what the rows see, and the solution of least norm.
+        self._seen, _, least = LeastSquares(design, targets).parts(0.0)
         residual = np.linalg.norm(design @ least.T - targets)
         self.exist = residual <= _INTERPOLATES * np.linalg.norm(targets)
         self.least = least.ravel()
-        self._null = Vt[self.rank :].T
+
+    @property
+    def rank(self):
+        """Rank of the rows."""
+        return self._seen.shape[1]
 
     @property
     def are_many(self):
         """Whether there is more than one."""
-        return self.exist and self._null.size > 0
+        return self.exist and self.rank < self.design.shape[1]
 
     @cached_property
     def N(self):
         """Orthonormal functions (p, z) that vanish at all samples."""
+        axes, _ = np.linalg.qr(self._seen, mode="complete")
         outputs = np.eye(self.n_outputs)
-        return np.kron(outputs, self._null)
+        return np.kron(outputs, axes[:, self.rank :])
 
     def nearest(self, u):
         """Return the nearest function to u that takes the values."""
@@ -271,17 +274,16 @@ class RecoverySearch:
 
     Parameters
     ----------
-    term : Term
-        The nuclear norm of the symmetry matrix.
+    symmetry_rank : SymmetryRank
     interpolants : Interpolants
     """
 
-    def __init__(self, term, interpolants):
-        self.map = SymmetryRank(term.K, term.shape, term.gram)
+    def __init__(self, symmetry_rank, interpolants):
+        self.map = symmetry_rank
         self.interpolants = interpolants
         self.found = None
         self.is_over = False
-        self._undetermined_from = term.shape[0]
+        self._undetermined_from = symmetry_rank.shape[0]
         self._spent = 0.0
 
     @classmethod
@@ -291,10 +293,9 @@ class RecoverySearch:
         `NO_SEARCH` without continuous candidates, where least squares has one solution or leaves
         a residual, and where the problem is too large.
         """
-        term = symmetry_term(problem)
-        if term is None or not interpolants.are_many:
+        if problem.symmetry_rank is None or not interpolants.are_many:
             return NO_SEARCH
-        return cls(term, interpolants)
+        return cls(problem.symmetry_rank, interpolants)
 
     @property
     def is_cheap(self):
@@ -397,7 +398,7 @@ class RecoverySearch:
         self._spent += self.map.step_cost(R)
         size = np.trace(H) / len(H)
         while damping <= _LARGEST_DAMPING:
-            z = _damped_step(H, gradient, damping * size)
+            z = -solve_shifted(H, gradient, damping * size)
             new = u + N @ z
             of_new = self.map.svd(new)
             if np.linalg.norm(of_new[1][R:]) < np.linalg.norm(s[R:]):
@@ -427,10 +428,9 @@ def determination_of(problem, fit, interpolants, n_distinct):
     """
     n_unknowns = interpolants.design.shape[1]
     is_full = interpolants.rank == n_unknowns
-    term = symmetry_term(problem)
+    symmetry_rank = problem.symmetry_rank
     of_fit = None
-    if term is not None and len(fit.C):
-        symmetry_rank = SymmetryRank(term.K, term.shape, term.gram)
+    if symmetry_rank is not None and len(fit.C):
         w = problem.unknowns(fit.library, fit.coef)
         # A promoted function that was not enforced is near the variety only: there is no tangent.
         n_symmetries = len(symmetry_rank.kernel(w.ravel()))
@@ -447,20 +447,12 @@ def determination_of(problem, fit, interpolants, n_distinct):
     return replace(of_fit, n_equations=interpolants.n_outputs * max(n_distinct, n_unknowns))
 
 
-def symmetry_term(problem):
-    """Return the nuclear norm of a problem, or None: without it, or where it is too large."""
-    for term in problem.terms:
-        if isinstance(term.penalty, NuclearNorm) and term.K.shape[1] <= _LARGEST:
-            return term
-    return None
-
-
-def _damped_step(H, gradient, damping):
-    """Return ``-(H + damping I)^-1 gradient``."""
-    damped = H + damping * np.eye(len(H))
+def solve_shifted(A, b, shift):
+    """Return ``(A + shift I)^-1 b`` for a semidefinite A."""
+    shifted = A + shift * np.eye(len(A))
     try:
-        return -cho_solve(cho_factor(damped), gradient)
+        return cho_solve(cho_factor(shifted), b)
     except LinAlgError:
         # Positive but for round-off.
-        solution, *_ = np.linalg.lstsq(damped, gradient, rcond=None)
-        return -solution
+        solution, *_ = np.linalg.lstsq(shifted, b, rcond=None)
+        return solution

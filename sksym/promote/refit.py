@@ -30,7 +30,6 @@ from sksym.promote.recovery import (
     Interpolants,
     RecoverySearch,
     determination_of,
-    symmetry_term,
 )
 from sksym.promote.reweighting import promote
 from sksym.solvers import Solution
@@ -223,7 +222,7 @@ class PromotionSamples:
         # Neighbouring rows of an operator share their noise.
         if self.operator is not None:
             return None
-        return LowRankSearch.of(symmetry_term(self.problem), self.statistics, self.Y.size)
+        return LowRankSearch.of(self.problem.symmetry_rank, self.statistics, self.Y.size)
 
     def determination(self, fit):
         """Return how far the rows determine a fit to them: a Determination."""
@@ -400,7 +399,7 @@ def _low_rank_fit(samples, low_rank, options):
     )
     from_candidates = np.linalg.inv(problem.L.generators)
     errors = search.generator_errors(low_rank, C, from_candidates, pivots)
-    for form in exact_forms(in_units_of(samples.X, problem.candidates.algebra), C, errors):
+    for form in exact_forms(samples.candidates_in_units, C, errors):
         enforced = _enforced_fit(samples, low_rank.u, form, True, 0.0, options)
         if enforced is not None and _is_as_good(enforced, low_rank):
             spread = _spread_of_least_squares(enforced)

@@ -36,7 +36,7 @@ def search(X, Y, candidates=translations):
         Group.of(candidates(X.shape[1])), Group.none(X.shape[1]), library(), None, X, Y.shape[1]
     )
     samples = PromotionSamples(problem, X, Y, np.ones(len(X)))
-    return problem, LowRankSearch.of(problem.terms[0], samples.statistics, Y.size)
+    return problem, LowRankSearch.of(problem.symmetry_rank, samples.statistics, Y.size)
 
 
 def unknowns(problem, function, n_outputs=1):

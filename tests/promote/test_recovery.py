@@ -16,7 +16,6 @@ from sksym import (
 )
 from sksym.groups import Group
 from sksym.promote import PromotionProblem, PromotionSamples
-from sksym.promote.recovery import SymmetryRank
 
 UNIT = {"center": 0.0, "scale": 1.0, "domain": (-1, 1)}
 UNDETERMINED = "do not determine the function"
@@ -48,8 +47,7 @@ def symmetry_rank(m, n_outputs=1):
     library = PolynomialLibrary(2, **UNIT)
     output = vector if n_outputs > 1 else None
     problem = PromotionProblem.of(candidates, Group.none(m), library, output, X, n_outputs)
-    (term,) = problem.terms
-    return SymmetryRank(term.K, term.shape, term.gram)
+    return problem.symmetry_rank
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
