@@ -89,15 +89,13 @@ class _SymmetricClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        rng = np.random.default_rng(random_state)
         here = self._probabilities(X)
-        worst = 0.0
-        for _ in range(n_elements):
-            M, t, rho = self._space_.random_element(rng)
-            there = self._probabilities(X @ M.T + t)
-            violation = np.abs(there - here @ rho.T).max(initial=0)
-            worst = np.maximum(worst, violation)  # NaN stays NaN
-        return float(worst)
+
+        def violation(images, rho):
+            there = self._probabilities(images)
+            return np.abs(there - here @ rho.T).max(initial=0)
+
+        return self._space_.largest_violation(violation, X, n_elements, random_state)
 
     def _probabilities(self, X):
         """Compute the probabilities (n, K) at validated rows."""

@@ -282,18 +282,17 @@ class SymmetricPotential(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        rng = np.random.default_rng(random_state)
         coef = self._row()[0]
         here = library_values(self.library_, X)
-        worst = 0.0
-        for _ in range(n_elements):
-            M, t, _ = self._space_.random_element(rng)
-            there = library_values(self.library_, X @ M.T + t)
+
+        def violation(images, rho):
+            there = library_values(self.library_, images)
             change = np.abs(there @ coef - here @ coef)
             size = np.maximum(np.abs(there), np.abs(here)) @ np.abs(coef)
             relative = change / np.where(size > 0, size, 1.0)
-            worst = np.maximum(worst, relative.max(initial=0))  # NaN stays NaN
-        return float(worst)
+            return relative.max(initial=0)
+
+        return self._space_.largest_violation(violation, X, n_elements, random_state)
 
     def _row(self):
         """Return the coefficients (1, p) in double precision."""

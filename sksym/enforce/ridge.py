@@ -108,18 +108,18 @@ class _SymmetricRegressor(DefaultLibrary, RegressorMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         coef, _ = self._coefficients_in_double()
         coef = np.atleast_2d(coef)
-        rng = np.random.default_rng(random_state)
-        worst = 0.0
+
+        def violation(images, rho):
+            largest = 0.0
+            for rows in row_blocks(len(X), 2 * coef.shape[1]):
+                here = library_values(self.library_, X[rows])
+                there = library_values(self.library_, images[rows])
+                of_rows = np.max(_violation(here, there, coef, rho), initial=0.0)
+                largest = np.maximum(largest, of_rows)
+            return largest
+
         with one_thread():
-            for _ in range(n_elements):
-                M, t, rho = self._space_.random_element(rng)
-                images = X @ M.T + t
-                for rows in row_blocks(len(X), 2 * coef.shape[1]):
-                    here = library_values(self.library_, X[rows])
-                    there = library_values(self.library_, images[rows])
-                    violation = np.max(_violation(here, there, coef, rho), initial=0.0)
-                    worst = np.maximum(worst, violation)  # NaN stays NaN
-        return float(worst)
+            return self._space_.largest_violation(violation, X, n_elements, random_state)
 
     def _coefficients_in_double(self):
         """Return `coef_` and `intercept_` before they were rounded, to single precision, say.

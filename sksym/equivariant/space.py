@@ -393,6 +393,25 @@ class EquivariantSpace(PlainState):
 
     # ------------------------------------------------------------------------- group elements
 
+    def largest_violation(self, violation, X, n_elements, random_state):
+        """Return the largest violation of the symmetry over random finite elements.
+
+        Parameters
+        ----------
+        violation : callable
+            ``violation(images, rho)``: a number for the images (n, d) of the rows under an element
+            that moves the outputs by rho (q, q).
+        X : ndarray of shape (n, d)
+        n_elements : int
+        random_state : int or Generator
+        """
+        rng = np.random.default_rng(random_state)
+        worst = 0.0
+        for _ in range(n_elements):
+            M, t, rho = self.random_element(rng)
+            worst = np.maximum(worst, violation(X @ M.T + t, rho))  # NaN stays NaN
+        return float(worst)
+
     def random_element(self, rng):
         """Draw a finite element far from the identity.
 
