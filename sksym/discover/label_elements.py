@@ -18,9 +18,9 @@ import numpy as np
 from scipy.linalg import svd
 
 from sksym.discover.elements import ElementEvidence, row_space
+from sksym.discover.log_odds import FLOORS
 
 _REFUTED = 1e-6  # p value of Wald's test that needs no second one
-_FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
 _ODDS = 100.0  # against any symmetry
 _ODDS_OF_ELEMENT = 3.0  # against every single one
 _ZERO = 1e-9  # singular value, relative to the largest
@@ -38,7 +38,7 @@ class LabelElements(ElementEvidence):
         # Functions that obey a symmetry approximately at best cannot be fitted with it.
         if not change.is_closed:
             return test
-        test = replace(test, allowance=_FLOORS)
+        test = replace(test, allowance=FLOORS)
         if test.p_value <= _REFUTED:
             return test
         p_value = self._likelihood_ratio(change.constraints)

@@ -8,12 +8,12 @@ from functools import cache
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit, softmax
 from sklearn.base import clone
 
 from sksym._estimator import warn
 from sksym.discover.degree import random_positions
 from sksym.discover.log_odds import (
+    FLOORS,
     LEAST_MARGIN,
     NEEDED,
     LabelledValues,
@@ -32,7 +32,6 @@ _MOST_MORE = 2  # degrees than that of the least cross-validated loss
 _LARGEST_SHARE = 0.2  # of the number of samples: coefficients that labels determine
 _N_FOLDS = 5
 _REJECT = 0.01  # p value below which a symmetry is not declared
-_FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
 
 
 # ---------------------------------------------------------------------------------------- labels
@@ -140,7 +139,7 @@ def symmetries_of_labels(samples, codes, n_classes, rule):
             "Use a smaller library, or more samples."
         )
     samples, evidence = _evidence(samples, estimate)
-    loose = replace(rule, max_defect=_FLOORS * rule.max_defect)
+    loose = replace(rule, max_defect=FLOORS * rule.max_defect)
     found = decide(samples, evidence, loose)
     if rule.count == "auto":
         if len(found.generators):
@@ -230,14 +229,6 @@ def _simple_numbers(evidence):
         simple = rounded(form, errors)
         if simple is not None:
             yield simple, errors
-
-
-def probabilities(values):
-    """Return class probabilities (n, K) from log odds (n,) of the second class, or (n, K)."""
-    if values.ndim == 1:
-        second = expit(values)
-        return np.column_stack([1 - second, second])
-    return softmax(values, axis=1)
 
 
 # --------------------------------------------------------------------------------------- degree

@@ -23,6 +23,7 @@ _WEAK_PENALTY = 1e-4  # with which separable classes have a fit, at probabilitie
 _UNDETERMINED = 100.0  # times that penalty: information that is the penalty's own
 _MAX_ITER = 200
 _TOL = 1e-8
+FLOORS = 10.0  # times `max_defect`: the largest noise floor at which symmetries are declared
 NEEDED = 0.05  # p value below which functions are needed that a smaller library lacks
 LEAST_MARGIN = 2 * np.log(1000.0)  # twice the log Bayes factor that establishes a symmetry
 

@@ -27,14 +27,12 @@ from sksym._linalg import reduced_echelon
 from sksym.discover.costs import EnforcingCost
 from sksym.discover.discrete import discrete_symmetries
 from sksym.discover.findings import Search
-from sksym.discover.labels import (
-    probabilities,
-    read_labels,
-)
+from sksym.discover.labels import read_labels
 from sksym.discover.models import check_columns, is_given, model_values
 from sksym.discover.report import ReportSource
 from sksym.discover.unit_coordinates import UnitProblem, has_no_place
 from sksym.enforce import InvariantFeatures
+from sksym.enforce.logits import log_probabilities
 from sksym.evidence import (
     check_rule,
     in_units_of,
@@ -397,7 +395,7 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             raise ValueError("A data set has no values to predict: pass y to `fit` for those.")
         values = fitted_values(self.library_, self.coef_, X)
         if _has_classes(self):
-            most_probable = np.argmax(probabilities(values), axis=1)
+            most_probable = np.argmax(log_probabilities(values), axis=1)
             return self.classes_[most_probable]
         return values
 
@@ -406,7 +404,8 @@ class SymmetryDiscoverer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         """Return the probabilities (n, K) of `classes_` in the fit, without any symmetry."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return probabilities(fitted_values(self.library_, self.coef_, X))
+        log_odds = fitted_values(self.library_, self.coef_, X)
+        return np.exp(log_probabilities(log_odds))
 
     def get_feature_names_out(self, input_features=None):
         """Return the invariants as formulas."""
