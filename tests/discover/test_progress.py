@@ -27,31 +27,14 @@ def test_verbose_prints_the_stages(rng, capsys):
     assert [line.split(":")[0] for line in costs[:1]] == [f"cost of {report[0].generator}"]
 
 
-def test_callbacks_of_scikit_learn_see_the_stages(rng):
-    callback = pytest.importorskip("sklearn.callback")
-    seen = []
-
-    class Watch:
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            seen.append(context.task_name)
-
-        def on_fit_task_end(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-    assert isinstance(Watch(), callback.FitCallback)
+def test_callbacks_of_scikit_learn_see_the_stages(rng, watch):
     X, y = samples(rng)
-    model = SymmetryDiscoverer(gl, library=PolynomialLibrary(4)).set_callbacks(Watch())
+    model = SymmetryDiscoverer(gl, library=PolynomialLibrary(4)).set_callbacks(watch)
     assert model.fit(X, y).n_symmetries_ == 1
-    assert seen == ["fit", "library", "spectrum", "1 symmetries", "elements"]
-    seen.clear()
-    SymmetryDiscoverer(gl).set_callbacks(Watch()).fit(X / np.linalg.norm(X, axis=1)[:, None])
-    assert seen == ["fit", "manifold", "spectrum", "elements"]
+    assert watch.begun == ["fit", "library", "spectrum", "1 symmetries", "elements"]
+    watch.events.clear()
+    SymmetryDiscoverer(gl).set_callbacks(watch).fit(X / np.linalg.norm(X, axis=1)[:, None])
+    assert watch.begun == ["fit", "manifold", "spectrum", "elements"]
 
 
 @pytest.mark.parametrize("n_folds", [1, 2, 5])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.preprocessing import (
     Binarizer,
     FunctionTransformer,
@@ -89,4 +90,5 @@ def test_steps_are_refused(transformer, rng):
 @pytest.mark.parametrize("n", [2, 3, 100])
 def test_functions_with_kinks_or_constants_are_taken(transformer, n, rng):
     X = rng.normal(size=(n, 2))
-    sk.from_transformer(transformer).fit(X)
+    library = sk.from_transformer(transformer).fit(X)
+    np.testing.assert_array_equal(library.transform(X), clone(transformer).fit_transform(X))

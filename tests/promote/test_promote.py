@@ -366,32 +366,16 @@ def test_interrupted_and_failed_fits_leave_the_model_as_it_was(monkeypatch):
         one.predict(X)
 
 
-def test_callbacks_of_scikit_learn_see_the_parts():
-    callback = pytest.importorskip("sklearn.callback")
-    seen = []
-
-    class Watch:
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            seen.append(context.task_name)
-
-        def on_fit_task_end(self, estimator, context):
-            seen.append("end")
-
-        def teardown(self, estimator, context):
-            pass
-
-    assert isinstance(Watch(), callback.FitCallback)
+def test_callbacks_of_scikit_learn_see_the_parts(watch):
     X, y = samples(radial, n=40, noise=0.1)
-    model = SymmetryPromotingRegressor(so, alpha=0.0).set_callbacks(Watch())
+    model = SymmetryPromotingRegressor(so, alpha=0.0).set_callbacks(watch)
     with pytest.warns(UserWarning, match="do not determine the function"):
         model.fit(X[:12], y[:12])  # too few to decide from least squares: nine rounds
+    seen = watch.events
     rounds_seen = [name for k in range(9) for name in (f"round {k}", "end")]
     assert seen[:20] == ["fit", *rounds_seen, seen[19]]
     assert seen[-1] == "end"
     seen.clear()
-    model = SymmetryPromotingRegressorCV(so, alphas=2, ridges=[], cv=2).set_callbacks(Watch())
+    model = SymmetryPromotingRegressorCV(so, alphas=2, ridges=[], cv=2).set_callbacks(watch)
     model.fit(X, y)
     assert seen == ["fit", "fold 0", "end", "fold 1", "end", "end"]
